@@ -1,0 +1,99 @@
+// The typed configuration of a run: filled once from files and command line, then only read.
+// Names, defaults, ranges and help texts are in the one table of options (src/config/options.cpp).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace ladle {
+
+struct RunConfig {
+    std::string dir;
+    std::uint64_t seed = 0;
+    int time_limit_minutes = 0;  ///< 0: none
+};
+
+struct ModelConfig {
+    std::string path;
+    std::string precision = "fp32";  ///< fp32 | bf16
+};
+
+struct DataConfig {
+    std::string task;
+    std::string source;  ///< GLUE task directory, for prepare
+    std::string dir;     ///< prepared shards
+    int max_length = 128;
+};
+
+struct AdapterConfig {
+    std::string kind = "adamix";
+    int size = 16;  ///< bottleneck
+    int num_experts = 4;
+    bool share_up = true;
+    bool share_down = false;
+    std::string activation = "gelu";
+};
+
+struct TrainConfig {
+    double epochs = 3;
+    std::int64_t max_steps = 0;  ///< 0: by epochs
+    int batch = 32;              ///< samples of one global batch
+    int leaf = 4;                ///< samples summed into one partial gradient
+    int accumulate = 1;          ///< global batches per optimizer step
+    int loss_group = 1;          ///< groups whose means are averaged
+    double consistency = -1;     ///< weight; -1: as published (1 for RoBERTa, 0 for BERT)
+    int patience = 0;            ///< evaluations without improvement before stopping; 0: off
+    double min_delta = 0;
+    std::string device = "cpu";
+};
+
+struct OptimConfig {
+    double lr = 3e-4;
+    double weight_decay = 0.1;
+    double warmup_ratio = 0.06;
+    double max_grad_norm = 1.0;           ///< 0: off
+    std::string gradient_reset = "zero";  ///< zero | none
+};
+
+struct RoutingConfig {
+    std::string stream = "counter";  ///< counter | mt19937
+};
+
+struct CommConfig {
+    std::string reduction = "exact";  ///< exact | fast
+};
+
+struct CpuConfig {
+    std::string isa = "auto";  ///< auto | avx2 | avx512
+    int threads = 1;           ///< worker threads per rank
+};
+
+struct EvalConfig {
+    int level = 3;       ///< 0 | 1 | 3
+    int every = 1;       ///< epochs between evaluations
+    std::string select;  ///< metric that decides "best"; empty: the task's own
+    int batch = 32;      ///< samples per leaf of evaluation
+};
+
+struct CheckpointConfig {
+    std::int64_t every_steps = 0;  ///< 0: at the end of each epoch
+    double every_minutes = 0;      ///< 0: off
+    int keep = 2;
+};
+
+struct Config {
+    std::string preset = "published";  ///< published | mended
+    RunConfig run;
+    ModelConfig model;
+    DataConfig data;
+    AdapterConfig adapter;
+    TrainConfig train;
+    OptimConfig optim;
+    RoutingConfig routing;
+    CommConfig comm;
+    CpuConfig cpu;
+    EvalConfig eval;
+    CheckpointConfig checkpoint;
+};
+
+}  // namespace ladle

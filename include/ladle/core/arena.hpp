@@ -1,0 +1,38 @@
+// Scratch memory of one worker thread: filled from the front during a micro-batch, emptied at its end.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+namespace ladle {
+
+/// Hands out 64-byte aligned arrays that live until reset(). Grows in chunks while a run warms up and keeps what it
+/// has, so that later micro-batches of the same size allocate nothing. Not thread-safe: one arena per thread.
+class Arena {
+public:
+    /// `count` uninitialised elements.
+    template <class T>
+    T* take(std::size_t count) {
+        return static_cast<T*>(take_bytes(count * sizeof(T)));
+    }
+    /// Invalidates everything handed out and joins the chunks into one.
+    void reset();
+    std::size_t capacity_bytes() const;
+
+private:
+    struct Free {
+        void operator()(std::byte* block) const;
+    };
+    struct Chunk {
+        std::unique_ptr<std::byte, Free> block;
+        std::size_t size_bytes = 0;
+        std::size_t used_bytes = 0;
+    };
+    void* take_bytes(std::size_t bytes);
+    void add_chunk(std::size_t bytes);
+
+    std::vector<Chunk> chunks_;
+};
+
+}  // namespace ladle

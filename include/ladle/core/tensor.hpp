@@ -1,0 +1,43 @@
+// A named tensor as files hold it: used by every reader and writer, never on the path of a training step.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <numeric>
+#include <string>
+#include <vector>
+
+namespace ladle {
+
+enum class DType { f32, f16, bf16, f64, i64, i32, u16, u8, boolean };
+
+std::size_t dtype_bytes(DType dtype);
+/// "float32", "bfloat16", ...
+std::string dtype_name(DType dtype);
+
+using Shape = std::vector<std::int64_t>;
+
+/// "[4, 16, 384]"
+std::string shape_text(const Shape& shape);
+/// Number of elements; throws DataError when an extent is negative or the product overflows.
+std::size_t shape_elements(const Shape& shape);
+
+/// Owns its bytes, row-major, little endian.
+struct Tensor {
+    DType dtype = DType::f32;
+    Shape shape;
+    std::vector<std::byte> bytes;
+
+    std::size_t elements() const { return shape_elements(shape); }
+    /// Copies to float; accepts f32, f16 and bf16 (exact) and f64 (rounded). Throws DataError for other types.
+    std::vector<float> to_floats() const;
+    static Tensor from_floats(Shape shape, const float* values);
+    static Tensor from_int64(Shape shape, const std::int64_t* values);
+};
+
+/// Tensors by name, in name order.
+using TensorMap = std::map<std::string, Tensor>;
+
+}  // namespace ladle

@@ -1,0 +1,51 @@
+// The flat trainable parameters of a run: one array, one table of named spans. All that touches parameters
+// (sums, AdamW, clipping, checkpoints, soups, export) walks this table.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ladle/core/tensor.hpp"
+
+namespace ladle {
+
+/// How a tensor is filled before training.
+struct Initial {
+    enum class Kind { zeros, normal, values } kind = Kind::zeros;
+    double deviation = 0.02;    ///< of normal
+    std::vector<float> values;  ///< of values: pretrained numbers of the tensor
+};
+
+/// One trainable tensor.
+struct Parameter {
+    std::string name;  ///< as in PyTorch, e.g. bert.encoder.layer.0.output.ExpertSoup.MoA_A.deepspeed_experts.2.weight
+    Shape shape;
+    std::size_t offset = 0;  ///< first element in the flat arrays
+    std::size_t count = 0;
+    bool decays = true;  ///< weight decay applies (not for biases)
+    std::string group;   ///< adapters | head | biases, for the parameter table
+    Initial initial;
+};
+
+/// Handle of a registered tensor: its index in the table.
+using ParameterId = std::size_t;
+
+class ParameterTable {
+public:
+    /// Appends a tensor; throws InternalError on a duplicate name.
+    ParameterId add(const std::string& name, Shape shape, const std::string& group, Initial initial);
+    const Parameter& at(ParameterId id) const { return parameters_[id]; }
+    const std::vector<Parameter>& all() const { return parameters_; }
+    std::size_t total_count() const { return total_count_; }
+    /// Fills values [total_count] as each tensor's Initial says: normal number i of tensor t is
+    /// random_normal(stream(initial_value, layer = t / 4096, site = t % 4096), i).
+    void initialize(std::uint64_t seed, float* values) const;
+
+private:
+    std::vector<Parameter> parameters_;
+    std::size_t total_count_ = 0;
+};
+
+}  // namespace ladle

@@ -1,0 +1,7 @@
+// The table of jobs.
+#include <cstdio>
+
+int main() {
+    std::puts("ladle");
+    return 0;
+}

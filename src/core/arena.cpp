@@ -1,0 +1,58 @@
+// Scratch memory of one worker thread.
+#include "ladle/core/arena.hpp"
+
+#include <algorithm>
+#include <new>
+
+namespace ladle {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kSmallestChunk = std::size_t{1} << 20U;
+
+std::size_t round_up(std::size_t bytes) {
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+}  // namespace
+
+void Arena::Free::operator()(std::byte* block) const {
+    ::operator delete (block, std::align_val_t{kAlignment});
+}
+
+void Arena::add_chunk(std::size_t bytes) {
+    auto* block = static_cast<std::byte*>(::operator new (bytes, std::align_val_t{kAlignment}));
+    chunks_.push_back({std::unique_ptr<std::byte, Free>(block), bytes, 0});
+}
+
+void* Arena::take_bytes(std::size_t bytes) {
+    const std::size_t needed = round_up(std::max<std::size_t>(bytes, 1));
+    if (chunks_.empty() || chunks_.back().used_bytes + needed > chunks_.back().size_bytes) {
+        add_chunk(std::max({needed, kSmallestChunk, capacity_bytes() / 2}));
+    }
+    Chunk& chunk = chunks_.back();
+    void* start = chunk.block.get() + chunk.used_bytes;
+    chunk.used_bytes += needed;
+    return start;
+}
+
+void Arena::reset() {
+    if (chunks_.size() > 1) {
+        const std::size_t total = capacity_bytes();
+        chunks_.clear();
+        add_chunk(total);
+    }
+    for (Chunk& chunk : chunks_) {
+        chunk.used_bytes = 0;
+    }
+}
+
+std::size_t Arena::capacity_bytes() const {
+    std::size_t total = 0;
+    for (const Chunk& chunk : chunks_) {
+        total += chunk.size_bytes;
+    }
+    return total;
+}
+
+}  // namespace ladle
