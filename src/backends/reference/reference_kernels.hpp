@@ -1,0 +1,74 @@
+// The plain-loop kernels: what every other backend is compared with. Definitions are in reference_*.cpp by family.
+#pragma once
+
+#include <vector>
+
+#include "ladle/backends/kernels.hpp"
+
+namespace ladle {
+
+/// A weight kept as it is, rounded once if its precision says so.
+template <class Real>
+class ReferenceMatrix final : public Matrix {
+public:
+    ReferenceMatrix(int out, int in, Precision precision)
+        : Matrix(out, in), precision(precision), values(static_cast<std::size_t>(out) * static_cast<std::size_t>(in)) {}
+    Precision precision;
+    std::vector<Real> values;  ///< [out, in]
+};
+
+template <class Real>
+class ReferenceKernels final : public Kernels<Real> {
+public:
+    std::string description() const override;
+
+    std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward) const override;
+    void pack(Matrix& matrix, const Real* w) const override;
+    void product(const Matrix& matrix, int rows, const Real* x, const Real* bias, Real* y) const override;
+    void product_transposed(const Matrix& matrix, int rows, const Real* dy, Real* dx) const override;
+    void check_row_independence() const override {}
+    void add_weight_gradient(int rows, int out, int in, const Real* dy, const Real* x, Real* dw) const override;
+    void add_column_sums(int rows, int width, const Real* x, Real* sums) const override;
+
+    void embed(int rows, int width, const std::int32_t* ids, const std::int32_t* position_ids,
+               const std::int32_t* type_ids, const Real* words, const Real* positions, const Real* types,
+               Real* y) const override;
+    void gather_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const override;
+    void scatter_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const override;
+    void add_scattered_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const override;
+    void add(std::size_t count, const Real* x, Real* y) const override;
+    void dropout(int rows, int width, const RowOrigins& origins, const DropoutSite& site, const Real* x,
+                 Real* y) const override;
+
+    void gelu(std::size_t count, const Real* x, Real* y) const override;
+    void gelu_backward(std::size_t count, const Real* x, const Real* dy, Real* dx) const override;
+    void tanh(std::size_t count, const Real* x, Real* y) const override;
+    void tanh_backward(std::size_t count, const Real* y, const Real* dy, Real* dx) const override;
+    void residual_norm(const ResidualNorm<Real>& call) const override;
+    void residual_norm_backward(const ResidualNormBackward<Real>& call) const override;
+    void attention(const Attention<Real>& call) const override;
+    void attention_backward(const AttentionBackward<Real>& call) const override;
+
+    void cross_entropy(int samples, int classes, const Real* logits, const std::int32_t* labels, const Real* weights,
+                       Real* losses, Real* dlogits) const override;
+    void squared_error(int samples, const Real* logits, const Real* targets, const Real* weights, Real* losses,
+                       Real* dlogits) const override;
+    void consistency(int samples, int classes, const Real* first, const Real* second, const Real* weights, Real* losses,
+                     Real* dfirst, Real* dsecond) const override;
+
+    void add_fixed_point(std::size_t count, const Real* values, double limit, std::int64_t* sums,
+                         std::int64_t* rejected) const override;
+    void from_fixed_point(std::size_t count, const std::int64_t* sums, Real* values) const override;
+    double sum_of_squares(std::size_t count, const Real* values) const override;
+    void adamw(const AdamWUpdate& update, std::size_t count, const Real* gradient, Real* weights, Real* first_moment,
+               Real* second_moment) const override;
+};
+
+/// Value of an operand of a product at that precision.
+template <class Real>
+Real rounded(Real value, Precision precision);
+
+/// Dropout factor (0 or site.scale) of element `index` of the row's sample.
+double dropout_factor(const DropoutSite& site, const RowOrigins& origins, int row, std::uint32_t index);
+
+}  // namespace ladle
