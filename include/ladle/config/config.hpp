@@ -1,5 +1,5 @@
 // The typed configuration of a run: filled once from files and command line, then only read.
-// Names, defaults, ranges and help texts are in the one table of options (src/config/options.cpp).
+// Defaults are here; names, ranges and help texts are in the one table of options (src/config/table.cpp).
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,8 @@ struct RunConfig {
     std::string dir;
     std::uint64_t seed = 0;
     int time_limit_minutes = 0;  ///< 0: none
+    int watchdog_seconds = 600;  ///< a rank without progress for so long ends the job; 0: off
+    int progress_seconds = 30;   ///< between two progress lines where there is no terminal
 };
 
 struct ModelConfig {
@@ -36,13 +38,14 @@ struct AdapterConfig {
 
 struct TrainConfig {
     double epochs = 3;
-    std::int64_t max_steps = 0;  ///< 0: by epochs
-    int batch = 32;              ///< samples of one global batch
-    int leaf = 4;                ///< samples summed into one partial gradient
-    int accumulate = 1;          ///< global batches per optimizer step
-    int loss_group = 1;          ///< groups whose means are averaged
-    double consistency = -1;     ///< weight; -1: as published (1 for RoBERTa, 0 for BERT)
-    int patience = 0;            ///< evaluations without improvement before stopping; 0: off
+    std::int64_t max_steps = 0;      ///< 0: by epochs
+    int batch = 32;                  ///< samples of one global batch
+    int leaf = 4;                    ///< samples summed into one partial gradient
+    int accumulate = 1;              ///< global batches per optimizer step
+    std::string leftover = "carry";  ///< carry | own: window of the batches left at the end of an epoch
+    int loss_group = 1;              ///< groups whose means are averaged
+    double consistency = -1;         ///< weight; -1: as published (1 for RoBERTa, 0 for BERT)
+    int patience = 0;                ///< evaluations without improvement before stopping; 0: off
     double min_delta = 0;
     std::string device = "cpu";
 };

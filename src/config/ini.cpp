@@ -1,0 +1,77 @@
+// Config files through Boost.Program_options.
+#include "ladle/config/ini.hpp"
+
+#include <fmt/format.h>
+
+#include <boost/program_options.hpp>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "ladle/core/error.hpp"
+#include "ladle/core/suggest.hpp"
+
+namespace po = boost::program_options;
+
+namespace ladle {
+namespace {
+
+// No config file of ours comes near this; a wrong file (weights, a device) is refused before it fills the memory.
+constexpr std::size_t kLargestFile = std::size_t{1} << 20U;
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> read_ini(const std::string& text, const std::string& where,
+                                                          const std::vector<std::string>& known) {
+    po::options_description description;
+    for (const std::string& name : known) {
+        description.add_options()(name.c_str(), po::value<std::string>());
+    }
+    std::istringstream stream(text);
+    std::vector<std::pair<std::string, std::string>> pairs;
+    std::set<std::string> seen;
+    try {
+        for (const auto& option : po::parse_config_file(stream, description, true).options) {
+            const std::string& name = option.string_key;
+            if (option.unregistered) {
+                throw ConfigError(fmt::format("{}: unknown option \"{}\"", where, name),
+                                  did_you_mean(name, known, "there is nothing like it"),
+                                  "`ladle JOB --help` lists the options of a job");
+            }
+            if (!seen.insert(name).second) {
+                throw ConfigError(fmt::format("{}: {} is set twice", where, name), "only one value can hold",
+                                  "remove one of the two lines");
+            }
+            pairs.emplace_back(name, option.value.empty() ? "" : option.value.front());
+        }
+    } catch (const po::error& error) {
+        throw ConfigError(fmt::format("{} is not a config file", where), error.what(),
+                          "write `name = value` lines under [group] headings");
+    }
+    return pairs;
+}
+
+std::string read_config_file(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::string text(kLargestFile + 1, '\0');
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(std::max<std::streamsize>(file.gcount(), 0)));
+    if (file.bad() || !file.eof()) {
+        const bool too_long = text.size() > kLargestFile;
+        throw ConfigError(fmt::format("cannot read config file {}", path),
+                          too_long ? "it has more than 1 MiB" : "no such file, or not readable",
+                          "check the path given to --config");
+    }
+    return text;
+}
+
+std::string ini_line(const std::string& name, const std::string& value, std::string& group) {
+    const auto dot = name.find('.');
+    const std::string own_group = dot == std::string::npos ? "" : name.substr(0, dot);
+    const std::string heading = own_group == group ? "" : fmt::format("\n[{}]\n", own_group);
+    group = own_group;
+    const std::string last = dot == std::string::npos ? name : name.substr(dot + 1);
+    return value.empty() ? fmt::format("{}{} =", heading, last) : fmt::format("{}{} = {}", heading, last, value);
+}
+
+}  // namespace ladle

@@ -1,0 +1,186 @@
+// Text to typed value and back for every option, the preset, and the config as text.
+#include "ladle/config/options.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <map>
+
+#include "ladle/config/ini.hpp"
+#include "ladle/core/error.hpp"
+#include "ladle/core/suggest.hpp"
+
+namespace ladle {
+namespace {
+
+constexpr const char* kAutomatic = "auto";
+
+[[noreturn]] void refuse(const Option& option, const std::string& text, const std::string& where,
+                         const std::string& why) {
+    const std::string fix =
+        limits_text(option).empty() ? "" : fmt::format("{} must be {}", option.name, limits_text(option));
+    throw ConfigError(fmt::format("{} = \"{}\" in {}", option.name, text, where), why, fix);
+}
+
+/// Sets one option; one overload per type of option.
+struct Setter {
+    const Option& option;
+    const std::string& text;
+    const std::string& where;
+
+    void operator()(std::string* value) const {
+        // The config file syntax has no quoting: such a value could not be written to config.cfg and read back.
+        const bool unsafe =
+            std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f || c == '#'; }) ||
+            text.starts_with(' ') || text.ends_with(' ');
+        if (unsafe) {
+            throw ConfigError(fmt::format("{} in {}", option.name, where),
+                              "the value holds a control character, a # or a blank at an end, which config files "
+                              "cannot hold",
+                              "use another name");
+        }
+        const auto& words = option.limits.words;
+        if (!words.empty() && std::find(words.begin(), words.end(), text) == words.end()) {
+            const std::string near = closest_name(text, words);
+            refuse(option, text, where, near.empty() ? "unknown word" : "did you mean \"" + near + "\"?");
+        }
+        *value = text;
+    }
+
+    void operator()(bool* value) const {
+        if (text != "true" && text != "false") {
+            refuse(option, text, where, "neither true nor false");
+        }
+        *value = text == "true";
+    }
+
+    template <class Number>
+    void operator()(Number* value) const {
+        if (option.limits.automatic && text == kAutomatic) {
+            *value = static_cast<Number>(-1);
+            return;
+        }
+        Number number{};
+        const char* end = text.data() + text.size();
+        const auto [stop, error] = std::from_chars(text.data(), end, number);
+        if (error == std::errc::result_out_of_range) {
+            refuse(option, text, where, "the number does not fit");
+        }
+        const bool finite = std::isfinite(static_cast<double>(number));
+        if (error != std::errc() || stop != end || !finite) {
+            refuse(option, text, where, std::is_integral_v<Number> ? "not a whole number" : "not a number");
+        }
+        const Limits& limits = option.limits;
+        const auto as_double = static_cast<double>(number);
+        if (as_double < limits.least || as_double > limits.most || (limits.above_least && as_double == limits.least)) {
+            refuse(option, text, where, "out of range");
+        }
+        *value = number;
+    }
+};
+
+/// One value as text; one overload per type of option.
+struct Writer {
+    const Option& option;
+
+    std::string operator()(const std::string* value) const { return *value; }
+    std::string operator()(const bool* value) const { return *value ? "true" : "false"; }
+    template <class Number>
+    std::string operator()(const Number* value) const {
+        if (option.limits.automatic && *value < Number{0}) {
+            return kAutomatic;
+        }
+        return fmt::format("{}", *value);
+    }
+};
+
+}  // namespace
+
+void set_option(Config& config, const Option& option, const std::string& text, const std::string& where) {
+    std::visit(Setter{option, text, where}, option.field(config));
+}
+
+std::string option_value(const Config& config, const Option& option) {
+    // The row's accessor serves reading and writing, so it takes a Config that may be changed.
+    Config copy = config;
+    return std::visit(Writer{option}, option.field(copy));
+}
+
+std::string limits_text(const Option& option) {
+    const Limits& limits = option.limits;
+    if (!limits.words.empty()) {
+        return limits.words.size() == 1 ? limits.words.front()
+                                        : fmt::format("one of {}", fmt::join(limits.words, ", "));
+    }
+    Config config;
+    if (std::holds_alternative<bool*>(option.field(config))) {
+        return "true or false";
+    }
+    std::string text;
+    if (std::isfinite(limits.most)) {
+        text = fmt::format("from {} to {}", limits.least, limits.most);
+    } else if (std::isfinite(limits.least)) {
+        text = fmt::format("{} {}", limits.above_least ? "above" : "at least", limits.least);
+    }
+    return limits.automatic ? fmt::format("auto or {}", text) : text;
+}
+
+std::vector<std::string> apply_preset(Config& config) {
+    if (config.preset != "mended") {
+        return {};
+    }
+    config.optim.gradient_reset = "none";
+    config.train.leftover = "own";
+    return {"optim.gradient_reset", "train.leftover"};
+}
+
+void validate(const Config& config) {
+    const TrainConfig& train = config.train;
+    if (train.leaf > train.batch) {
+        throw ConfigError(fmt::format("train.leaf = {} and train.batch = {}", train.leaf, train.batch),
+                          "a leaf is a part of the global batch", "lower train.leaf or raise train.batch");
+    }
+    if (train.batch % train.loss_group != 0) {
+        throw ConfigError(fmt::format("train.loss_group = {} and train.batch = {}", train.loss_group, train.batch),
+                          "the groups of a batch must be of equal size", "choose a divisor of train.batch");
+    }
+    if (train.min_delta > 0 && train.patience == 0) {
+        throw ConfigError(fmt::format("train.min_delta = {} and train.patience = 0", train.min_delta),
+                          "min_delta only matters for early stopping", "set train.patience, or leave min_delta out");
+    }
+    if (config.eval.level == 2) {
+        throw ConfigError("eval.level = 2", "the published code has no such level", "use 0, 1 or 3");
+    }
+}
+
+std::string config_text(const Config& config) {
+    std::string text;
+    std::string group;
+    for (const Option& option : option_table()) {
+        text += ini_line(option.name, option_value(config, option), group) + "\n";
+    }
+    return text;
+}
+
+std::string identity_text(const Config& config) {
+    std::string text;
+    for (const Option& option : option_table()) {
+        if (option.identity) {
+            text += fmt::format("{} = {}\n", option.name, option_value(config, option));
+        }
+    }
+    return text;
+}
+
+Config parse_config_text(const std::string& text, const std::string& where) {
+    Config config;
+    for (const auto& [name, value] : read_ini(text, where, option_names())) {
+        set_option(config, *find_option(name), value, where);
+    }
+    validate(config);
+    return config;
+}
+
+}  // namespace ladle

@@ -1,0 +1,235 @@
+// The rows of the option table: every option of the program, once.
+#include <algorithm>
+
+#include "ladle/config/options.hpp"
+
+namespace ladle {
+namespace {
+
+Limits one_of(std::vector<std::string> words) {
+    Limits limits;
+    limits.words = std::move(words);
+    return limits;
+}
+
+Limits at_least(double least) {
+    Limits limits;
+    limits.least = least;
+    return limits;
+}
+
+Limits above(double least) {
+    Limits limits = at_least(least);
+    limits.above_least = true;
+    return limits;
+}
+
+Limits between(double least, double most) {
+    Limits limits = at_least(least);
+    limits.most = most;
+    return limits;
+}
+
+Limits automatic_or(Limits limits) {
+    limits.automatic = true;
+    return limits;
+}
+
+using C = Config;
+using F = OptionField;
+
+std::vector<Option> run_rows() {
+    return {
+        {"preset", [](C& c) -> F { return &c.preset; }, one_of({"published", "mended"}), "",
+         "Follow the published code with its defects, or switch the documented mends on; single options override it.",
+         true},
+        {"run.dir",
+         [](C& c) -> F { return &c.run.dir; },
+         {},
+         "",
+         "The run directory receives checkpoints, soup, metrics and the resolved config.",
+         false},
+        {"run.seed",
+         [](C& c) -> F { return &c.run.seed; },
+         {},
+         "",
+         "The seed decides initial values, sample order, routes and dropout.",
+         true},
+        {"run.time_limit_minutes", [](C& c) -> F { return &c.run.time_limit_minutes; }, at_least(0), "minutes",
+         "The run saves its state and ends with exit code 85 before this much time has passed; 0 means no limit.",
+         false},
+        {"run.watchdog_seconds", [](C& c) -> F { return &c.run.watchdog_seconds; }, at_least(0), "seconds",
+         "A rank that makes no progress for this long ends the job with exit code 75; 0 switches the watchdog off.",
+         false},
+        {"run.progress_seconds", [](C& c) -> F { return &c.run.progress_seconds; }, at_least(1), "seconds",
+         "This much time passes between two progress lines where the output is not a terminal.", false},
+    };
+}
+
+std::vector<Option> input_rows() {
+    return {
+        {"model.path",
+         [](C& c) -> F { return &c.model.path; },
+         {},
+         "",
+         "The backbone is read from this Hugging Face directory (config.json, weights, tokenizer files).",
+         false},
+        {"model.precision", [](C& c) -> F { return &c.model.precision; }, one_of({"fp32", "bf16"}), "",
+         "Matrix products take their inputs in this precision and accumulate in fp32.", true},
+        {"data.task",
+         [](C& c) -> F { return &c.data.task; },
+         {},
+         "",
+         "The task is one of cola sst2 mrpc stsb qqp mnli qnli rte wnli ax, or a name of your own for CSV and JSONL.",
+         true},
+        {"data.source",
+         [](C& c) -> F { return &c.data.source; },
+         {},
+         "",
+         "The original text files of the task are read from this directory.",
+         false},
+        {"data.dir",
+         [](C& c) -> F { return &c.data.dir; },
+         {},
+         "",
+         "The prepared shards are written to and read from this directory.",
+         false},
+        {"data.max_length", [](C& c) -> F { return &c.data.max_length; }, between(8, 65535), "tokens",
+         "Longer examples are cut to this length, special tokens included.", true},
+    };
+}
+
+std::vector<Option> adapter_rows() {
+    return {
+        {"adapter.kind",
+         [](C& c) -> F { return &c.adapter.kind; },
+         {},
+         "",
+         "This kind of adapter is trained on the frozen backbone.",
+         true},
+        {"adapter.size", [](C& c) -> F { return &c.adapter.size; }, between(1, 65536), "units",
+         "The bottleneck of each adapter has this width.", true},
+        {"adapter.num_experts", [](C& c) -> F { return &c.adapter.num_experts; }, between(1, 4096), "experts",
+         "Each projection that is not shared has this many experts.", true},
+        {"adapter.share_up",
+         [](C& c) -> F { return &c.adapter.share_up; },
+         {},
+         "",
+         "All experts of a layer share one up projection.",
+         true},
+        {"adapter.share_down",
+         [](C& c) -> F { return &c.adapter.share_down; },
+         {},
+         "",
+         "All experts of a layer share one down projection.",
+         true},
+        {"adapter.activation", [](C& c) -> F { return &c.adapter.activation; }, one_of({"gelu"}), "",
+         "The adapter applies this function between its projections; gelu is the exact one (erf).", true},
+        {"routing.stream", [](C& c) -> F { return &c.routing.stream; }, one_of({"counter", "mt19937"}), "",
+         "Routes come from the counter-based generator, or imitate the published stream of a one-process run.", true},
+    };
+}
+
+std::vector<Option> train_rows() {
+    return {
+        {"train.epochs", [](C& c) -> F { return &c.train.epochs; }, above(0), "epochs",
+         "Training passes over the training split this often, and the learning rate falls to zero at its end.", true},
+        {"train.max_steps", [](C& c) -> F { return &c.train.max_steps; }, at_least(0), "optimizer steps",
+         "Training takes this many steps in place of train.epochs; 0 means by epochs.", true},
+        {"train.batch", [](C& c) -> F { return &c.train.batch; }, between(1, 1 << 20), "samples",
+         "The global batch has this many samples, whatever the number of ranks.", true},
+        {"train.leaf", [](C& c) -> F { return &c.train.leaf; }, between(1, 1 << 20), "samples",
+         "This many consecutive samples are summed into one partial gradient; a rank owns whole leaves.", true},
+        {"train.accumulate", [](C& c) -> F { return &c.train.accumulate; }, between(1, 1 << 20), "global batches",
+         "One optimizer step takes the mean gradient of this many global batches.", true},
+        {"train.leftover", [](C& c) -> F { return &c.train.leftover; }, one_of({"carry", "own"}), "",
+         "The batches left over at the end of an epoch join the next epoch's first step, or make a step of their own.",
+         true},
+        {"train.loss_group", [](C& c) -> F { return &c.train.loss_group; }, between(1, 1 << 20), "groups",
+         "The loss is the mean over this many groups of the batch, as with as many published ranks.", true},
+        {"train.consistency", [](C& c) -> F { return &c.train.consistency; }, automatic_or(at_least(0)), "",
+         "The consistency loss between two random routes has this weight; auto is 1 for RoBERTa and 0 for BERT.", true},
+        {"train.patience", [](C& c) -> F { return &c.train.patience; }, at_least(0), "evaluations",
+         "Training stops after this many evaluations without improvement; 0 means never.", true},
+        {"train.min_delta", [](C& c) -> F { return &c.train.min_delta; }, at_least(0), "",
+         "A score must rise by more than this to count as an improvement for train.patience.", true},
+        {"train.device", [](C& c) -> F { return &c.train.device; }, one_of({"cpu"}), "",
+         "The work is done on this kind of device.", true},
+    };
+}
+
+std::vector<Option> optimizer_rows() {
+    return {
+        {"optim.lr", [](C& c) -> F { return &c.optim.lr; }, at_least(0), "",
+         "The learning rate rises to this value during warm-up and then falls linearly to zero.", true},
+        {"optim.weight_decay", [](C& c) -> F { return &c.optim.weight_decay; }, at_least(0), "",
+         "Each step subtracts learning rate times this from the weights, biases excepted.", true},
+        {"optim.warmup_ratio", [](C& c) -> F { return &c.optim.warmup_ratio; }, between(0, 1), "of all steps",
+         "The learning rate rises from zero during this part of the training.", true},
+        {"optim.max_grad_norm", [](C& c) -> F { return &c.optim.max_grad_norm; }, at_least(0), "",
+         "The gradient is scaled down to at most this norm; 0 switches clipping off.", true},
+        {"optim.gradient_reset", [](C& c) -> F { return &c.optim.gradient_reset; }, one_of({"zero", "none"}), "",
+         "With zero an expert once used steps in every window, as published; with none only when it was used.", true},
+        {"comm.reduction", [](C& c) -> F { return &c.comm.reduction; }, one_of({"exact", "fast"}), "",
+         "Gradients are summed in fixed point (the same bits on any number of ranks), or in fp32.", true},
+    };
+}
+
+std::vector<Option> machine_rows() {
+    return {
+        {"cpu.isa", [](C& c) -> F { return &c.cpu.isa; }, one_of({"auto", "avx2", "avx512"}), "",
+         "The kernels use this instruction set; auto takes the best one that this machine has.", false},
+        {"cpu.threads", [](C& c) -> F { return &c.cpu.threads; }, between(1, 4096), "threads",
+         "Each rank computes with this many threads.", false},
+        {"eval.level", [](C& c) -> F { return &c.eval.level; }, between(0, 3), "",
+         "Evaluation uses the soup (3), a random expert per sample (1) or a random expert per token (0).", true},
+        {"eval.every", [](C& c) -> F { return &c.eval.every; }, at_least(1), "epochs",
+         "The dev split is evaluated each time this many epochs have passed.", true},
+        {"eval.select",
+         [](C& c) -> F { return &c.eval.select; },
+         {},
+         "",
+         "This metric decides which step is best; empty means the task's own.",
+         true},
+        {"eval.batch", [](C& c) -> F { return &c.eval.batch; }, between(1, 1 << 20), "samples",
+         "This many samples are evaluated together.", true},
+        {"checkpoint.every_steps", [](C& c) -> F { return &c.checkpoint.every_steps; }, at_least(0), "optimizer steps",
+         "A checkpoint is written each time this many steps have passed; 0 means at the end of each epoch.", false},
+        {"checkpoint.every_minutes", [](C& c) -> F { return &c.checkpoint.every_minutes; }, at_least(0), "minutes",
+         "A checkpoint is also written when this much time has passed since the last one; 0 means not by time.", false},
+        {"checkpoint.keep", [](C& c) -> F { return &c.checkpoint.keep; }, at_least(2), "checkpoints",
+         "This many of the newest checkpoints are kept.", false},
+    };
+}
+
+std::vector<Option> all_rows() {
+    std::vector<Option> rows;
+    for (const auto& part :
+         {run_rows(), input_rows(), adapter_rows(), train_rows(), optimizer_rows(), machine_rows()}) {
+        rows.insert(rows.end(), part.begin(), part.end());
+    }
+    return rows;
+}
+
+}  // namespace
+
+const std::vector<Option>& option_table() {
+    static const std::vector<Option> rows = all_rows();
+    return rows;
+}
+
+const Option* find_option(const std::string& name) {
+    const auto& rows = option_table();
+    const auto found = std::find_if(rows.begin(), rows.end(), [&](const Option& row) { return row.name == name; });
+    return found == rows.end() ? nullptr : &*found;
+}
+
+std::vector<std::string> option_names() {
+    std::vector<std::string> names;
+    for (const Option& row : option_table()) {
+        names.emplace_back(row.name);
+    }
+    return names;
+}
+
+}  // namespace ladle
