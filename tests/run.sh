@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Installs what is missing, configures, builds and runs every test this machine can run; ends with ctest's summary.
+# Usage: tests/run.sh [--pytorch] [--sanitize] [--werror] [-- ctest arguments]
+#   --pytorch   also the round trips through PyTorch and the Python library adapters (several GB of Python packages)
+#   --sanitize  a Debug build with address and undefined-behaviour sanitizers; unit, gradient and kernel tests only
+#   --werror    warnings of the compiler are errors
+# Environment: LADLE_GLUE_DIR (default ../shared/data/glue), LADLE_FIXTURES, LADLE_TOKENS, LADLE_JOBS (default: cores).
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+# shellcheck source=jobs/packages.sh
+source jobs/packages.sh
+
+pytorch=no sanitize=no werror=OFF
+while [ $# -gt 0 ]; do
+    case $1 in
+        --pytorch) pytorch=yes ;;
+        --sanitize) sanitize=yes ;;
+        --werror) werror=ON ;;
+        --) shift; break ;;
+        *) sed -n '3,7s/^# //p' "$0" >&2; exit 2 ;;
+    esac
+    shift
+done
+jobs=${LADLE_JOBS:-$(nproc)}
+
+# make_venv DIRECTORY CHECK PACKAGE...: a virtual environment in which the Python line CHECK passes; kept between runs.
+make_venv() {
+    local directory=$1 check=$2
+    shift 2
+    "$directory/bin/python" -c "$check" 2>/dev/null && return 0
+    echo "making $directory: $*"
+    [ -x "$directory/bin/python" ] || python3 -m venv "$directory" || return 1
+    if [ -n "${borrowed:-}" ]; then
+        # torch is big: this environment takes what it lacks from the first one.
+        echo "$borrowed" >"$("$directory/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth"
+    fi
+    "$directory/bin/python" -m pip install --quiet "$@" && "$directory/bin/python" -c "$check"
+}
+
+# make_venvs: both Python environments, base (torch, transformers) and adapters (what it lacks comes from base).
+make_venvs() {
+    borrowed='' make_venv build/venv-base \
+        'import torch, safetensors, h5py, scipy, tokenizers, transformers; assert transformers.__version__ == "5.23.0"' \
+        torch transformers==5.23.0 safetensors h5py scipy tokenizers || return 1
+    borrowed=$(build/venv-base/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+        make_venv build/venv-adapters \
+        'import adapters, transformers; assert transformers.__version__ == "4.57.6"' \
+        adapters==1.3.0 transformers==4.57.6
+}
+
+packages=("${program_packages[@]}" "${model_packages[@]}" "${test_packages[@]}")
+[ $pytorch = yes ] && packages+=("${pytorch_packages[@]}")
+install_missing "${packages[@]}"
+
+build=build
+options=(-DLADLE_TESTS=ON "-DLADLE_WERROR=$werror")
+if [ $sanitize = yes ]; then
+    build='build-asan'
+    options+=(-DCMAKE_BUILD_TYPE=Debug '-DLADLE_SANITIZE=address,undefined')
+fi
+[ -f "$build/CMakeCache.txt" ] || options+=(-G Ninja)
+
+skipped=() failed=0
+if [ $pytorch = yes ]; then
+    if make_venvs; then
+        options+=("-DLADLE_PYTHON=$root/build/venv-base/bin/python"
+            "-DLADLE_PYTHON_ADAPTERS=$root/build/venv-adapters/bin/python")
+    else
+        skipped+=("round trips through PyTorch: their Python packages could not be installed; the result is a failure")
+        failed=1
+    fi
+else
+    skipped+=("round trips through PyTorch: only with --pytorch")
+fi
+
+cmake -B "$build" "${options[@]}"
+cmake --build "$build" --parallel "$jobs"
+
+# What the tests find in their environment.
+export LADLE_GLUE_DIR=${LADLE_GLUE_DIR:-$root/../shared/data/glue}
+[ -d "$LADLE_GLUE_DIR" ] || skipped+=("tests on real GLUE files: no $LADLE_GLUE_DIR (set LADLE_GLUE_DIR)")
+if LADLE_MINILM_DIR=$(jobs/fetch_minilm.sh build/cache); then
+    export LADLE_MINILM_DIR
+else
+    unset LADLE_MINILM_DIR
+    skipped+=("tests on the pretrained MiniLM: it could not be fetched (message above)")
+fi
+command -v nvidia-smi >/dev/null && skipped+=("GPU tests: this version of ladle computes on CPUs only")
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+
+selection=()
+if [ $sanitize = yes ]; then
+    # The libraries underneath keep memory until the end; errors in our own use of memory are what is looked for.
+    export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+    selection=(-L 'unit|gradient|kernel')
+    skipped+=("with sanitizers only tests labelled unit, gradient or kernel run")
+fi
+for line in "${skipped[@]}"; do
+    echo "not run: $line"
+done
+ctest --test-dir "$build" --output-on-failure "${selection[@]}" "$@" || failed=1
+exit $failed
