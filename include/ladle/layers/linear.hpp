@@ -1,0 +1,77 @@
+// Linear layers y = x W^T + b: with a frozen weight, and trainable.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ladle/core/parameters.hpp"
+#include "ladle/layers/context.hpp"
+#include "ladle/layers/gradient_sum.hpp"
+#include "ladle/layers/rows.hpp"
+
+namespace ladle {
+
+/// A bias [width], frozen or (bias-only tuning) trainable; a trainable one may be several tensors side by side.
+template <class Real>
+class Bias {
+public:
+    explicit Bias(std::vector<Real> frozen) : frozen_(std::move(frozen)) {}
+    /// The tensors follow each other in the flat arrays.
+    Bias(const ParameterTable& table, std::vector<ParameterId> ids) : table_(&table), ids_(std::move(ids)) {}
+    const Real* values(const Context<Real>& context) const;
+    /// Adds the column sums of dy [R, width], one partial gradient per leaf; nothing if frozen.
+    void backward(const Context<Real>& context, const Rows& rows, const Real* dy, GradientSum<Real>& gradients) const;
+
+private:
+    std::vector<Real> frozen_;
+    const ParameterTable* table_ = nullptr;
+    std::vector<ParameterId> ids_;
+};
+
+/// Frozen weight [out, in], packed once.
+template <class Real>
+class FrozenLinear {
+public:
+    /// `backward`: product_transposed will be needed. The weight is copied.
+    FrozenLinear(const Kernels<Real>& kernels, const Real* weight, const Shape& shape, Precision precision,
+                 bool backward, Bias<Real> bias);
+    /// y [rows, out] from x [rows, in].
+    void forward(const Context<Real>& context, int rows, const Real* x, Real* y) const;
+    /// dx [R, in] = dy [R, out] W, unless dx is null; adds the bias gradient if the bias trains.
+    void backward(const Context<Real>& context, const Rows& rows, const Real* dy, Real* dx,
+                  GradientSum<Real>& gradients) const;
+
+private:
+    std::unique_ptr<Matrix> weight_;
+    Bias<Real> bias_;
+};
+
+/// Trainable weight [out, in] and bias [out]; packed anew whenever parameters change.
+template <class Real>
+class TrainableLinear {
+public:
+    TrainableLinear(const Kernels<Real>& kernels, const ParameterTable& table, ParameterId weight, ParameterId bias,
+                    Precision precision);
+    int out_features() const { return matrix_->out_features(); }
+    int in_features() const { return matrix_->in_features(); }
+    const Real* weight(const Real* parameters) const { return parameters + table_->at(weight_id_).offset; }
+    const Real* bias(const Real* parameters) const { return parameters + table_->at(bias_id_).offset; }
+    /// Packs the current weight; call before the micro-batches of a step.
+    void prepare(const Kernels<Real>& kernels, const Real* parameters);
+    /// y [rows, out] from x [rows, in].
+    void forward(const Context<Real>& context, int rows, const Real* x, Real* y) const;
+    /// dx [rows, in] = dy [rows, out] W.
+    void backward_input(const Context<Real>& context, int rows, const Real* dy, Real* dx) const;
+    /// Adds one partial gradient of weight and bias per leaf, over the rows of passes first_pass .. last_pass - 1.
+    void backward_weight(const Context<Real>& context, const Rows& rows, int first_pass, int last_pass, const Real* x,
+                         const Real* dy, GradientSum<Real>& gradients) const;
+
+private:
+    const ParameterTable* table_;
+    ParameterId weight_id_;
+    ParameterId bias_id_;
+    std::unique_ptr<Matrix> matrix_;
+};
+
+}  // namespace ladle

@@ -1,0 +1,36 @@
+// Residual layer norm: y = layer_norm(dropout(x) + residual), frozen gamma, beta frozen or trainable.
+#pragma once
+
+#include <vector>
+
+#include "ladle/layers/linear.hpp"
+
+namespace ladle {
+
+/// What backward needs of one forward call.
+template <class Real>
+struct NormSaved {
+    Real* normalized = nullptr;         ///< [R, width]
+    Real* inverse_deviation = nullptr;  ///< [R]
+    DropoutSite dropout;
+};
+
+template <class Real>
+class Norm {
+public:
+    Norm(std::vector<Real> gamma, Bias<Real> beta, double epsilon)
+        : gamma_(std::move(gamma)), beta_(std::move(beta)), epsilon_(epsilon) {}
+    /// y [R, width] from x [R, width] and residual [R, width] (null: none); y may be x or residual.
+    void forward(const Context<Real>& context, const Rows& rows, const DropoutSite& dropout, const Real* x,
+                 const Real* residual, Real* y, NormSaved<Real>& saved) const;
+    /// From dy [R, width]: dresidual is the gradient of the sum, dx the same through dropout; each may be null.
+    void backward(const Context<Real>& context, const Rows& rows, const NormSaved<Real>& saved, const Real* dy,
+                  Real* dx, Real* dresidual, GradientSum<Real>& gradients) const;
+
+private:
+    std::vector<Real> gamma_;  ///< [width]
+    Bias<Real> beta_;          ///< [width]
+    double epsilon_;
+};
+
+}  // namespace ladle

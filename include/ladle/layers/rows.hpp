@@ -1,0 +1,33 @@
+// The packed rows of one micro-batch: which row belongs to which pass, sample and leaf.
+#pragma once
+
+#include <cstdint>
+
+#include "ladle/backends/kernels.hpp"
+
+namespace ladle {
+
+/// Rows are pass-major, then by sample; segment p * samples + s holds the rows of sample s in pass p.
+struct Rows {
+    int count = 0;                         ///< R
+    int passes = 1;                        ///< 1 or 2
+    int samples = 0;                       ///< per pass
+    int leaves = 0;                        ///< groups of consecutive samples
+    const int* segment_offsets = nullptr;  ///< [passes * samples + 1] rows
+    const int* leaf_offsets = nullptr;     ///< [leaves + 1] samples
+    RowOrigins origins;
+
+    int segments() const { return passes * samples; }
+    int pass_begin(int pass) const { return segment_offsets[pass * samples]; }
+    int leaf_begin(int pass, int leaf) const { return segment_offsets[pass * samples + leaf_offsets[leaf]]; }
+    int leaf_end(int pass, int leaf) const { return segment_offsets[pass * samples + leaf_offsets[leaf + 1]]; }
+};
+
+/// What the encoder reads: rows with their token ids.
+struct TokenRows {
+    Rows rows;
+    const std::int32_t* input_ids = nullptr;  ///< [R]
+    const std::int32_t* type_ids = nullptr;   ///< [R]
+};
+
+}  // namespace ladle

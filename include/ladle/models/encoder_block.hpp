@@ -1,0 +1,83 @@
+// One encoder block with its adapter: attention, residual norm, feed-forward, adapter, residual norm.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "ladle/adapters/adapter.hpp"
+#include "ladle/layers/norm.hpp"
+#include "ladle/models/backbone_config.hpp"
+#include "ladle/models/named_tensors.hpp"
+
+namespace ladle {
+
+/// How the model is built around a backbone.
+struct ModelSpec {
+    BackboneConfig backbone;
+    AdapterSpec adapter;  ///< prefix and layer are filled in per block
+    std::string adapter_kind = "adamix";
+    Precision precision = Precision::fp32;
+    int num_outputs = 2;  ///< classes, or 1 for regression
+};
+
+/// The rows a block continues with: all of its input rows, or the first row of each segment (what a head reads).
+struct OutputRows {
+    Rows rows;
+    const std::int32_t* index = nullptr;  ///< [rows.count] into the input rows; null: all rows
+};
+
+/// What backward needs of one forward call. R input rows, Q output rows.
+template <class Real>
+struct BlockSaved {
+    const Real* key_value = nullptr;  ///< [R, 2H]
+    const Real* query = nullptr;      ///< [Q, H]
+    const Real* log_sum = nullptr;    ///< [Q, heads]
+    DropoutSite attention_dropout;
+    NormSaved<Real> attention_norm;
+    const Real* inner = nullptr;  ///< [Q, I] feed-forward before gelu
+    AdapterSaved<Real> adapter{};
+    NormSaved<Real> adapter_norm;  ///< of the norm before the adapter, where the site has one
+    NormSaved<Real> output_norm;
+};
+
+/// How far down a block's backward goes.
+enum class Reach { adapter_only, input };
+
+template <class Real>
+class EncoderBlock {
+public:
+    /// Reads the block's tensors "encoder.layer.<layer>...." and registers trainable ones under their full names.
+    EncoderBlock(const Kernels<Real>& kernels, const ModelSpec& spec, int layer, NamedTensors& tensors,
+                 ParameterTable& table);
+    void prepare(const Kernels<Real>& kernels, const Real* parameters, const RoutePlan& plan);
+    /// y [Q, H] from x [R, H], which must live until backward.
+    void forward(const Context<Real>& context, const Rows& rows, const OutputRows& output, const Real* x, Real* y,
+                 BlockSaved<Real>& saved) const;
+    /// From dy [Q, H]: adds parameter gradients; with Reach::input overwrites dx [R, H].
+    void backward(const Context<Real>& context, const Rows& rows, const OutputRows& output,
+                  const BlockSaved<Real>& saved, const Real* dy, Reach reach, Real* dx,
+                  GradientSum<Real>& gradients) const;
+
+private:
+    Attention<Real> attention_call(const Rows& rows, const OutputRows& output, const BlockSaved<Real>& saved) const;
+    void forward_output(const Context<Real>& context, const Rows& rows, const Real* h, const Real* a, Real* y,
+                        BlockSaved<Real>& saved) const;
+    bool backward_output(const Context<Real>& context, const Rows& rows, const BlockSaved<Real>& saved, const Real* dy,
+                         Reach reach, Real* dh, Real* da, GradientSum<Real>& gradients) const;
+    Real* take(const Context<Real>& context, int rows, int width) const;
+
+    BackboneConfig config_;
+    Precision precision_;
+    int layer_;
+    AdapterSite site_;
+    std::unique_ptr<FrozenLinear<Real>> query_;
+    std::unique_ptr<FrozenLinear<Real>> key_value_;
+    std::unique_ptr<FrozenLinear<Real>> attention_output_;
+    std::unique_ptr<Norm<Real>> attention_norm_;
+    std::unique_ptr<FrozenLinear<Real>> inner_;
+    std::unique_ptr<FrozenLinear<Real>> outer_;
+    std::unique_ptr<Norm<Real>> output_norm_;
+    std::unique_ptr<Adapter<Real>> adapter_;
+};
+
+}  // namespace ladle

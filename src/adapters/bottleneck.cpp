@@ -1,0 +1,103 @@
+// The bottleneck adapter delta = Up(gelu(Down(x))) over two banks; with several experts it is AdaMix's mixture.
+// Source: AdaMix repository, src/transformers/models/expert_soup.py; Houlsby et al. 2019, section 2.1.
+#include "ladle/adapters/adapter.hpp"
+#include "ladle/adapters/expert_bank.hpp"
+
+namespace ladle {
+namespace {
+
+BankSpec bank_spec(const AdapterSpec& spec, BankIndex index) {
+    const bool down = index == BankIndex::down;
+    BankSpec bank;
+    bank.prefix = spec.prefix + ".ExpertSoup." + (down ? "MoA_A" : "MoA_B") + ".deepspeed_experts.{k}";
+    bank.layer = spec.layer;
+    bank.index = index;
+    bank.experts = (down ? spec.share_down : spec.share_up) ? 1 : spec.num_experts;
+    bank.out_features = down ? spec.bottleneck : spec.hidden_size;
+    bank.in_features = down ? spec.hidden_size : spec.bottleneck;
+    bank.deviation = spec.initial_deviation;
+    bank.precision = spec.precision;
+    return bank;
+}
+
+template <class Real>
+class Bottleneck final : public Adapter<Real> {
+public:
+    Bottleneck(const Kernels<Real>& kernels, ParameterTable& table, const AdapterSpec& spec)
+        : down_(kernels, table, bank_spec(spec, BankIndex::down)),
+          up_(kernels, table, bank_spec(spec, BankIndex::up)) {}
+
+    void prepare(const Kernels<Real>& kernels, const Real* parameters, const RoutePlan& plan) override {
+        down_.prepare(kernels, parameters, plan);
+        up_.prepare(kernels, parameters, plan);
+    }
+
+    // Saved: 0 input x [R, H], 1 down projection z [R, bottleneck], 2 gelu(z) [R, bottleneck].
+    void forward(const Context<Real>& context, const Rows& rows, const Real* x, Real* delta,
+                 AdapterSaved<Real>& saved) const override {
+        const std::size_t count = bottleneck_count(rows);
+        saved[0] = const_cast<Real*>(x);
+        saved[1] = context.arena.template take<Real>(count);
+        saved[2] = context.arena.template take<Real>(count);
+        down_.forward(context, rows, x, saved[1]);
+        context.kernels.gelu(count, saved[1], saved[2]);
+        up_.forward(context, rows, saved[2], delta);
+    }
+
+    void backward(const Context<Real>& context, const Rows& rows, const AdapterSaved<Real>& saved, const Real* ddelta,
+                  Real* dx, GradientSum<Real>& gradients) const override {
+        const std::size_t count = bottleneck_count(rows);
+        Real* dz = context.arena.template take<Real>(count);
+        up_.backward(context, rows, saved[2], ddelta, dz, gradients);
+        context.kernels.gelu_backward(count, saved[1], dz, dz);
+        down_.backward(context, rows, saved[0], dz, dx, gradients);
+    }
+
+private:
+    std::size_t bottleneck_count(const Rows& rows) const {
+        return static_cast<std::size_t>(rows.count) * static_cast<std::size_t>(down_.out_features());
+    }
+
+    ExpertBank<Real> down_;
+    ExpertBank<Real> up_;
+};
+
+template <class Real>
+std::unique_ptr<Adapter<Real>> make_bottleneck(const Kernels<Real>& kernels, ParameterTable& table,
+                                               const AdapterSpec& spec) {
+    return std::make_unique<Bottleneck<Real>>(kernels, table, spec);
+}
+
+}  // namespace
+
+AdapterKind adamix_kind() {
+    return {"adamix",
+            "mixture of bottleneck adapters with random routing",
+            AdapterSite::after_feed_forward,
+            true,
+            false,
+            make_bottleneck<float>,
+            make_bottleneck<double>};
+}
+
+AdapterKind houlsby_kind() {
+    return {"houlsby",
+            "one bottleneck adapter after the feed-forward output",
+            AdapterSite::after_feed_forward,
+            false,
+            false,
+            make_bottleneck<float>,
+            make_bottleneck<double>};
+}
+
+AdapterKind pfeiffer_kind() {
+    return {"pfeiffer",
+            "one bottleneck adapter after the feed-forward norm",
+            AdapterSite::after_feed_forward_norm,
+            false,
+            false,
+            make_bottleneck<float>,
+            make_bottleneck<double>};
+}
+
+}  // namespace ladle

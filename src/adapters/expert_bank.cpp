@@ -1,0 +1,141 @@
+// Routing and averaging of one projection.
+#include "ladle/adapters/expert_bank.hpp"
+
+#include <algorithm>
+
+#include "ladle/core/check.hpp"
+
+namespace ladle {
+namespace {
+
+std::string expert_name(const std::string& prefix, int expert) {
+    std::string name = prefix;
+    const auto at = name.find("{k}");
+    return at == std::string::npos ? name : name.replace(at, 3, std::to_string(expert));
+}
+
+template <class Real>
+void add_scaled(Real scale, std::size_t count, const Real* x, Real* sum) {
+    for (std::size_t i = 0; i < count; ++i) {
+        sum[i] += scale * x[i];
+    }
+}
+
+}  // namespace
+
+template <class Real>
+ExpertBank<Real>::ExpertBank(const Kernels<Real>& kernels, ParameterTable& table, const BankSpec& spec)
+    : spec_(spec),
+      soup_(kernels.make_matrix(spec.out_features, spec.in_features, spec.precision, false)),
+      soup_bias_(static_cast<std::size_t>(spec.out_features)) {
+    for (int k = 0; k < spec.experts; ++k) {
+        const std::string name = expert_name(spec.prefix, k);
+        Initial normal;
+        normal.kind = Initial::Kind::normal;
+        normal.deviation = spec.deviation;
+        const ParameterId weight =
+            table.add(name + ".weight", {spec.out_features, spec.in_features}, "adapters", normal);
+        const ParameterId bias = table.add(name + ".bias", {spec.out_features}, "adapters", {});
+        experts_.emplace_back(kernels, table, weight, bias, spec.precision);
+    }
+}
+
+template <class Real>
+void ExpertBank<Real>::prepare(const Kernels<Real>& kernels, const Real* parameters, const RoutePlan& plan) {
+    plan_ = plan;
+    if (plan.kind == RoutePlan::Kind::soup) {
+        prepare_soup(kernels, parameters);
+        return;
+    }
+    for (int k = 0; k < spec_.experts; ++k) {
+        bool used = plan.kind == RoutePlan::Kind::per_row;
+        const int passes = static_cast<int>(plan.picks.size()) / std::max(1, plan.layers * kBanksPerLayer);
+        for (int pass = 0; pass < passes; ++pass) {
+            used = used || plan.pick(pass, spec_.layer, spec_.index) == k;
+        }
+        if (used) {
+            experts_[static_cast<std::size_t>(k)].prepare(kernels, parameters);
+        }
+    }
+}
+
+template <class Real>
+void ExpertBank<Real>::prepare_soup(const Kernels<Real>& kernels, const Real* parameters) {
+    std::vector<double> weights(experts_.size(), 1.0 / static_cast<double>(experts_.size()));
+    if (!plan_.weights.empty() && experts_.size() > 1) {
+        check(plan_.weights.size() == experts_.size(), "a soup has one weight per expert");
+        weights = plan_.weights;
+    }
+    std::vector<Real> mean(static_cast<std::size_t>(spec_.out_features) * static_cast<std::size_t>(spec_.in_features));
+    std::fill(soup_bias_.begin(), soup_bias_.end(), Real(0));
+    for (std::size_t k = 0; k < experts_.size(); ++k) {
+        const Real scale = static_cast<Real>(weights[k]);
+        add_scaled(scale, mean.size(), experts_[k].weight(parameters), mean.data());
+        add_scaled(scale, soup_bias_.size(), experts_[k].bias(parameters), soup_bias_.data());
+    }
+    kernels.pack(*soup_, mean.data());
+}
+
+template <class Real>
+void ExpertBank<Real>::forward(const Context<Real>& context, const Rows& rows, const Real* x, Real* y) const {
+    if (plan_.kind == RoutePlan::Kind::soup) {
+        context.kernels.product(*soup_, rows.count, x, soup_bias_.data(), y);
+        return;
+    }
+    if (plan_.kind == RoutePlan::Kind::per_row) {
+        forward_per_row(context, rows, x, y);
+        return;
+    }
+    for (int pass = 0; pass < rows.passes; ++pass) {
+        const auto& expert = experts_[static_cast<std::size_t>(plan_.pick(pass, spec_.layer, spec_.index))];
+        const int begin = rows.pass_begin(pass);
+        expert.forward(context, rows.pass_begin(pass + 1) - begin,
+                       x + static_cast<std::ptrdiff_t>(begin) * spec_.in_features,
+                       y + static_cast<std::ptrdiff_t>(begin) * spec_.out_features);
+    }
+}
+
+template <class Real>
+void ExpertBank<Real>::forward_per_row(const Context<Real>& context, const Rows& rows, const Real* x, Real* y) const {
+    const auto count = static_cast<std::size_t>(rows.count);
+    auto* index = context.arena.template take<std::int32_t>(count);
+    Real* inputs = context.arena.template take<Real>(count * static_cast<std::size_t>(spec_.in_features));
+    Real* outputs = context.arena.template take<Real>(count * static_cast<std::size_t>(spec_.out_features));
+    for (int k = 0; k < spec_.experts; ++k) {
+        int chosen = 0;
+        for (int r = 0; r < rows.count; ++r) {
+            if (plan_.expert_of_row(spec_.layer, spec_.index, spec_.experts, rows.origins.sample[r],
+                                    rows.origins.token[r]) == k) {
+                index[chosen++] = r;
+            }
+        }
+        context.kernels.gather_rows(chosen, spec_.in_features, index, x, inputs);
+        experts_[static_cast<std::size_t>(k)].forward(context, chosen, inputs, outputs);
+        context.kernels.scatter_rows(chosen, spec_.out_features, index, outputs, y);
+    }
+}
+
+template <class Real>
+void ExpertBank<Real>::backward(const Context<Real>& context, const Rows& rows, const Real* x, const Real* dy, Real* dx,
+                                GradientSum<Real>& gradients) const {
+    check(plan_.kind == RoutePlan::Kind::picks, "only a plan of picks is trained");
+    const int first = plan_.pick(0, spec_.layer, spec_.index);
+    const bool one_expert = rows.passes == 1 || plan_.pick(1, spec_.layer, spec_.index) == first;
+    const int step = one_expert ? rows.passes : 1;
+    for (int pass = 0; pass < rows.passes; pass += step) {
+        const auto& expert = experts_[static_cast<std::size_t>(plan_.pick(pass, spec_.layer, spec_.index))];
+        // A leaf gives one partial gradient per tensor, so both passes of one expert are summed before rounding.
+        expert.backward_weight(context, rows, pass, pass + step, x, dy, gradients);
+        if (dx != nullptr) {
+            const int begin = rows.pass_begin(pass);
+            expert.backward_input(context, rows.pass_begin(pass + step) - begin,
+                                  dy + static_cast<std::ptrdiff_t>(begin) * spec_.out_features,
+                                  dx + static_cast<std::ptrdiff_t>(begin) * spec_.in_features);
+        }
+    }
+}
+
+template class ExpertBank<float>;
+template class ExpertBank<double>;
+
+}  // namespace ladle

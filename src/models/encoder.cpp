@@ -1,0 +1,138 @@
+// Embeddings and blocks.
+#include "ladle/models/encoder.hpp"
+
+#include <algorithm>
+
+#include "ladle/core/check.hpp"
+
+namespace ladle {
+
+template <class Real>
+Encoder<Real>::Encoder(const Kernels<Real>& kernels, const ModelSpec& spec, NamedTensors& tensors,
+                       ParameterTable& table)
+    : config_(spec.backbone), kind_(adapter_kind(spec.adapter_kind)) {
+    const int hidden = config_.hidden_size;
+    words_ = tensors.take<Real>("embeddings.word_embeddings.weight", {config_.vocab_size, hidden});
+    positions_ = tensors.take<Real>("embeddings.position_embeddings.weight", {config_.max_positions, hidden});
+    types_ = tensors.take<Real>("embeddings.token_type_embeddings.weight", {config_.type_vocab_size, hidden});
+    auto gamma = tensors.take<Real>("embeddings.LayerNorm.weight", {hidden});
+    const auto beta = tensors.take<float>("embeddings.LayerNorm.bias", {hidden});
+    Bias<Real> bias(std::vector<Real>(beta.begin(), beta.end()));
+    if (kind_.train_biases) {
+        const std::string name =
+            std::string(find_architecture(config_.architecture).prefix) + "embeddings.LayerNorm.bias";
+        bias = Bias<Real>(table, {table.add(name, {hidden}, "biases", {Initial::Kind::values, 0, beta})});
+    }
+    norm_ = std::make_unique<Norm<Real>>(std::move(gamma), std::move(bias), config_.layer_norm_eps);
+    for (int layer = 0; layer < config_.num_layers; ++layer) {
+        blocks_.push_back(std::make_unique<EncoderBlock<Real>>(kernels, spec, layer, tensors, table));
+    }
+}
+
+template <class Real>
+void Encoder<Real>::prepare(const Kernels<Real>& kernels, const Real* parameters, const RoutePlan& plan) {
+    for (auto& block : blocks_) {
+        block->prepare(kernels, parameters, plan);
+    }
+}
+
+template <class Real>
+const std::int32_t* Encoder<Real>::position_ids(const Context<Real>& context, const TokenRows& tokens) const {
+    const bool after_pad = find_architecture(config_.architecture).positions_after_pad;
+    const Rows& rows = tokens.rows;
+    auto* ids = context.arena.template take<std::int32_t>(static_cast<std::size_t>(rows.count));
+    for (int s = 0; s < rows.segments(); ++s) {
+        int next = after_pad ? config_.pad_token_id + 1 : 0;
+        for (int r = rows.segment_offsets[s]; r < rows.segment_offsets[s + 1]; ++r) {
+            // A pad token written in a text does not count, as in the published position rule.
+            const bool pad = after_pad && tokens.input_ids[r] == config_.pad_token_id;
+            ids[r] = pad ? config_.pad_token_id : next++;
+        }
+        check(next <= config_.max_positions, "samples fit the position table");
+    }
+    return ids;
+}
+
+template <class Real>
+OutputRows Encoder<Real>::first_tokens(const Context<Real>& context, const Rows& rows) const {
+    const auto count = static_cast<std::size_t>(rows.segments());
+    auto* index = context.arena.template take<std::int32_t>(count);
+    auto* offsets = context.arena.template take<int>(count + 1);
+    auto* sample = context.arena.template take<std::uint32_t>(count);
+    auto* token = context.arena.template take<std::uint32_t>(count);
+    auto* pass = context.arena.template take<std::uint32_t>(count);
+    for (std::size_t s = 0; s < count; ++s) {
+        const int row = rows.segment_offsets[s];
+        index[s] = row;
+        offsets[s] = static_cast<int>(s);
+        sample[s] = rows.origins.sample[row];
+        token[s] = rows.origins.token[row];
+        pass[s] = rows.origins.pass[row];
+    }
+    offsets[count] = rows.segments();
+    OutputRows output;
+    output.rows = rows;
+    output.rows.count = rows.segments();
+    output.rows.segment_offsets = offsets;
+    output.rows.origins = {sample, token, pass};
+    output.index = index;
+    return output;
+}
+
+template <class Real>
+const Real* Encoder<Real>::forward(const Context<Real>& context, const TokenRows& tokens, bool all_rows,
+                                   EncoderSaved<Real>& saved) const {
+    const Rows& rows = tokens.rows;
+    const auto hidden = static_cast<std::size_t>(config_.hidden_size);
+    saved.rows = rows;
+    saved.all_rows.rows = rows;
+    saved.all_rows_wanted = all_rows;
+    saved.first_tokens = first_tokens(context, rows);
+    saved.blocks.assign(blocks_.size(), {});
+    saved.hidden.clear();
+
+    Real* x = context.arena.template take<Real>(static_cast<std::size_t>(rows.count) * hidden);
+    context.kernels.embed(rows.count, config_.hidden_size, tokens.input_ids, position_ids(context, tokens),
+                          tokens.type_ids, words_.data(), positions_.data(), types_.data(), x);
+    norm_->forward(context, rows, {}, x, nullptr, x, saved.embedding_norm);
+    saved.embedding_dropout = context.dropout.at(Site::embeddings, 0, config_.hidden_dropout);
+    context.kernels.dropout(rows.count, config_.hidden_size, rows.origins, saved.embedding_dropout, x, x);
+    saved.hidden.push_back(x);
+    for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
+        const bool last = layer + 1 == blocks_.size();
+        const OutputRows& output = last && !all_rows ? saved.first_tokens : saved.all_rows;
+        Real* y = context.arena.template take<Real>(static_cast<std::size_t>(output.rows.count) * hidden);
+        blocks_[layer]->forward(context, rows, output, x, y, saved.blocks[layer]);
+        saved.hidden.push_back(y);
+        x = y;
+    }
+    return x;
+}
+
+template <class Real>
+void Encoder<Real>::backward(const Context<Real>& context, const EncoderSaved<Real>& saved, const Real* dy,
+                             GradientSum<Real>& gradients) const {
+    if (kind_.site == AdapterSite::none && !kind_.train_biases) {
+        return;
+    }
+    const Rows& rows = saved.rows;
+    const auto hidden = static_cast<std::size_t>(config_.hidden_size);
+    for (std::size_t layer = blocks_.size(); layer-- > 0;) {
+        const bool last = layer + 1 == blocks_.size();
+        const OutputRows& output = last && !saved.all_rows_wanted ? saved.first_tokens : saved.all_rows;
+        const Reach reach = layer == 0 && !kind_.train_biases ? Reach::adapter_only : Reach::input;
+        Real* dx = context.arena.template take<Real>(static_cast<std::size_t>(rows.count) * hidden);
+        blocks_[layer]->backward(context, rows, output, saved.blocks[layer], dy, reach, dx, gradients);
+        dy = dx;
+    }
+    if (kind_.train_biases) {
+        Real* dx = context.arena.template take<Real>(static_cast<std::size_t>(rows.count) * hidden);
+        context.kernels.dropout(rows.count, config_.hidden_size, rows.origins, saved.embedding_dropout, dy, dx);
+        norm_->backward(context, rows, saved.embedding_norm, dx, nullptr, nullptr, gradients);
+    }
+}
+
+template class Encoder<float>;
+template class Encoder<double>;
+
+}  // namespace ladle

@@ -1,0 +1,266 @@
+// One encoder block: backward mirrors forward in reverse.
+// Source: transformers 4.4.2, models/bert/modeling_bert.py; AdaMix repository for the adapter's place.
+#include "ladle/models/encoder_block.hpp"
+
+#include <algorithm>
+
+namespace ladle {
+namespace {
+
+/// Reads the block's tensors and makes its layers.
+template <class Real>
+class LayerReader {
+public:
+    LayerReader(const Kernels<Real>& kernels, const ModelSpec& spec, int layer, NamedTensors& tensors,
+                ParameterTable& table)
+        : kernels_(kernels),
+          spec_(spec),
+          layer_name_("encoder.layer." + std::to_string(layer) + "."),
+          tensors_(tensors),
+          table_(table) {}
+
+    /// The listed projections [out, in] stacked into one [n * out, in].
+    std::unique_ptr<FrozenLinear<Real>> linear(const std::vector<std::string>& names, int out, int in) {
+        std::vector<Real> weight;
+        for (const std::string& name : names) {
+            const auto part = tensors_.take<Real>(layer_name_ + name + ".weight", {out, in});
+            weight.insert(weight.end(), part.begin(), part.end());
+        }
+        const Shape shape = {static_cast<std::int64_t>(names.size()) * out, in};
+        return std::make_unique<FrozenLinear<Real>>(kernels_, weight.data(), shape, spec_.precision, true,
+                                                    bias(names, out));
+    }
+
+    std::unique_ptr<Norm<Real>> norm(const std::string& name) {
+        const int width = spec_.backbone.hidden_size;
+        auto gamma = tensors_.take<Real>(layer_name_ + name + ".weight", {width});
+        return std::make_unique<Norm<Real>>(std::move(gamma), bias({name}, width), spec_.backbone.layer_norm_eps);
+    }
+
+private:
+    Bias<Real> bias(const std::vector<std::string>& names, int width) {
+        std::vector<Real> frozen;
+        std::vector<ParameterId> ids;
+        for (const std::string& name : names) {
+            const std::string full = layer_name_ + name + ".bias";
+            const auto part = tensors_.take<float>(full, {width});
+            frozen.insert(frozen.end(), part.begin(), part.end());
+            if (adapter_kind(spec_.adapter_kind).train_biases) {
+                const std::string prefix = find_architecture(spec_.backbone.architecture).prefix;
+                ids.push_back(table_.add(prefix + full, {width}, "biases", {Initial::Kind::values, 0, part}));
+            }
+        }
+        return ids.empty() ? Bias<Real>(std::move(frozen)) : Bias<Real>(table_, std::move(ids));
+    }
+
+    const Kernels<Real>& kernels_;
+    const ModelSpec& spec_;
+    std::string layer_name_;
+    NamedTensors& tensors_;
+    ParameterTable& table_;
+};
+
+}  // namespace
+
+template <class Real>
+EncoderBlock<Real>::EncoderBlock(const Kernels<Real>& kernels, const ModelSpec& spec, int layer, NamedTensors& tensors,
+                                 ParameterTable& table)
+    : config_(spec.backbone), precision_(spec.precision), layer_(layer) {
+    LayerReader<Real> reader(kernels, spec, layer, tensors, table);
+    const int hidden = config_.hidden_size;
+    query_ = reader.linear({"attention.self.query"}, hidden, hidden);
+    key_value_ = reader.linear({"attention.self.key", "attention.self.value"}, hidden, hidden);
+    attention_output_ = reader.linear({"attention.output.dense"}, hidden, hidden);
+    attention_norm_ = reader.norm("attention.output.LayerNorm");
+    inner_ = reader.linear({"intermediate.dense"}, config_.intermediate_size, hidden);
+    outer_ = reader.linear({"output.dense"}, hidden, config_.intermediate_size);
+    output_norm_ = reader.norm("output.LayerNorm");
+    const AdapterKind& kind = adapter_kind(spec.adapter_kind);
+    site_ = kind.site;
+    if (site_ != AdapterSite::none) {
+        AdapterSpec adapter = spec.adapter;
+        adapter.prefix =
+            find_architecture(config_.architecture).prefix + ("encoder.layer." + std::to_string(layer)) + ".output";
+        adapter.layer = layer;
+        adapter.hidden_size = hidden;
+        adapter.precision = precision_;
+        adapter.initial_deviation = config_.initializer_range;
+        adapter_ = make_adapter(kind, kernels, table, adapter);
+    }
+}
+
+template <class Real>
+void EncoderBlock<Real>::prepare(const Kernels<Real>& kernels, const Real* parameters, const RoutePlan& plan) {
+    if (adapter_ != nullptr) {
+        adapter_->prepare(kernels, parameters, plan);
+    }
+}
+
+template <class Real>
+Real* EncoderBlock<Real>::take(const Context<Real>& context, int rows, int width) const {
+    return context.arena.template take<Real>(static_cast<std::size_t>(rows) * static_cast<std::size_t>(width));
+}
+
+template <class Real>
+Attention<Real> EncoderBlock<Real>::attention_call(const Rows& rows, const OutputRows& output,
+                                                   const BlockSaved<Real>& saved) const {
+    Attention<Real> call;
+    call.precision = precision_;
+    call.segments = rows.segments();
+    call.heads = config_.num_heads;
+    call.head_dim = config_.head_dim();
+    call.query_offsets = output.rows.segment_offsets;
+    call.key_offsets = rows.segment_offsets;
+    call.query_origins = output.rows.origins;
+    call.dropout = saved.attention_dropout;
+    call.query = saved.query;
+    call.key_value = saved.key_value;
+    call.log_sum = const_cast<Real*>(saved.log_sum);
+    return call;
+}
+
+template <class Real>
+void EncoderBlock<Real>::forward(const Context<Real>& context, const Rows& rows, const OutputRows& output,
+                                 const Real* x, Real* y, BlockSaved<Real>& saved) const {
+    const int hidden = config_.hidden_size;
+    const Rows& out = output.rows;
+    const Real* residual = x;
+    if (output.index != nullptr) {
+        Real* gathered = take(context, out.count, hidden);
+        context.kernels.gather_rows(out.count, hidden, output.index, x, gathered);
+        residual = gathered;
+    }
+    Real* query = take(context, out.count, hidden);
+    Real* key_value = take(context, rows.count, 2 * hidden);
+    query_->forward(context, out.count, residual, query);
+    key_value_->forward(context, rows.count, x, key_value);
+    saved.query = query;
+    saved.key_value = key_value;
+    saved.log_sum = take(context, out.count, config_.num_heads);
+    saved.attention_dropout = context.dropout.at(Site::attention_probabilities, layer_, config_.attention_dropout);
+    Attention<Real> attention = attention_call(rows, output, saved);
+    attention.context = take(context, out.count, hidden);
+    context.kernels.attention(attention);
+
+    Real* a = take(context, out.count, hidden);
+    attention_output_->forward(context, out.count, attention.context, a);
+    attention_norm_->forward(context, out, context.dropout.at(Site::attention_output, layer_, config_.hidden_dropout),
+                             a, residual, a, saved.attention_norm);
+
+    Real* inner = take(context, out.count, config_.intermediate_size);
+    Real* activated = take(context, out.count, config_.intermediate_size);
+    Real* h = take(context, out.count, hidden);
+    inner_->forward(context, out.count, a, inner);
+    context.kernels.gelu(static_cast<std::size_t>(out.count) * static_cast<std::size_t>(config_.intermediate_size),
+                         inner, activated);
+    outer_->forward(context, out.count, activated, h);
+    saved.inner = inner;
+    forward_output(context, out, h, a, y, saved);
+}
+
+template <class Real>
+void EncoderBlock<Real>::forward_output(const Context<Real>& context, const Rows& rows, const Real* h, const Real* a,
+                                        Real* y, BlockSaved<Real>& saved) const {
+    const int hidden = config_.hidden_size;
+    const auto count = static_cast<std::size_t>(rows.count) * static_cast<std::size_t>(hidden);
+    const DropoutSite dropout = context.dropout.at(Site::feed_forward_output, layer_, config_.hidden_dropout);
+    if (site_ == AdapterSite::none) {
+        output_norm_->forward(context, rows, dropout, h, a, y, saved.output_norm);
+        return;
+    }
+    Real* sum = take(context, rows.count, hidden);
+    if (site_ == AdapterSite::after_feed_forward) {
+        adapter_->forward(context, rows, h, sum, saved.adapter);
+        context.kernels.add(count, h, sum);
+        output_norm_->forward(context, rows, dropout, sum, a, y, saved.output_norm);
+        return;
+    }
+    Real* dropped = take(context, rows.count, hidden);
+    Real* normed = take(context, rows.count, hidden);
+    context.kernels.dropout(rows.count, hidden, rows.origins, dropout, h, dropped);
+    output_norm_->forward(context, rows, {}, dropped, a, normed, saved.adapter_norm);
+    adapter_->forward(context, rows, normed, sum, saved.adapter);
+    context.kernels.add(count, dropped, sum);
+    output_norm_->forward(context, rows, {}, sum, a, y, saved.output_norm);
+    // The second norm sees no dropout of its own; backward finds the sum's dropout here.
+    saved.adapter_norm.dropout = dropout;
+}
+
+/// Returns false where nothing below the adapter needs a gradient.
+template <class Real>
+bool EncoderBlock<Real>::backward_output(const Context<Real>& context, const Rows& rows, const BlockSaved<Real>& saved,
+                                         const Real* dy, Reach reach, Real* dh, Real* da,
+                                         GradientSum<Real>& gradients) const {
+    const int hidden = config_.hidden_size;
+    const auto count = static_cast<std::size_t>(rows.count) * static_cast<std::size_t>(hidden);
+    const bool below = reach == Reach::input;
+    if (site_ == AdapterSite::none) {
+        output_norm_->backward(context, rows, saved.output_norm, dy, dh, da, gradients);
+        return below;
+    }
+    Real* dsum = take(context, rows.count, hidden);
+    Real* dinput = below ? take(context, rows.count, hidden) : nullptr;
+    output_norm_->backward(context, rows, saved.output_norm, dy, dsum, da, gradients);
+    adapter_->backward(context, rows, saved.adapter, dsum, dinput, gradients);
+    if (!below) {
+        return false;
+    }
+    if (site_ == AdapterSite::after_feed_forward) {
+        context.kernels.add(count, dinput, dsum);
+        std::copy_n(dsum, count, dh);
+        return true;
+    }
+    NormSaved<Real> without_dropout = saved.adapter_norm;
+    without_dropout.dropout = {};
+    output_norm_->backward(context, rows, without_dropout, dinput, nullptr, dinput, gradients);
+    context.kernels.add(count, dinput, da);
+    context.kernels.add(count, dinput, dsum);
+    context.kernels.dropout(rows.count, hidden, rows.origins, saved.adapter_norm.dropout, dsum, dh);
+    return true;
+}
+
+template <class Real>
+void EncoderBlock<Real>::backward(const Context<Real>& context, const Rows& rows, const OutputRows& output,
+                                  const BlockSaved<Real>& saved, const Real* dy, Reach reach, Real* dx,
+                                  GradientSum<Real>& gradients) const {
+    const int hidden = config_.hidden_size;
+    const Rows& out = output.rows;
+    const auto count = static_cast<std::size_t>(out.count) * static_cast<std::size_t>(hidden);
+    Real* dh = take(context, out.count, hidden);
+    Real* da = take(context, out.count, hidden);
+    if (!backward_output(context, out, saved, dy, reach, dh, da, gradients)) {
+        return;
+    }
+    Real* dinner = take(context, out.count, config_.intermediate_size);
+    outer_->backward(context, out, dh, dinner, gradients);
+    context.kernels.gelu_backward(
+        static_cast<std::size_t>(out.count) * static_cast<std::size_t>(config_.intermediate_size), saved.inner, dinner,
+        dinner);
+    inner_->backward(context, out, dinner, dh, gradients);
+    context.kernels.add(count, dh, da);
+
+    Real* dresidual = take(context, out.count, hidden);
+    attention_norm_->backward(context, out, saved.attention_norm, da, dh, dresidual, gradients);
+    Real* dcontext = take(context, out.count, hidden);
+    attention_output_->backward(context, out, dh, dcontext, gradients);
+    AttentionBackward<Real> attention;
+    attention.forward = attention_call(rows, output, saved);
+    attention.dcontext = dcontext;
+    attention.dquery = take(context, out.count, hidden);
+    attention.dkey_value = take(context, rows.count, 2 * hidden);
+    context.kernels.attention_backward(attention);
+
+    key_value_->backward(context, rows, attention.dkey_value, dx, gradients);
+    query_->backward(context, out, attention.dquery, dh, gradients);
+    context.kernels.add(count, dh, dresidual);
+    if (output.index != nullptr) {
+        context.kernels.add_scattered_rows(out.count, hidden, output.index, dresidual, dx);
+    } else {
+        context.kernels.add(count, dresidual, dx);
+    }
+}
+
+template class EncoderBlock<float>;
+template class EncoderBlock<double>;
+
+}  // namespace ladle
