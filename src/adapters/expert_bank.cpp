@@ -47,14 +47,15 @@ void ExpertBank<Real>::prepare(const Kernels<Real>& kernels, const Real* paramet
         prepare_soup(kernels, parameters);
         return;
     }
-    for (int k = 0; k < spec_.experts; ++k) {
-        bool used = plan.kind == RoutePlan::Kind::per_row;
-        const int passes = static_cast<int>(plan.picks.size()) / std::max(1, plan.layers * kBanksPerLayer);
-        for (int pass = 0; pass < passes; ++pass) {
-            used = used || plan.pick(pass, spec_.layer, spec_.index) == k;
-        }
-        if (used) {
-            experts_[static_cast<std::size_t>(k)].prepare(kernels, parameters);
+    std::vector<bool> used(experts_.size(), plan.kind == RoutePlan::Kind::per_row);
+    for (int pass = 0; pass < plan.passes(); ++pass) {
+        const int pick = plan.pick(pass, spec_.layer, spec_.index);
+        check(pick >= 0 && pick < spec_.experts, "a route picks one of the bank's experts");
+        used[static_cast<std::size_t>(pick)] = true;
+    }
+    for (std::size_t k = 0; k < experts_.size(); ++k) {
+        if (used[k]) {
+            experts_[k].prepare(kernels, parameters);
         }
     }
 }

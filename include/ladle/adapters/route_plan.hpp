@@ -25,6 +25,8 @@ struct RoutePlan {
     /// Expert of a row: (layer, bank, experts of the bank, row of the sample in its split, token) -> 0 .. experts - 1.
     std::function<int(int layer, BankIndex bank, int experts, std::uint32_t sample, std::uint32_t token)> expert_of_row;
 
+    /// Passes that the picks cover; 0 for other kinds of plan.
+    int passes() const { return layers == 0 ? 0 : static_cast<int>(picks.size()) / (layers * kBanksPerLayer); }
     int pick(int pass, int layer, BankIndex bank) const {
         return picks[static_cast<std::size_t>((pass * layers + layer) * kBanksPerLayer + static_cast<int>(bank))];
     }
