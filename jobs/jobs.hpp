@@ -1,16 +1,24 @@
-// The jobs of the program: one subcommand each, one file each.
+// The jobs of the program: one subcommand each, one file each, under 80 lines.
+// A new job is its file, its declaration here and its line in main.cpp.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "ladle/comm/communicator.hpp"
+#include "ladle/config/job_options.hpp"
+
 namespace ladle {
 
-/// A job takes the words after its name and returns the exit code; errors are thrown and reported by main.
 struct Job {
-    const char* name;
-    const char* purpose;  ///< one line for the list of jobs
-    int (*run)(const std::vector<std::string>& arguments);
+    JobSpec spec;
+    /// Does the work and returns the exit code. Errors are thrown; run_job reports them.
+    int (*run)(const JobOptions& options, Communicator& comm);
+    bool uses_mpi = false;  ///< false: the job is one process, and launching it as several ranks is refused
 };
+
+/// Parses the job's command line, runs it, reports errors once, and returns the exit code. In a job with MPI an error
+/// on some ranks only ends all ranks within seconds; an error that all ranks meet is printed once.
+int run_job(const Job& job, const std::vector<std::string>& arguments);
 
 }  // namespace ladle

@@ -1,76 +1,165 @@
 // MPI behind the Communicator interface; the only file that includes MPI.
+#include <fmt/format.h>
 #include <mpi.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
+#include <thread>
 #include <vector>
 
 #include "ladle/comm/communicator.hpp"
 #include "ladle/core/check.hpp"
+#include "ladle/core/error.hpp"
 
 namespace ladle {
 namespace {
 
 // Counts are int in MPI: longer arrays go in pieces.
 constexpr std::size_t kPiece = std::size_t{1} << 28U;
+constexpr auto kPollInterval = std::chrono::milliseconds(10);
+
+void check_mpi(int code, const char* call) {
+    if (code == MPI_SUCCESS) {
+        return;
+    }
+    std::array<char, MPI_MAX_ERROR_STRING> text{};
+    int length = 0;
+    MPI_Error_string(code, text.data(), &length);
+    throw DeviceError(fmt::format("{} failed", call), std::string(text.data(), static_cast<std::size_t>(length)),
+                      "look for a rank or a network link that died; a run continues from its last checkpoint");
+}
 
 class MpiCommunicator final : public Communicator {
 public:
-    MpiCommunicator() {
-        MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
-        MPI_Comm_size(MPI_COMM_WORLD, &size_);
+    explicit MpiCommunicator(MPI_Comm comm) : comm_(comm) {
+        check_mpi(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
+        check_mpi(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
+        std::array<char, MPI_MAX_PROCESSOR_NAME> host{};
+        int length = 0;
+        check_mpi(MPI_Get_processor_name(host.data(), &length), "MPI_Get_processor_name");
+        place_.host.assign(host.data(), static_cast<std::size_t>(length));
+        // The launcher's variables for the local rank differ between launchers; shared memory does not lie.
+        MPI_Comm node = MPI_COMM_NULL;
+        check_mpi(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node), "MPI_Comm_split_type");
+        check_mpi(MPI_Comm_rank(node, &place_.local_rank), "MPI_Comm_rank");
+        check_mpi(MPI_Comm_size(node, &place_.local_size), "MPI_Comm_size");
+        check_mpi(MPI_Comm_free(&node), "MPI_Comm_free");
     }
     int world_rank() const override { return rank_; }
     int world_size() const override { return size_; }
+    const RankPlace& place() const override { return place_; }
     void all_reduce_sum(std::int64_t* values, std::size_t count) override { sum(values, count, MPI_INT64_T); }
     void all_reduce_sum(float* values, std::size_t count) override { sum(values, count, MPI_FLOAT); }
     void broadcast(void* data, std::size_t bytes) override {
         for (std::size_t begin = 0; begin < bytes; begin += kPiece) {
-            MPI_Bcast(static_cast<std::byte*>(data) + begin, static_cast<int>(std::min(kPiece, bytes - begin)),
-                      MPI_BYTE, 0, MPI_COMM_WORLD);
+            check_mpi(MPI_Bcast(static_cast<std::byte*>(data) + begin, piece(begin, bytes), MPI_BYTE, 0, comm_),
+                      "MPI_Bcast");
         }
     }
     std::string gather(const std::string& bytes) override {
-        check(bytes.size() < kPiece, "a gathered text fits one message");
+        check(bytes.size() < kPiece / static_cast<std::size_t>(size_), "the gathered texts fit one message");
         const int mine = static_cast<int>(bytes.size());
         std::vector<int> counts(static_cast<std::size_t>(size_));
-        MPI_Gather(&mine, 1, MPI_INT, counts.data(), 1, MPI_INT, 0, MPI_COMM_WORLD);
+        check_mpi(MPI_Gather(&mine, 1, MPI_INT, counts.data(), 1, MPI_INT, 0, comm_), "MPI_Gather");
         std::vector<int> starts(counts.size(), 0);
         for (std::size_t r = 1; r < starts.size(); ++r) {
             starts[r] = starts[r - 1] + counts[r - 1];
         }
         std::string all(is_root() ? static_cast<std::size_t>(starts.back() + counts.back()) : 0, '\0');
-        MPI_Gatherv(bytes.data(), mine, MPI_BYTE, all.data(), counts.data(), starts.data(), MPI_BYTE, 0,
-                    MPI_COMM_WORLD);
+        check_mpi(
+            MPI_Gatherv(bytes.data(), mine, MPI_BYTE, all.data(), counts.data(), starts.data(), MPI_BYTE, 0, comm_),
+            "MPI_Gatherv");
         return all;
     }
-    void barrier() override { MPI_Barrier(MPI_COMM_WORLD); }
+    void barrier() override { check_mpi(MPI_Barrier(comm_), "MPI_Barrier"); }
 
 private:
+    static int piece(std::size_t begin, std::size_t count) { return static_cast<int>(std::min(kPiece, count - begin)); }
+
     template <class T>
     void sum(T* values, std::size_t count, MPI_Datatype type) {
         for (std::size_t begin = 0; begin < count; begin += kPiece) {
-            MPI_Allreduce(MPI_IN_PLACE, values + begin, static_cast<int>(std::min(kPiece, count - begin)), type,
-                          MPI_SUM, MPI_COMM_WORLD);
+            check_mpi(MPI_Allreduce(MPI_IN_PLACE, values + begin, piece(begin, count), type, MPI_SUM, comm_),
+                      "MPI_Allreduce");
         }
     }
 
+    MPI_Comm comm_;
     int rank_ = 0;
     int size_ = 1;
+    RankPlace place_;
 };
+
+/// N processes that MPI did not join would each train alone and write the same files.
+void refuse_singletons() {
+    int size = 0;
+    check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &size), "MPI_Comm_size");
+    const Launch launch = launch_environment();
+    if (size > 1 || launch.width == 1) {
+        return;
+    }
+    MPI_Finalize();
+    throw DeviceError(
+        fmt::format("this process is alone, but {} says that {} were started", launch.variable, launch.width),
+        "the launcher and the MPI library do not know each other",
+        launch.variable == std::string("SLURM_STEP_NUM_TASKS")
+            ? "start with `srun --mpi=pmix`, or with mpirun inside the allocation; one rank on purpose: `srun -n 1`"
+            : "start with the mpirun of the MPI that ladle was built with (`ladle --version` names it)");
+}
 
 }  // namespace
 
-MpiSession::MpiSession() {
+std::string mpi_library() {
+    std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+    int length = 0;
+    MPI_Get_library_version(text.data(), &length);
+    const std::string all(text.data(), static_cast<std::size_t>(length));
+    // Open MPI goes on about its packager; other libraries add lines.
+    return all.substr(0, all.find_first_of(",\n"));
+}
+
+/// Failed ranks meet on a communicator of their own, where no collective of the job can be pending.
+struct MpiSession::State {
+    MPI_Comm failed = MPI_COMM_NULL;
+};
+
+MpiSession::MpiSession() : state_(std::make_unique<State>()) {
     int provided = 0;
-    MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
+    check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+    refuse_singletons();
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &state_->failed), "MPI_Comm_dup");
 }
 
 MpiSession::~MpiSession() {
+    MPI_Comm_free(&state_->failed);
     MPI_Finalize();
 }
 
 std::unique_ptr<Communicator> MpiSession::make_communicator() {
-    return std::make_unique<MpiCommunicator>();
+    return std::make_unique<MpiCommunicator>(MPI_COMM_WORLD);
+}
+
+std::unique_ptr<Communicator> MpiSession::join_failed_ranks(double seconds) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+    MPI_Request request = MPI_REQUEST_NULL;
+    if (MPI_Ibarrier(state_->failed, &request) != MPI_SUCCESS) {
+        return nullptr;
+    }
+    int done = 0;
+    while (true) {
+        if (MPI_Test(&request, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS) {
+            return nullptr;
+        }
+        if (done != 0) {
+            return std::make_unique<MpiCommunicator>(state_->failed);
+        }
+        if (std::chrono::steady_clock::now() >= deadline) {
+            return nullptr;
+        }
+        std::this_thread::sleep_for(kPollInterval);
+    }
 }
 
 void MpiSession::abort(int exit_code) {

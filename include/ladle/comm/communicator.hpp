@@ -8,11 +8,20 @@
 
 namespace ladle {
 
+/// Where a rank runs.
+struct RankPlace {
+    std::string host;
+    int local_rank = 0;  ///< among the ranks that share this host's memory
+    int local_size = 1;
+};
+
+/// Every method throws DeviceError with the library's text when communication fails.
 class Communicator {
 public:
     virtual ~Communicator() = default;
     virtual int world_rank() const = 0;
     virtual int world_size() const = 0;
+    virtual const RankPlace& place() const = 0;
     /// Element-wise sum over ranks, in place; exact, so independent of algorithm and number of ranks.
     virtual void all_reduce_sum(std::int64_t* values, std::size_t count) = 0;
     /// Element-wise sum over ranks, in place, in fp32 (`comm.reduction = fast`: bits depend on the number of ranks).
@@ -31,17 +40,38 @@ public:
 /// One process: sums and broadcasts leave everything as it is.
 std::unique_ptr<Communicator> make_single_communicator();
 
-/// Starts MPI on construction and ends it on destruction; made once, in run_job (design.md: one session per process).
-/// Throws DeviceError when this process is a singleton while the environment shows a wider job step.
+/// What the launcher's environment variables say about this process. Only used to notice wrong launches: ranks and
+/// their number come from MPI.
+struct Launch {
+    int width = 1;         ///< processes of the job step
+    int rank = 0;          ///< of this process, as the launcher counts
+    std::string variable;  ///< the variable that told the width; empty if none did
+};
+Launch launch_environment();
+
+/// Name and version of the MPI library in use; "none" in a build without MPI.
+std::string mpi_library();
+
+/// Starts MPI on construction and ends it on destruction; made once, in run_job (design: one session per process).
+/// Throws DeviceError when this process is alone while the environment shows a wider job step.
 class MpiSession {
 public:
     MpiSession();
     ~MpiSession();
     MpiSession(const MpiSession&) = delete;
     MpiSession& operator=(const MpiSession&) = delete;
+    /// All ranks together.
     std::unique_ptr<Communicator> make_communicator();
+    /// For a rank whose job has thrown. Waits up to `seconds` for all other ranks to call this too; then they are in
+    /// step again and get a communicator of their own. Null if some rank did not come: it still works, or hangs in a
+    /// collective that this rank will never join, and only abort() ends it.
+    std::unique_ptr<Communicator> join_failed_ranks(double seconds);
     /// Ends all ranks with this exit code; does not return.
     [[noreturn]] void abort(int exit_code);
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
 };
 
 }  // namespace ladle
