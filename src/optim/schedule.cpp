@@ -34,10 +34,6 @@ BatchWindow StepPlan::window(std::int64_t step) const {
     return window;
 }
 
-std::int64_t count_batches(std::int64_t samples, std::int64_t batch) {
-    return (samples + batch - 1) / batch;
-}
-
 double LinearSchedule::rate(std::int64_t step) const {
     const auto ratio = [](std::int64_t part, std::int64_t whole) {
         return static_cast<double>(part) / static_cast<double>(std::max<std::int64_t>(1, whole));

@@ -24,9 +24,7 @@ BOOST_AUTO_TEST_CASE(rates_rise_from_zero_and_fall_to_the_last_step) {
     BOOST_TEST(make_linear_schedule(1, 0, 15).rate(0) == 1.0);
 }
 
-BOOST_AUTO_TEST_CASE(steps_are_counted_from_samples_batches_and_windows) {
-    BOOST_TEST(count_batches(18, 4) == 5);
-    BOOST_TEST(count_batches(16, 4) == 4);
+BOOST_AUTO_TEST_CASE(steps_are_counted_from_batches_and_windows) {
     StepPlan plan;
     plan.batches_per_epoch = 5;
     BOOST_TEST(plan.total_steps(3, 0) == 15);

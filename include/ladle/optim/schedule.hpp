@@ -38,9 +38,6 @@ struct StepPlan {
     bool ends_epoch(std::int64_t steps_done) const { return steps_done % steps_per_epoch() == 0; }
 };
 
-/// ceil(samples / batch).
-std::int64_t count_batches(std::int64_t samples, std::int64_t batch);
-
 /// Linear warm-up from 0, then linear decay to 0.
 /// Source: transformers 4.4.2, optimization.py, get_linear_schedule_with_warmup.
 struct LinearSchedule {

@@ -1,0 +1,56 @@
+// Which samples make up a global batch, how a batch is cut into leaves, and who computes which leaf. All of it is a
+// function of seed, epoch and lengths, the same on every rank.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "ladle/data/shard.hpp"
+
+namespace ladle {
+
+/// Consecutive samples of a batch whose gradients are summed into one partial gradient by one thread.
+struct Leaf {
+    std::vector<std::uint32_t> samples;  ///< rows in the split
+    std::int64_t first_place = 0;        ///< place of the first sample in its batch
+    std::int64_t tokens = 0;             ///< of one pass
+};
+
+/// Order of an epoch's samples: a permutation of 0 .. samples-1 by Fisher-Yates from the end. For i = samples-1 down
+/// to 1, place i is swapped with place uniform_below(random_word(stream, i), i + 1), where stream = {seed, batch =
+/// epoch, no row, purpose sample_order}.
+std::vector<std::uint32_t> sample_order(std::uint64_t seed, std::int64_t epoch, std::size_t samples);
+
+/// Cuts samples, in this order, into leaves of `leaf` samples; the last one may be shorter.
+std::vector<Leaf> make_leaves(const Split& split, const std::vector<std::uint32_t>& samples, int leaf);
+
+/// Deals leaves to `workers` (ranks, or threads of a rank) by token count: from the longest to the shortest, ties by
+/// place, each to the worker with the fewest tokens so far, ties to the lowest. Within a worker they are in order of
+/// place. Workers beyond the number of leaves get none.
+std::vector<std::vector<Leaf>> deal_leaves(const std::vector<Leaf>& leaves, int workers);
+
+/// Joins consecutive leaves into micro-batches of at most `max_tokens` tokens; a leaf above that is one by itself.
+std::vector<std::vector<Leaf>> make_micro_batches(const std::vector<Leaf>& leaves, std::int64_t max_tokens);
+
+/// Throws ConfigError if ranks exceed ceil(batch / leaf), naming the largest number that works.
+void check_world_size(int ranks, int batch, int leaf);
+
+/// The global batches of a run.
+class Sampler {
+public:
+    /// The split must outlive the sampler and have at least one sample.
+    Sampler(const Split& split, std::uint64_t seed, int batch, int leaf);
+    std::int64_t batches_per_epoch() const;
+    /// Leaves of global batch `batch`, counted since the start of the run; an epoch's last batch may be smaller.
+    std::vector<Leaf> leaves(std::int64_t batch);
+
+private:
+    const Split* split_;
+    std::uint64_t seed_;
+    std::int64_t batch_;
+    int leaf_;
+    std::int64_t epoch_ = -1;           ///< of order_
+    std::vector<std::uint32_t> order_;  ///< [samples]
+};
+
+}  // namespace ladle
