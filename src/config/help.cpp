@@ -56,6 +56,14 @@ std::string entry(const std::string& left, const std::string& text) {
     return out + "\n";
 }
 
+/// The unit as it follows the value: nothing, singular or plural.
+std::string unit_after(const std::string& value, const std::string& unit) {
+    if (unit.empty() || value == "1" || unit.starts_with("of ")) {
+        return unit.empty() ? "" : " " + unit;
+    }
+    return fmt::format(" {}{}", unit, unit.ends_with("ch") ? "es" : "s");
+}
+
 /// The option's sentence, then its limits and its default with the unit.
 std::string option_help(const Option& option) {
     std::string text = option.help;
@@ -67,8 +75,7 @@ std::string option_help(const Option& option) {
     if (value.empty()) {
         return text + " No default.";
     }
-    const std::string unit = option.unit;
-    return text + fmt::format(" Default: {}{}{}.", value, unit.empty() ? "" : " ", unit);
+    return text + fmt::format(" Default: {}{}.", value, unit_after(value, option.unit));
 }
 
 const char* argument_name(const Option& option) {

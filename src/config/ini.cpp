@@ -65,13 +65,18 @@ std::string read_config_file(const std::string& path) {
     return text;
 }
 
-std::string ini_line(const std::string& name, const std::string& value, std::string& group) {
+std::string ini_heading(const std::string& name, std::string& group) {
     const auto dot = name.find('.');
     const std::string own_group = dot == std::string::npos ? "" : name.substr(0, dot);
-    const std::string heading = own_group == group ? "" : fmt::format("\n[{}]\n", own_group);
+    const bool same = own_group == group;
     group = own_group;
+    return same ? "" : fmt::format("\n[{}]\n", own_group);
+}
+
+std::string ini_line(const std::string& name, const std::string& value) {
+    const auto dot = name.find('.');
     const std::string last = dot == std::string::npos ? name : name.substr(dot + 1);
-    return value.empty() ? fmt::format("{}{} =", heading, last) : fmt::format("{}{} = {}", heading, last, value);
+    return value.empty() ? fmt::format("{} =", last) : fmt::format("{} = {}", last, value);
 }
 
 }  // namespace ladle

@@ -180,8 +180,9 @@ std::string resolved_config(const JobSpec& spec, const JobOptions& options) {
     std::string group;
     for (const std::string& name : job_option_names(spec)) {
         const auto origin = options.origins.find(name);
-        const std::string line = ini_line(name, option_value(options.config, *find_option(name)), group);
-        text += fmt::format("{:<40}  # {}\n", line, origin == options.origins.end() ? "default" : origin->second);
+        const std::string line = ini_line(name, option_value(options.config, *find_option(name)));
+        text += fmt::format("{}{:<40}  # {}\n", ini_heading(name, group), line,
+                            origin == options.origins.end() ? "default" : origin->second);
     }
     return text;
 }

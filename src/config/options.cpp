@@ -159,7 +159,7 @@ std::string config_text(const Config& config) {
     std::string text;
     std::string group;
     for (const Option& option : option_table()) {
-        text += ini_line(option.name, option_value(config, option), group) + "\n";
+        text += ini_heading(option.name, group) + ini_line(option.name, option_value(config, option)) + "\n";
     }
     return text;
 }

@@ -16,7 +16,9 @@ std::vector<std::pair<std::string, std::string>> read_ini(const std::string& tex
 /// Contents of a config file. Throws ConfigError if it cannot be read or has more than 1 MiB.
 std::string read_config_file(const std::string& path);
 
-/// One assignment, preceded by its [group] heading when the dotted name's group is not `group`, which is updated.
-std::string ini_line(const std::string& name, const std::string& value, std::string& group);
+/// A blank line and the [group] heading if the dotted name's group is not `group`, which is updated; else nothing.
+std::string ini_heading(const std::string& name, std::string& group);
+/// The assignment below the heading, without line end.
+std::string ini_line(const std::string& name, const std::string& value);
 
 }  // namespace ladle

@@ -28,7 +28,7 @@ struct Option {
     const char* name;  ///< dotted, e.g. optim.lr; the part before the dot is the group
     OptionField (*field)(Config& config);
     Limits limits;
-    const char* unit;  ///< of the value, e.g. steps; "" where there is none
+    const char* unit;  ///< of the value in the singular, e.g. "step"; "" where there is none
     const char* help;  ///< one full sentence; default, unit and limits are appended from the row
     bool identity;     ///< part of the run's identity (design: two runs of one identity give the same bytes)
 };
