@@ -1,0 +1,21 @@
+// Strict reading of JSON that others wrote.
+// Below text (tokenizer files) and whoever reads a model directory.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace ladle {
+
+/// Parses JSON; refuses nesting deeper than 64 and an object that holds a key twice.
+/// Throws DataError that names `label` (the file) and where the text is wrong.
+nlohmann::json parse_json(std::string_view text, const std::string& label);
+
+/// The same for a file of at most 256 MiB.
+nlohmann::json read_json_file(const std::string& path);
+
+/// Contents of a file; throws DataError if it cannot be read or is larger than `most_bytes`.
+std::string read_text_file(const std::string& path, std::size_t most_bytes);
+
+}  // namespace ladle
