@@ -62,7 +62,8 @@ std::string read_config_file(const std::string& path) {
                           too_long ? "it has more than 1 MiB" : "no such file, or not readable",
                           "check the path given to --config");
     }
-    return text;
+    // Editors on Windows put a byte order mark first.
+    return text.starts_with("\xef\xbb\xbf") ? text.substr(3) : text;
 }
 
 std::string ini_heading(const std::string& name, std::string& group) {

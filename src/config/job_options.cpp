@@ -17,8 +17,6 @@ namespace po = boost::program_options;
 namespace ladle {
 namespace {
 
-constexpr const char* kCommandLine = "command line";
-
 using Assignments = std::vector<std::pair<std::string, std::string>>;
 
 /// The command line split into words, before any value is looked at.
@@ -107,7 +105,7 @@ SplitLine split_command_line(const JobSpec& spec, const std::vector<std::string>
 
 void apply(const Assignments& assignments, const std::string& origin, JobOptions& job) {
     for (const auto& [name, value] : assignments) {
-        set_option(job.config, *find_option(name), value, origin);
+        set_option(job.config, *find_option(name), value, "the " + origin);
         job.origins[name] = origin;
     }
 }
@@ -166,7 +164,7 @@ JobOptions parse_job(const JobSpec& spec, const std::vector<std::string>& argume
     for (const std::string& path : line.config_files) {
         apply(read_ini(read_config_file(path), path, option_names()), "file " + path, job);
     }
-    apply(line.options, kCommandLine, job);
+    apply(line.options, "command line", job);
     apply_preset_where_not_given(job);
     validate(job.config);
     if (job.switches.erase("print-config") > 0) {

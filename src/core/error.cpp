@@ -4,13 +4,30 @@
 namespace ladle {
 namespace {
 
+// Names from files and command lines go into messages: no terminal codes, no endless lines.
+constexpr std::size_t kLongestPart = 2000;
+
+std::string printable(const std::string& part) {
+    constexpr const char* kDigits = "0123456789abcdef";
+    std::string text;
+    for (const char c : part.substr(0, kLongestPart)) {
+        const auto byte = static_cast<unsigned char>(c);
+        if ((byte < 0x20 && c != '\n') || byte == 0x7f) {
+            text += std::string("\\x") + kDigits[byte >> 4U] + kDigits[byte & 15U];
+        } else {
+            text += c;
+        }
+    }
+    return part.size() > kLongestPart ? text + "..." : text;
+}
+
 std::string compose(const std::string& what, const std::string& why, const std::string& fix) {
-    std::string text = what;
+    std::string text = printable(what);
     if (!why.empty()) {
-        text += ": " + why;
+        text += ": " + printable(why);
     }
     if (!fix.empty()) {
-        text += "\n  fix: " + fix;
+        text += "\n  fix: " + printable(fix);
     }
     return text;
 }

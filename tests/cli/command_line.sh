@@ -53,7 +53,7 @@ for job in $jobs; do
     expect 2 'did you mean "optim.lr"?' "$job" --config misspelt.cfg
     expect 2 'misspelt.cfg' "$job" --config misspelt.cfg
     expect 2 'optim.lr is set twice' "$job" --config twice.cfg
-    expect 2 'optim.lr = "nan" in file nan.cfg' "$job" --config nan.cfg
+    expect 2 'optim.lr = "nan" in the file nan.cfg' "$job" --config nan.cfg
     expect 2 'binary.cfg' "$job" --config binary.cfg
     expect 2 'cannot read config file absent.cfg' "$job" --config absent.cfg
     expect 2 'cannot read config file .' "$job" --config .

@@ -21,6 +21,7 @@ enum class ExitCode : int {
 };
 
 /// Base of all reported errors. what() is "<what>: <why>" and, if there is a remedy, a second line "  fix: <fix>".
+/// Control characters of the parts are shown as \xNN (line ends stay) and overlong parts are cut.
 class Error : public std::runtime_error {
 public:
     Error(ExitCode code, const std::string& what, const std::string& why, const std::string& fix);
