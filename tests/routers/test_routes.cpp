@@ -72,12 +72,12 @@ BOOST_AUTO_TEST_CASE(counter_picks_are_the_documented_words) {
     stream.seed = 42;
     stream.batch = 7;
     stream.purpose = Purpose::route;
-    stream.pass = 1;
-    stream.layer = 2;
-    stream.site = 1;
-    BOOST_TEST(picks[(1 * 3 + 2) * 2 + 1] == static_cast<int>(uniform_below(random_word(stream, 0), 3)));
-    stream.site = 0;
-    BOOST_TEST(picks[(1 * 3 + 2) * 2] == static_cast<int>(uniform_below(random_word(stream, 0), 4)));
+    for (std::size_t i = 0; i < picks.size(); ++i) {
+        stream.pass = static_cast<std::uint32_t>(i / 6);
+        stream.layer = static_cast<std::uint32_t>(i / 2 % 3);
+        stream.site = static_cast<std::uint32_t>(i % 2);
+        BOOST_TEST(picks[i] == static_cast<int>(uniform_below(random_word(stream, 0), i % 2 == 0 ? 4 : 3)));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(picks_depend_on_nothing_asked_before) {

@@ -147,6 +147,18 @@ BOOST_AUTO_TEST_CASE(leaves_are_dealt_from_the_longest_to_the_least_loaded) {
     BOOST_TEST(make_micro_batches({}, 11).empty());
 }
 
+BOOST_AUTO_TEST_CASE(equal_leaves_are_dealt_in_order_of_place) {
+    std::vector<Leaf> leaves(61);
+    for (std::size_t i = 0; i < leaves.size(); ++i) {
+        leaves[i].first_place = static_cast<std::int64_t>(i);
+        leaves[i].tokens = 10;
+    }
+    const auto dealt = deal_leaves(leaves, 3);
+    for (std::size_t i = 0; i < leaves.size(); ++i) {
+        BOOST_TEST(dealt[i % 3][i / 3].first_place == static_cast<std::int64_t>(i));
+    }
+}
+
 BOOST_AUTO_TEST_CASE(too_many_ranks_are_refused_with_the_number_that_works) {
     BOOST_CHECK_NO_THROW(check_world_size(8, 32, 4));
     BOOST_CHECK_NO_THROW(check_world_size(9, 33, 4));
