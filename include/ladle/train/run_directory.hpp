@@ -1,0 +1,49 @@
+// The directory of a run: whose it is, where its files are, and the small files in it. Used by rank 0 only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ladle/train/identity.hpp"
+#include "ladle/train/results.hpp"
+
+namespace ladle {
+
+/// One start of the program on a run, for the record only: nothing here decides results.
+struct Provenance {
+    std::string program;  ///< version_text()
+    std::string command;
+    int ranks = 1;
+    int threads_per_rank = 1;
+    std::vector<std::string> hosts;  ///< of the ranks, without repeats
+    std::string backbone_path;
+    std::string data_path;
+};
+
+class RunDirectory {
+public:
+    /// Makes the directory, or enters that of the same run. Writes config.cfg and adds this start to manifest.json.
+    /// Throws ConfigError when it belongs to another run (naming what differs) or holds files of a run without a
+    /// manifest; nothing is touched then. Throws CheckpointError when it cannot be written.
+    RunDirectory(std::string path, const Identity& identity, bool allow_new_hardware, const std::string& config_text,
+                 const Provenance& provenance);
+
+    const std::string& path() const { return path_; }
+    std::string metrics_path() const { return path_ + "/metrics.jsonl"; }
+    std::string results_path() const { return path_ + "/results.json"; }
+    std::string checkpoint_directory() const { return path_ + "/checkpoints"; }
+    std::string best_path() const { return path_ + "/best.h5"; }
+    std::string soup_path() const { return path_ + "/soup.h5"; }
+
+    /// True if the trigger file is there, e.g. "STOP" or "SAVE"; removes it.
+    bool take_trigger(const std::string& name);
+    void write_results(const Results& results);
+    /// Records the end of this start in manifest.json: its time, the steps done and why it ended, e.g. "finished".
+    void record_end(std::int64_t steps_done, const std::string& reason);
+
+private:
+    std::string path_;
+};
+
+}  // namespace ladle
