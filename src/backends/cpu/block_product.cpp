@@ -1,0 +1,126 @@
+// Blocks of fixed shape through oneDNN; see the header.
+#include "block_product.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "ladle/core/error.hpp"
+#include "onednn.hpp"
+#include "scratch.hpp"
+
+namespace ladle::cpu {
+namespace {
+
+using dnnl::memory;
+
+memory::data_type operand_type(Precision precision) {
+    return precision == Precision::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+}
+
+memory::desc source_desc(const ProductShape& shape, bool transposed) {
+    return {{shape.k, shape.n}, memory::data_type::f32, transposed ? memory::format_tag::ba : memory::format_tag::ab};
+}
+
+// oneDNN's interface takes pointers to mutable memory for its inputs, too.
+memory wrap(const memory::desc& desc, const void* data) {
+    return {desc, onednn_engine(), const_cast<void*>(data)};
+}
+
+}  // namespace
+
+BlockProduct::BlockProduct(const ProductShape& shape)
+    : shape_(shape), no_bias_(static_cast<std::size_t>(shape.bias ? shape.n : 0)) {
+    const OneThread one_thread;
+    try {
+        const memory::desc any({shape.k, shape.n}, operand_type(shape.precision), memory::format_tag::any);
+        blocks_.push_back(make_block(kLargeRows, any));
+        blocks_.push_back(make_block(kSmallRows, weights_));
+        for (const bool transposed : {false, true}) {
+            pack_.at(transposed) = dnnl::reorder(dnnl::reorder::primitive_desc(
+                onednn_engine(), source_desc(shape, transposed), onednn_engine(), weights_));
+        }
+    } catch (const dnnl::error& error) {
+        throw DeviceError(fmt::format("oneDNN offers no product of {} by {} features", shape.k, shape.n), error.what(),
+                          "use model.precision = fp32, or another version of oneDNN");
+    }
+}
+
+BlockProduct::Block BlockProduct::make_block(int rows, const memory::desc& weights) {
+    const memory::desc x({rows, shape_.k}, operand_type(shape_.precision), memory::format_tag::ab);
+    const memory::desc y({rows, shape_.n}, memory::data_type::f32, memory::format_tag::ab);
+    const memory::desc bias =
+        shape_.bias ? memory::desc({1, shape_.n}, memory::data_type::f32, memory::format_tag::ab) : memory::desc();
+    const auto primitive = make_matmul(x, weights, bias, y);
+    weights_ = primitive.weights_desc();
+    return {rows, x, y, primitive.scratchpad_desc(), dnnl::matmul(primitive)};
+}
+
+memory BlockProduct::make_weights() const {
+    return {weights_, onednn_engine()};
+}
+
+void BlockProduct::pack(const float* w, bool transposed, memory& weights) const {
+    const OneThread one_thread;
+    memory source = wrap(source_desc(shape_, transposed), w);
+    pack_.at(transposed).execute(onednn_stream(), source, weights);
+    onednn_stream().wait();
+}
+
+void BlockProduct::run(ToBfloat16 to_bfloat16, const memory& weights, int rows, const float* x, const float* bias,
+                       float* y) const {
+    const OneThread one_thread;
+    const float* added = bias != nullptr ? bias : no_bias_.data();
+    int done = 0;
+    while (done < rows) {
+        const int left = rows - done;
+        const Block& block = blocks_.at(left >= kLargeRows ? 0 : 1);
+        const int taken = std::min(left, block.rows);
+        run_block(block, to_bfloat16, weights, taken, x + static_cast<std::ptrdiff_t>(done) * shape_.k, added,
+                  y + static_cast<std::ptrdiff_t>(done) * shape_.n);
+        done += taken;
+    }
+}
+
+const void* BlockProduct::block_input(const Block& block, ToBfloat16 to_bfloat16, int rows, const float* x) const {
+    const auto k = static_cast<std::size_t>(shape_.k);
+    const auto taken = static_cast<std::size_t>(rows) * k;
+    const auto whole = static_cast<std::size_t>(block.rows) * k;
+    if (shape_.precision == Precision::bf16) {
+        auto* input = static_cast<std::uint16_t*>(thread_scratch(ScratchSlot::input, whole * sizeof(std::uint16_t)));
+        to_bfloat16(taken, x, input);
+        std::fill(input + taken, input + whole, std::uint16_t{0});
+        return input;
+    }
+    if (rows == block.rows) {
+        return x;
+    }
+    auto* input = static_cast<float*>(thread_scratch(ScratchSlot::input, whole * sizeof(float)));
+    std::copy_n(x, taken, input);
+    std::fill(input + taken, input + whole, 0.0F);
+    return input;
+}
+
+void BlockProduct::run_block(const Block& block, ToBfloat16 to_bfloat16, const memory& weights, int rows,
+                             const float* x, const float* bias, float* y) const {
+    const bool whole = rows == block.rows;
+    auto* output = whole ? y : static_cast<float*>(thread_scratch(ScratchSlot::output, block.y.get_size()));
+    std::unordered_map<int, memory> arguments = {
+        {DNNL_ARG_SRC, wrap(block.x, block_input(block, to_bfloat16, rows, x))},
+        {DNNL_ARG_WEIGHTS, weights},
+        {DNNL_ARG_DST, wrap(block.y, output)},
+        {DNNL_ARG_SCRATCHPAD,
+         wrap(block.scratchpad, thread_scratch(ScratchSlot::library, block.scratchpad.get_size()))}};
+    if (shape_.bias) {
+        const memory::desc bias_desc({1, shape_.n}, memory::data_type::f32, memory::format_tag::ab);
+        arguments.emplace(DNNL_ARG_BIAS, wrap(bias_desc, bias));
+    }
+    block.primitive.execute(onednn_stream(), arguments);
+    onednn_stream().wait();
+    if (!whole) {
+        std::copy_n(output, static_cast<std::size_t>(rows) * static_cast<std::size_t>(shape_.n), y);
+    }
+}
+
+}  // namespace ladle::cpu

@@ -1,0 +1,50 @@
+// One shape of product: a primitive for 256 rows, one for 64, both reading the same packed weights.
+// Made and shared by products.cpp.
+#pragma once
+
+#include <array>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <vector>
+
+#include "products.hpp"
+
+namespace ladle::cpu {
+
+class BlockProduct {
+public:
+    static constexpr int kLargeRows = 256;
+    static constexpr int kSmallRows = 64;
+
+    /// Throws DeviceError if oneDNN offers no such product.
+    explicit BlockProduct(const ProductShape& shape);
+
+    const ProductShape& shape() const { return shape_; }
+    /// Uninitialised room for packed weights.
+    dnnl::memory make_weights() const;
+    /// Packs w: row-major [k, n], or [n, k] if `transposed`.
+    void pack(const float* w, bool transposed, dnnl::memory& weights) const;
+    /// y [rows, n] = x [rows, k] weights + bias; bias [n] may be null. Rows beyond whole blocks are zero-filled.
+    void run(ToBfloat16 to_bfloat16, const dnnl::memory& weights, int rows, const float* x, const float* bias,
+             float* y) const;
+
+private:
+    struct Block {
+        int rows;
+        dnnl::memory::desc x;
+        dnnl::memory::desc y;
+        dnnl::memory::desc scratchpad;
+        dnnl::matmul primitive;
+    };
+    Block make_block(int rows, const dnnl::memory::desc& weights);
+    void run_block(const Block& block, ToBfloat16 to_bfloat16, const dnnl::memory& weights, int rows, const float* x,
+                   const float* bias, float* y) const;
+    const void* block_input(const Block& block, ToBfloat16 to_bfloat16, int rows, const float* x) const;
+
+    ProductShape shape_;
+    dnnl::memory::desc weights_;
+    std::vector<float> no_bias_;         ///< zeros, so that products with and without bias share a primitive
+    std::vector<Block> blocks_;          ///< 256 rows, 64 rows
+    std::array<dnnl::reorder, 2> pack_;  ///< from [k, n], from [n, k]
+};
+
+}  // namespace ladle::cpu

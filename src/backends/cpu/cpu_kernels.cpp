@@ -1,0 +1,209 @@
+// The CPU kernels of training: oneDNN products and the vector loops of the best instruction set, or of the one asked
+// for. Losses and plain copies are those of the reference kernels.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "../reference/reference_kernels.hpp"
+#include "ladle/core/error.hpp"
+#include "onednn.hpp"
+#include "products.hpp"
+#include "scratch.hpp"
+#include "vector_loops.hpp"
+
+namespace ladle {
+namespace {
+
+using cpu::ScratchSlot;
+using cpu::VectorLoops;
+
+float* loop_scratch(std::size_t floats) {
+    return static_cast<float*>(cpu::thread_scratch(ScratchSlot::loops, floats * sizeof(float)));
+}
+
+float* attention_scratch(const Attention<float>& call) {
+    int keys = 0;
+    for (int s = 0; s < call.segments; ++s) {
+        keys = std::max(keys, call.key_offsets[s + 1] - call.key_offsets[s]);
+    }
+    return loop_scratch(cpu::attention_scratch_floats(keys, call.head_dim));
+}
+
+class CpuKernels final : public Kernels<float> {
+public:
+    CpuKernels(const VectorLoops& loops, std::string description)
+        : loops_(loops), description_(std::move(description)), products_(loops.to_bfloat16) {}
+
+    std::string description() const override { return description_; }
+
+    std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward) const override {
+        return products_.make_matrix(out, in, precision, backward);
+    }
+    void pack(Matrix& matrix, const float* w) const override { products_.pack(matrix, w); }
+    void product(const Matrix& matrix, int rows, const float* x, const float* bias, float* y) const override {
+        products_.product(matrix, rows, x, bias, y);
+    }
+    void product_transposed(const Matrix& matrix, int rows, const float* dy, float* dx) const override {
+        products_.product_transposed(matrix, rows, dy, dx);
+    }
+    void check_row_independence() const override { products_.check_row_independence(); }
+    void add_weight_gradient(int rows, int out, int in, const float* dy, const float* x, float* dw) const override {
+        loops_.add_weight_gradient(rows, out, in, dy, x, dw);
+    }
+    void add_column_sums(int rows, int width, const float* x, float* sums) const override {
+        loops_.add_column_sums(rows, width, x, sums);
+    }
+
+    void embed(int rows, int width, const std::int32_t* ids, const std::int32_t* position_ids,
+               const std::int32_t* type_ids, const float* words, const float* positions, const float* types,
+               float* y) const override {
+        loops_.embed(rows, width, ids, position_ids, type_ids, words, positions, types, y);
+    }
+    void gather_rows(int count, int width, const std::int32_t* index, const float* x, float* y) const override {
+        plain_.gather_rows(count, width, index, x, y);
+    }
+    void scatter_rows(int count, int width, const std::int32_t* index, const float* x, float* y) const override {
+        plain_.scatter_rows(count, width, index, x, y);
+    }
+    void add_scattered_rows(int count, int width, const std::int32_t* index, const float* x, float* y) const override {
+        for (std::ptrdiff_t r = 0; r < count; ++r) {
+            add(static_cast<std::size_t>(width), x + r * width, y + static_cast<std::ptrdiff_t>(index[r]) * width);
+        }
+    }
+    void add(std::size_t count, const float* x, float* y) const override { loops_.add(count, x, y); }
+    void dropout(int rows, int width, const RowOrigins& origins, const DropoutSite& site, const float* x,
+                 float* y) const override {
+        loops_.dropout(rows, width, origins, site, x, y, loop_scratch(cpu::row_scratch_floats(width)));
+    }
+
+    void gelu(std::size_t count, const float* x, float* y) const override { loops_.gelu(count, x, y); }
+    void gelu_backward(std::size_t count, const float* x, const float* dy, float* dx) const override {
+        loops_.gelu_backward(count, x, dy, dx);
+    }
+    void tanh(std::size_t count, const float* x, float* y) const override { loops_.tanh(count, x, y); }
+    void tanh_backward(std::size_t count, const float* y, const float* dy, float* dx) const override {
+        loops_.tanh_backward(count, y, dy, dx);
+    }
+    void residual_norm(const ResidualNorm<float>& call) const override {
+        loops_.residual_norm(call, loop_scratch(cpu::row_scratch_floats(call.width)));
+    }
+    void residual_norm_backward(const ResidualNormBackward<float>& call) const override {
+        loops_.residual_norm_backward(call, loop_scratch(cpu::row_scratch_floats(call.width)));
+    }
+    void attention(const Attention<float>& call) const override { loops_.attention(call, attention_scratch(call)); }
+    void attention_backward(const AttentionBackward<float>& call) const override {
+        loops_.attention_backward(call, attention_scratch(call.forward));
+    }
+
+    void cross_entropy(int samples, int classes, const float* logits, const std::int32_t* labels, const float* weights,
+                       float* losses, float* dlogits) const override {
+        plain_.cross_entropy(samples, classes, logits, labels, weights, losses, dlogits);
+    }
+    void squared_error(int samples, const float* logits, const float* targets, const float* weights, float* losses,
+                       float* dlogits) const override {
+        plain_.squared_error(samples, logits, targets, weights, losses, dlogits);
+    }
+    void consistency(int samples, int classes, const float* first, const float* second, const float* weights,
+                     float* losses, float* dfirst, float* dsecond) const override {
+        plain_.consistency(samples, classes, first, second, weights, losses, dfirst, dsecond);
+    }
+
+    void add_fixed_point(std::size_t count, const float* values, double limit, std::int64_t* sums,
+                         std::int64_t* rejected) const override {
+        loops_.add_fixed_point(count, values, limit, sums, rejected);
+    }
+    void from_fixed_point(std::size_t count, const std::int64_t* sums, float* values) const override {
+        plain_.from_fixed_point(count, sums, values);
+    }
+    double sum_of_squares(std::size_t count, const float* values) const override {
+        return loops_.sum_of_squares(count, values);
+    }
+    void adamw(const AdamWUpdate& update, std::size_t count, const float* gradient, float* weights, float* first_moment,
+               float* second_moment) const override {
+        loops_.adamw(update, count, gradient, weights, first_moment, second_moment);
+    }
+
+private:
+    const VectorLoops& loops_;
+    std::string description_;
+    cpu::Products products_;
+    ReferenceKernels<float> plain_;
+};
+
+#if defined(__x86_64__)
+using dnnl::cpu_isa;
+
+bool has_avx2() {
+    return cpu::onednn_has_isa(cpu_isa::avx2) && __builtin_cpu_supports("fma");
+}
+
+std::string isa_name() {
+    constexpr std::array<std::pair<cpu_isa, const char*>, 5> kNames = {{{cpu_isa::avx512_core_amx, "avx512_core_amx"},
+                                                                        {cpu_isa::avx512_core_bf16, "avx512_core_bf16"},
+                                                                        {cpu_isa::avx512_core_vnni, "avx512_core_vnni"},
+                                                                        {cpu_isa::avx512_core, "avx512_core"},
+                                                                        {cpu_isa::avx2, "avx2"}}};
+    for (const auto& [isa, name] : kNames) {
+        if (cpu::onednn_has_isa(isa)) {
+            return name;
+        }
+    }
+    return "generic";
+}
+
+/// Limits oneDNN and returns the loops to go with what it then uses, so that both follow one instruction set.
+const VectorLoops& choose_loops(const std::string& isa) {
+    if (isa == "avx2" || isa == "avx512") {
+        const bool limited = cpu::limit_onednn_isa(isa == "avx2" ? cpu_isa::avx2 : cpu_isa::avx512_core_bf16);
+        if (!limited && isa == "avx2" && cpu::onednn_has_isa(cpu_isa::avx512_core)) {
+            throw DeviceError("cannot use cpu.isa = avx2", "oneDNN already runs in this process with more than AVX2",
+                              "make the kernels once, before any other use of oneDNN");
+        }
+        if (isa == "avx2" ? !has_avx2() : !cpu::onednn_has_isa(cpu_isa::avx512_core)) {
+            throw DeviceError(fmt::format("cannot use cpu.isa = {}", isa),
+                              fmt::format("this processor offers {}", isa_name()),
+                              "set cpu.isa = auto, or run on another machine");
+        }
+    }
+    if (cpu::onednn_has_isa(cpu_isa::avx512_core)) {
+        return cpu::avx512::vector_loops();
+    }
+    return has_avx2() ? cpu::avx2::vector_loops() : cpu::generic::vector_loops();
+}
+
+bool has_bfloat16() {
+    return cpu::onednn_has_isa(cpu_isa::avx512_core_bf16);
+}
+#else
+std::string isa_name() {
+    return "generic";
+}
+
+const VectorLoops& choose_loops(const std::string& isa) {
+    if (isa != "auto") {
+        throw DeviceError(fmt::format("cannot use cpu.isa = {}", isa), "this is not an x86-64 processor",
+                          "set cpu.isa = auto");
+    }
+    return cpu::generic::vector_loops();
+}
+
+bool has_bfloat16() {
+    return false;
+}
+#endif
+
+}  // namespace
+
+std::unique_ptr<Kernels<float>> make_cpu_kernels(const std::string& isa, Precision precision) {
+    const VectorLoops& loops = choose_loops(isa);
+    if (precision == Precision::bf16 && !has_bfloat16()) {
+        throw DeviceError("cannot use model.precision = bf16",
+                          fmt::format("that needs AVX512_BF16, and this run has {} (cpu.isa = {})", isa_name(), isa),
+                          "set model.precision = fp32, or run on a processor with AVX512_BF16");
+    }
+    return std::make_unique<CpuKernels>(loops, fmt::format("cpu {} onednn {}", isa_name(), cpu::onednn_version()));
+}
+
+}  // namespace ladle

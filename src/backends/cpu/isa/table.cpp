@@ -1,0 +1,34 @@
+// The table of one instruction set.
+#include "loops.hpp"
+
+#define LADLE_TEXT_OF(name) #name
+#define LADLE_TEXT(name) LADLE_TEXT_OF(name)
+
+namespace ladle::cpu::LADLE_ISA {
+
+const VectorLoops& vector_loops() {
+    static constexpr VectorLoops kLoops = {
+        .isa = LADLE_TEXT(LADLE_ISA),
+        .to_bfloat16 = to_bfloat16,
+        .add = add,
+        .gelu = gelu,
+        .gelu_backward = gelu_backward,
+        .tanh = tanh,
+        .tanh_backward = tanh_backward,
+        .exponential = exponential,
+        .add_weight_gradient = add_weight_gradient,
+        .add_column_sums = add_column_sums,
+        .add_fixed_point = add_fixed_point,
+        .sum_of_squares = sum_of_squares,
+        .adamw = adamw,
+        .embed = embed,
+        .dropout = dropout,
+        .residual_norm = residual_norm,
+        .residual_norm_backward = residual_norm_backward,
+        .attention = attention,
+        .attention_backward = attention_backward,
+    };
+    return kLoops;
+}
+
+}  // namespace ladle::cpu::LADLE_ISA
