@@ -6,7 +6,7 @@
 #include <array>
 #include <utility>
 
-#include "../reference/reference_kernels.hpp"
+#include "ladle/backends/kernels.hpp"
 #include "ladle/core/error.hpp"
 #include "onednn.hpp"
 #include "products.hpp"
@@ -62,10 +62,10 @@ public:
         loops_.embed(rows, width, ids, position_ids, type_ids, words, positions, types, y);
     }
     void gather_rows(int count, int width, const std::int32_t* index, const float* x, float* y) const override {
-        plain_.gather_rows(count, width, index, x, y);
+        plain_->gather_rows(count, width, index, x, y);
     }
     void scatter_rows(int count, int width, const std::int32_t* index, const float* x, float* y) const override {
-        plain_.scatter_rows(count, width, index, x, y);
+        plain_->scatter_rows(count, width, index, x, y);
     }
     void add_scattered_rows(int count, int width, const std::int32_t* index, const float* x, float* y) const override {
         for (std::ptrdiff_t r = 0; r < count; ++r) {
@@ -99,15 +99,15 @@ public:
 
     void cross_entropy(int samples, int classes, const float* logits, const std::int32_t* labels, const float* weights,
                        float* losses, float* dlogits) const override {
-        plain_.cross_entropy(samples, classes, logits, labels, weights, losses, dlogits);
+        plain_->cross_entropy(samples, classes, logits, labels, weights, losses, dlogits);
     }
     void squared_error(int samples, const float* logits, const float* targets, const float* weights, float* losses,
                        float* dlogits) const override {
-        plain_.squared_error(samples, logits, targets, weights, losses, dlogits);
+        plain_->squared_error(samples, logits, targets, weights, losses, dlogits);
     }
     void consistency(int samples, int classes, const float* first, const float* second, const float* weights,
                      float* losses, float* dfirst, float* dsecond) const override {
-        plain_.consistency(samples, classes, first, second, weights, losses, dfirst, dsecond);
+        plain_->consistency(samples, classes, first, second, weights, losses, dfirst, dsecond);
     }
 
     void add_fixed_point(std::size_t count, const float* values, double limit, std::int64_t* sums,
@@ -115,7 +115,7 @@ public:
         loops_.add_fixed_point(count, values, limit, sums, rejected);
     }
     void from_fixed_point(std::size_t count, const std::int64_t* sums, float* values) const override {
-        plain_.from_fixed_point(count, sums, values);
+        plain_->from_fixed_point(count, sums, values);
     }
     double sum_of_squares(std::size_t count, const float* values) const override {
         return loops_.sum_of_squares(count, values);
@@ -129,7 +129,7 @@ private:
     const VectorLoops& loops_;
     std::string description_;
     cpu::Products products_;
-    ReferenceKernels<float> plain_;
+    std::unique_ptr<Kernels<float>> plain_ = make_reference_kernels<float>();
 };
 
 #if defined(__x86_64__)

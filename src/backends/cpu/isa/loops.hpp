@@ -1,7 +1,7 @@
 // The functions of one instruction set's table, by family; table.cpp collects them.
 #pragma once
 
-#include "../vector_loops.hpp"
+#include "vector_loops.hpp"
 
 namespace ladle::cpu::LADLE_ISA {
 
