@@ -101,7 +101,7 @@ std::vector<Option> adapter_rows() {
          [](C& c) -> F { return &c.adapter.kind; },
          {},
          "",
-         "This kind of adapter is trained on the frozen backbone.",
+         "The frozen backbone gets this kind of adapter: adamix, houlsby, pfeiffer, or bias or head as baselines.",
          true},
         {"adapter.size", [](C& c) -> F { return &c.adapter.size; }, between(1, 65536), "unit",
          "The bottleneck of each adapter has this width.", true},
