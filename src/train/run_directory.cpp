@@ -1,0 +1,130 @@
+// The directory of a run.
+#include "ladle/train/run_directory.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "ladle/core/error.hpp"
+#include "ladle/io/files.hpp"
+
+namespace ladle {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kManifest = "manifest.json";
+constexpr std::array<const char*, 6> kRunFiles = {"config.cfg", "metrics.jsonl", "results.json",
+                                                  "best.h5",    "soup.h5",       "checkpoints"};
+
+std::string now_text() {
+    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+}
+
+struct Manifest {
+    Json json;
+    Identity identity;
+};
+
+Manifest read_manifest(const std::string& path) {
+    const std::string file = path + "/" + kManifest;
+    try {
+        Manifest manifest{Json::parse(read_file(file)), {}};
+        const Json& identity = manifest.json.at("identity");
+        identity.at("options").get_to(manifest.identity.options);
+        identity.at("inputs").get_to(manifest.identity.inputs);
+        identity.at("machine").get_to(manifest.identity.machine);
+        manifest.json.at("starts").at(0);
+        return manifest;
+    } catch (const nlohmann::json::exception& error) {
+        throw DataError("cannot read " + file, error.what(), "set run.dir to another directory");
+    }
+}
+
+void write_manifest(const std::string& path, const Json& manifest) {
+    write_file(path + "/" + kManifest, manifest.dump(2) + "\n");
+}
+
+Json start_json(const Provenance& provenance) {
+    Json start;
+    start["started"] = now_text();
+    start["program"] = provenance.program;
+    start["command"] = provenance.command;
+    start["ranks"] = provenance.ranks;
+    start["threads_per_rank"] = provenance.threads_per_rank;
+    start["hosts"] = provenance.hosts;
+    start["backbone_path"] = provenance.backbone_path;
+    start["data_path"] = provenance.data_path;
+    return start;
+}
+
+/// The directory's manifest so far; an empty one for a new run.
+Json open_manifest(const std::string& path, const Identity& identity, bool allow_new_hardware) {
+    if (file_exists(path + "/" + kManifest)) {
+        const Manifest manifest = read_manifest(path);
+        check_identity(manifest.identity, identity, allow_new_hardware, "the run directory " + path);
+        return manifest.json;
+    }
+    for (const char* name : kRunFiles) {
+        const std::string file = path + "/" + name;
+        if (file_exists(file) || directory_exists(file)) {
+            throw ConfigError("the run directory " + path + " belongs to another run",
+                              fmt::format("it holds {} but no {}", name, kManifest),
+                              "set run.dir to another directory");
+        }
+    }
+    Json manifest;
+    manifest["schema"] = "ladle.manifest";
+    manifest["schema_version"] = {1, 0};
+    manifest["starts"] = Json::array();
+    return manifest;
+}
+
+}  // namespace
+
+RunDirectory::RunDirectory(std::string path, const Identity& identity, bool allow_new_hardware,
+                           const std::string& config_text, const Provenance& provenance)
+    : path_(std::move(path)) {
+    Json manifest = open_manifest(path_, identity, allow_new_hardware);
+    make_directories(path_);
+    remove_temporaries(path_);
+    manifest["identity"] = {{"options", identity.options}, {"inputs", identity.inputs}, {"machine", identity.machine}};
+    manifest["starts"].push_back(start_json(provenance));
+    // The manifest comes first: a directory with any other file of a run and no manifest is not ours.
+    write_manifest(path_, manifest);
+    write_file(path_ + "/config.cfg", config_text);
+    make_directories(checkpoint_directory());
+}
+
+bool RunDirectory::take_trigger(const std::string& name) {
+    const std::string file = path_ + "/" + name;
+    if (!file_exists(file)) {
+        return false;
+    }
+    if (std::remove(file.c_str()) != 0) {
+        throw CheckpointError("cannot remove " + file, std::strerror(errno), "check the directory's permissions");
+    }
+    return true;
+}
+
+void RunDirectory::write_results(const Results& results) {
+    write_file(results_path(), results_text(results));
+}
+
+void RunDirectory::record_end(std::int64_t steps_done, const std::string& reason) {
+    Json manifest = read_manifest(path_).json;
+    Json& start = manifest["starts"].back();
+    start["ended"] = now_text();
+    start["steps_done"] = steps_done;
+    start["reason"] = reason;
+    write_manifest(path_, manifest);
+}
+
+}  // namespace ladle
