@@ -18,32 +18,48 @@ using nlohmann::json;
 constexpr std::size_t kMostBytes = std::size_t{256} << 20U;
 constexpr int kDeepest = 64;
 
+/// Leaves the parser as soon as the text is refused.
+struct Complaint {
+    std::string why;
+};
+
 [[noreturn]] void refuse(const std::string& label, const std::string& why) {
     throw DataError("cannot read " + label, why, "take the file that was published with the model or data");
 }
 
 }  // namespace
 
-json parse_json(std::string_view text, const std::string& label) {
+std::string try_parse_json(std::string_view text, json& value) {
     std::vector<std::set<std::string>> keys;
-    const auto watch = [&keys, &label](int depth, json::parse_event_t event, json& parsed) {
+    const auto watch = [&keys](int depth, json::parse_event_t event, json& parsed) {
         if (depth > kDeepest) {
-            refuse(label, "it is nested deeper than " + std::to_string(kDeepest) + " levels");
+            throw Complaint{"it is nested deeper than " + std::to_string(kDeepest) + " levels"};
         }
         if (event == json::parse_event_t::object_start) {
             keys.emplace_back();
         } else if (event == json::parse_event_t::object_end) {
             keys.pop_back();
         } else if (event == json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) {
-            refuse(label, "the key \"" + parsed.get<std::string>() + "\" occurs twice in one object");
+            throw Complaint{"the key \"" + parsed.get<std::string>() + "\" occurs twice in one object"};
         }
         return true;
     };
     try {
-        return json::parse(text.begin(), text.end(), watch);
+        value = json::parse(text.begin(), text.end(), watch);
     } catch (const json::exception& error) {
-        refuse(label, std::string("not valid JSON: ") + error.what());
+        return std::string("not valid JSON: ") + error.what();
+    } catch (const Complaint& complaint) {
+        return complaint.why;
     }
+    return "";
+}
+
+json parse_json(std::string_view text, const std::string& label) {
+    json value;
+    if (const std::string complaint = try_parse_json(text, value); !complaint.empty()) {
+        refuse(label, complaint);
+    }
+    return value;
 }
 
 std::string read_text_file(const std::string& path, std::size_t most_bytes) {

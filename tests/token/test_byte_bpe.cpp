@@ -4,7 +4,7 @@
 #include "ladle/core/error.hpp"
 #include "ladle/text/byte_bpe.hpp"
 #include "ladle/text/pair.hpp"
-#include "token_cases.hpp"
+#include "support/token_cases.hpp"
 
 using namespace ladle;
 

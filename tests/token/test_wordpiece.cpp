@@ -9,7 +9,7 @@
 #include "ladle/core/utf8.hpp"
 #include "ladle/text/pair.hpp"
 #include "ladle/text/unicode.hpp"
-#include "token_cases.hpp"
+#include "support/token_cases.hpp"
 
 using namespace ladle;
 using nlohmann::json;
@@ -160,7 +160,7 @@ BOOST_AUTO_TEST_CASE(surviving_marks_take_canonical_order) {
     const path dir = token_test::fresh_dir("marks");
     const std::string late = "\xF0\x9D\x85\xAD";  // U+1D16D, class 226
     const std::string early = "\xE3\x80\xAE";     // U+302E, class 224
-    token_test::write_file(dir / "vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na" + early + late + "\na\n");
+    token_test::write_text(dir / "vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na" + early + late + "\na\n");
     const auto tokenizer = token_test::word_piece_of(dir / "vocab.txt");
     BOOST_TEST(tokenizer->encode("a" + early + late) == std::vector<std::int32_t>{5});
     BOOST_TEST(tokenizer->encode("A" + late + early) == std::vector<std::int32_t>{5});
