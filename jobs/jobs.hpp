@@ -17,6 +17,8 @@ struct Job {
     bool uses_mpi = false;  ///< false: the job is one process, and launching it as several ranks is refused
 };
 
+Job prepare_job();
+
 /// Parses the job's command line, runs it, reports errors once, and returns the exit code. In a job with MPI an error
 /// on some ranks only ends all ranks within seconds; an error that all ranks meet is printed once.
 int run_job(const Job& job, const std::vector<std::string>& arguments);

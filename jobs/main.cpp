@@ -13,7 +13,7 @@ namespace {
 
 /// Every job of the program, in the order of a first use.
 std::vector<Job> all_jobs() {
-    return {};
+    return {prepare_job()};
 }
 
 std::string program_help(const std::vector<Job>& jobs) {
