@@ -36,15 +36,15 @@ struct PhiloxWords {
 };
 
 LADLE_INLINE PhiloxWords philox_words(const DropoutStream& stream, std::uint32_t first_block) {
-    LongWords block{};
+    LongWords lanes{};
     for (int i = 0; i < kBlocksAtOnce; ++i) {
-        block[i] = first_block + static_cast<std::uint32_t>(i);
+        lanes[i] = static_cast<std::uint64_t>(i);
     }
     // Only the low halves count; the high halves are never read by a product.
     LongWords c0 = stream.batch - LongWords{};
     LongWords c1 = stream.row - LongWords{};
     LongWords c2 = stream.use - LongWords{};
-    LongWords c3 = block;
+    LongWords c3 = lanes + first_block;
     std::uint32_t k0 = stream.key[0];
     std::uint32_t k1 = stream.key[1];
     const LongWords m0 = 0xD2511F53U - LongWords{};

@@ -144,29 +144,47 @@ LADLE_INLINE Floats absolute(Floats x) {
     return reinterpret_cast<Floats>(reinterpret_cast<Words>(x) & 0x7fffffffU);
 }
 
+/// a > b ? a : b, so b where one of them is a NaN.
 LADLE_INLINE Floats larger(Floats a, Floats b) {
+#if defined(__AVX512F__)
+    return reinterpret_cast<Floats>(_mm512_max_ps(reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b)));
+#elif defined(__AVX2__)
+    return reinterpret_cast<Floats>(_mm256_max_ps(reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b)));
+#else
     return a > b ? a : b;
+#endif
+}
+
+/// a < b ? a : b, so b where one of them is a NaN.
+LADLE_INLINE Floats smaller(Floats a, Floats b) {
+#if defined(__AVX512F__)
+    return reinterpret_cast<Floats>(_mm512_min_ps(reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b)));
+#elif defined(__AVX2__)
+    return reinterpret_cast<Floats>(_mm256_min_ps(reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b)));
+#else
+    return a < b ? a : b;
+#endif
 }
 
 /// Combines the lanes pairwise, always in the same order.
-template <class Combine>
+template <int kStep = kLanes / 2, class Combine>
 LADLE_INLINE float reduce(Floats v, Combine combine) {
-    float lanes[kLanes];
-    store(lanes, v);
-    for (int half = kLanes / 2; half > 0; half /= 2) {
-        for (int i = 0; i < half; ++i) {
-            lanes[i] = combine(lanes[i], lanes[i + half]);
-        }
+    if constexpr (kStep == 0) {
+        return v[0];
+    } else {
+        const Floats other = __builtin_shuffle(v, (lane_numbers() + kStep) & (kLanes - 1));
+        return reduce<kStep / 2>(combine(v, other), combine);
     }
-    return lanes[0];
 }
 
 LADLE_INLINE float sum_lanes(Floats v) {
-    return reduce(v, [](float a, float b) { return a + b; });
+    return reduce(
+        v, [](Floats a, Floats b) __attribute__((always_inline)) { return a + b; });
 }
 
 LADLE_INLINE float largest_lane(Floats v) {
-    return reduce(v, [](float a, float b) { return a > b ? a : b; });
+    return reduce(
+        v, [](Floats a, Floats b) __attribute__((always_inline)) { return larger(a, b); });
 }
 
 /// Rounds every lane to the nearest bfloat16, ties to even; a NaN stays a NaN. The result is in the low halves.

@@ -51,9 +51,10 @@ inline void copy_transposed(const float* from, std::ptrdiff_t stride, int rows, 
         const int high = rows - r < kLanes ? rows - r : kLanes;
         for (int j = 0; j < width; j += kLanes) {
             const int wide = width - j < kLanes ? width - j : kLanes;
-            Floats block[kLanes] = {};
-            for (std::ptrdiff_t i = 0; i < high; ++i) {
-                block[i] = operand(load_piece(from + (r + i) * stride + j, wide), to_bfloat16);
+            Floats block[kLanes];
+            for (std::ptrdiff_t i = 0; i < kLanes; ++i) {
+                const float* row = from + (i < high ? r + i : r) * stride + j;
+                block[i] = operand(load(row, i < high ? wide : 0), to_bfloat16);
             }
             transpose(block);
             for (std::ptrdiff_t i = 0; i < wide; ++i) {

@@ -22,9 +22,8 @@ LADLE_INLINE Floats scale_by_power(Floats y, Floats n) {
 
 /// e^x. Error below 1.1 units in the last place of normal results; zero below -104, infinite above 88.73.
 LADLE_INLINE Floats exponential(Floats x) {
-    x = x > 89.0F ? broadcast(89.0F) : x;  // keeps a NaN
-    x = x < -104.0F ? broadcast(-104.0F) : x;
-    constexpr float kRoundToWhole = 12582912.0F;  // 1.5 * 2^23
+    x = larger(broadcast(-104.0F), smaller(broadcast(89.0F), x));  // in this order a NaN stays
+    constexpr float kRoundToWhole = 12582912.0F;                   // 1.5 * 2^23
     const Floats shift = broadcast(kRoundToWhole);
     const Floats n = fmadd(x, broadcast(1.44269504F), shift) - shift;
     Floats r = fmadd(n, broadcast(-0x1.62e4p-1F), x);
@@ -46,7 +45,7 @@ struct NormalTail {
 LADLE_INLINE NormalTail normal_tail(Floats x) {
     constexpr float kFar = 14.5F;  // both are below every float beyond
     Floats a = absolute(x);
-    a = a > kFar ? broadcast(kFar) : a;
+    a = smaller(broadcast(kFar), a);
     const Floats square = a * a;
     const Floats lost = square_remainder(a, square);
     Floats bell = exponential(-0.5F * square);
