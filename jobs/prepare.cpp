@@ -27,8 +27,8 @@ JobSpec prepare_spec() {
         {"regression", "", "Labels are numbers to be predicted, not classes."},
         {"threads", "N", "This many threads cut texts; else one per core. The shards do not depend on it."}};
     spec.examples = {"ladle prepare --data.task mrpc --data.source glue/MRPC --model.path MODEL --data.dir data/mrpc",
-                     "ladle prepare --data.task tickets --train-file a.csv --validation-file b.csv --text-a body "
-                     "--model.path MODEL --data.dir D"};
+                     "ladle prepare --data.task mine --train-file a.csv --validation-file b.csv --text-a body "
+                     "--model.path M --data.dir D"};
     return spec;
 }
 
