@@ -36,7 +36,7 @@ cp out completion
 bash -n completion || fail "the completion script has a syntax error"
 
 jobs=$("$ladle" --help | sed -n '/^Jobs:/,/^$/s/^  \([a-z]*\) .*/\1/p')
-
+[ -n "$jobs" ] || fail "no jobs are listed"
 printf '[optim]\nlrr = 1\n' >misspelt.cfg
 printf '[optim]\nlr = 1\nlr = 2\n' >twice.cfg
 printf '[optim]\nlr = nan\n' >nan.cfg
