@@ -11,6 +11,7 @@
 #include "ladle/core/error.hpp"
 #include "ladle/io/files.hpp"
 #include "ladle/io/hdf5.hpp"
+#include "names.hpp"
 #include "scratch.hpp"
 
 namespace {
@@ -40,11 +41,6 @@ std::string write_sample(const std::string& path) {
     const double scalar = 3.5;
     writer.dataset("/a/scalar", ladle::DType::f64, {}, &scalar);
     return writer.save(path);
-}
-
-/// The error text names `part`.
-auto names(const std::string& part) {
-    return [part](const ladle::Error& error) { return std::string(error.what()).find(part) != std::string::npos; };
 }
 
 /// A file made through the C API alone, as another program would.

@@ -7,6 +7,7 @@
 #include <map>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ladle {
@@ -39,5 +40,8 @@ struct Tensor {
 
 /// Tensors by name, in name order.
 using TensorMap = std::map<std::string, Tensor>;
+
+/// Tensors by name, in the order of a file.
+using TensorList = std::vector<std::pair<std::string, Tensor>>;
 
 }  // namespace ladle

@@ -1,0 +1,19 @@
+// The weights of a Hugging Face model directory, whichever way they are stored.
+#pragma once
+
+#include <string>
+
+#include "ladle/core/tensor.hpp"
+
+namespace ladle {
+
+struct PretrainedWeights {
+    TensorMap tensors;
+    std::string digest;  ///< SHA-256 of the weight file's bytes; of several files: over their names and digests
+};
+
+/// Reads model.safetensors, or the files listed in model.safetensors.index.json, or pytorch_model.bin, whichever is
+/// there first. Throws DataError.
+PretrainedWeights read_weights(const std::string& directory);
+
+}  // namespace ladle

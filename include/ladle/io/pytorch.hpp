@@ -1,0 +1,20 @@
+// Reader and writer of what torch.save makes of a dictionary of tensors: a zip archive with a pickle inside.
+// Nothing in a file is ever executed: the pickle is read by a table of the few operations that tensors need.
+#pragma once
+
+#include <string>
+
+#include "ladle/core/tensor.hpp"
+
+namespace ladle {
+
+/// Reads a flat dictionary of tensors in its own order (plain or ordered dictionary, parameters, shared storages,
+/// strided views). Throws DataError on anything else: other pickled objects, compressed or inconsistent archives,
+/// tensors outside their storage, files of torch < 1.6.
+TensorList read_torch(const std::string& path);
+
+/// Writes atomically a file that torch.load(weights_only=True) opens as a plain dictionary in this order. Equal tensors
+/// give equal bytes. Throws CheckpointError, or ConfigError above 4 GiB.
+void write_torch(const std::string& path, const TensorList& tensors);
+
+}  // namespace ladle

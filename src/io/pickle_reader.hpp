@@ -1,0 +1,33 @@
+// Reads the pickle of a dictionary of tensors without executing anything: a recognizer for the operations that
+// torch.save emits for tensors, numbers and texts. Internal to src/io.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "ladle/core/tensor.hpp"
+
+namespace ladle {
+
+/// A tensor as a pickle describes it: a view into a storage.
+struct PickledTensor {
+    DType dtype = DType::f32;
+    std::string storage;                ///< name of the archive member "data/<storage>"
+    std::int64_t storage_elements = 0;  ///< as the pickle states it
+    std::int64_t offset = 0;            ///< first element
+    Shape shape;
+    Shape strides;  ///< in elements
+};
+
+/// The entries of the pickled dictionary in its order. `label` names the file. Throws DataError naming the operation or
+/// object that is not accepted. Source of the operations: CPython, Lib/pickletools.py.
+std::vector<std::pair<std::string, PickledTensor>> read_tensor_pickle(std::string_view pickle,
+                                                                      const std::string& label);
+
+/// The class torch.<name>Storage of a type, e.g. "FloatStorage".
+std::string storage_class(DType dtype);
+
+}  // namespace ladle

@@ -1,0 +1,88 @@
+// Finds and reads the weight files of a model directory.
+#include "ladle/io/pretrained.hpp"
+
+#include <set>
+
+#include "ladle/core/digest.hpp"
+#include "ladle/core/error.hpp"
+#include "ladle/core/json_file.hpp"
+#include "ladle/io/files.hpp"
+#include "ladle/io/pytorch.hpp"
+#include "ladle/io/safetensors.hpp"
+
+namespace ladle {
+namespace {
+
+[[noreturn]] void refuse(const std::string& path, const std::string& why) {
+    throw DataError("cannot read " + path, why, "fetch the model directory again");
+}
+
+/// weight_map of an index: tensor name to file name.
+std::map<std::string, std::string> read_index(const std::string& path) {
+    const nlohmann::json index = read_json_file(path);
+    if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
+        refuse(path, "it has no weight_map");
+    }
+    std::map<std::string, std::string> files;
+    for (const auto& [tensor, file] : index["weight_map"].items()) {
+        if (!file.is_string() || file.get<std::string>().find('/') != std::string::npos) {
+            refuse(path, "the file of tensor " + tensor + " is not the name of a file in the same directory");
+        }
+        files[tensor] = file.get<std::string>();
+    }
+    return files;
+}
+
+PretrainedWeights read_sharded(const std::string& directory, const std::string& index_path) {
+    const auto file_of = read_index(index_path);
+    std::set<std::string> files;
+    for (const auto& [tensor, file] : file_of) {
+        files.insert(file);
+    }
+    PretrainedWeights weights;
+    Digest digest;
+    for (const std::string& file : files) {
+        const std::string path = directory + "/" + file;
+        for (auto& [name, tensor] : read_safetensors(path).tensors) {
+            const auto listed = file_of.find(name);
+            if (listed == file_of.end() || listed->second != file) {
+                refuse(path, "tensor " + name + " is not listed for this file in " + index_path);
+            }
+            weights.tensors.emplace(name, std::move(tensor));
+        }
+        digest.add_text(file).add_text(file_digest(path));
+    }
+    for (const auto& [tensor, file] : file_of) {
+        if (!weights.tensors.contains(tensor)) {
+            refuse(directory + "/" + file, "tensor " + tensor + " is missing, " + index_path + " lists it");
+        }
+    }
+    weights.digest = digest.finish();
+    return weights;
+}
+
+}  // namespace
+
+PretrainedWeights read_weights(const std::string& directory) {
+    const std::string safetensors = directory + "/model.safetensors";
+    const std::string index = safetensors + ".index.json";
+    const std::string torch = directory + "/pytorch_model.bin";
+    if (file_exists(safetensors)) {
+        return {read_safetensors(safetensors).tensors, file_digest(safetensors)};
+    }
+    if (file_exists(index)) {
+        return read_sharded(directory, index);
+    }
+    if (file_exists(torch)) {
+        PretrainedWeights weights{{}, file_digest(torch)};
+        for (auto& [name, tensor] : read_torch(torch)) {
+            weights.tensors.emplace(name, std::move(tensor));
+        }
+        return weights;
+    }
+    throw DataError("cannot read the model " + directory,
+                    "it holds neither model.safetensors, model.safetensors.index.json nor pytorch_model.bin",
+                    "name a directory as save_pretrained() of transformers writes it");
+}
+
+}  // namespace ladle
