@@ -18,9 +18,51 @@ using nlohmann::json;
 constexpr std::size_t kMostBytes = std::size_t{256} << 20U;
 constexpr int kDeepest = 64;
 
-/// Leaves the parser as soon as the text is refused.
-struct Complaint {
-    std::string why;
+/// Looks for what the parser itself accepts: endless nesting, and a key that occurs twice in one object. A pass of its
+/// own, because the parser's callbacks visit all members of an object again whenever one of them ends.
+class Inspector : public nlohmann::json_sax<json> {
+public:
+    std::string complaint;
+
+    bool start_object(std::size_t) override {
+        keys_.emplace_back();
+        return deepen();
+    }
+    bool end_object() override {
+        keys_.pop_back();
+        --depth_;
+        return true;
+    }
+    bool start_array(std::size_t) override { return deepen(); }
+    bool end_array() override {
+        --depth_;
+        return true;
+    }
+    bool key(std::string& name) override {
+        if (!keys_.back().insert(name).second) {
+            complaint = "the key \"" + name + "\" occurs twice in one object";
+        }
+        return complaint.empty();
+    }
+    bool null() override { return true; }
+    bool boolean(bool) override { return true; }
+    bool number_integer(std::int64_t) override { return true; }
+    bool number_unsigned(std::uint64_t) override { return true; }
+    bool number_float(double, const std::string&) override { return true; }
+    bool string(std::string&) override { return true; }
+    bool binary(json::binary_t&) override { return true; }
+    bool parse_error(std::size_t, const std::string&, const json::exception&) override { return false; }
+
+private:
+    bool deepen() {
+        if (++depth_ > kDeepest) {
+            complaint = "it is nested deeper than " + std::to_string(kDeepest) + " levels";
+        }
+        return complaint.empty();
+    }
+
+    std::vector<std::set<std::string>> keys_;
+    int depth_ = 0;
 };
 
 [[noreturn]] void refuse(const std::string& label, const std::string& why) {
@@ -30,26 +72,15 @@ struct Complaint {
 }  // namespace
 
 std::string try_parse_json(std::string_view text, json& value) {
-    std::vector<std::set<std::string>> keys;
-    const auto watch = [&keys](int depth, json::parse_event_t event, json& parsed) {
-        if (depth > kDeepest) {
-            throw Complaint{"it is nested deeper than " + std::to_string(kDeepest) + " levels"};
-        }
-        if (event == json::parse_event_t::object_start) {
-            keys.emplace_back();
-        } else if (event == json::parse_event_t::object_end) {
-            keys.pop_back();
-        } else if (event == json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) {
-            throw Complaint{"the key \"" + parsed.get<std::string>() + "\" occurs twice in one object"};
-        }
-        return true;
-    };
+    Inspector inspector;
+    json::sax_parse(text.begin(), text.end(), &inspector);
+    if (!inspector.complaint.empty()) {
+        return inspector.complaint;
+    }
     try {
-        value = json::parse(text.begin(), text.end(), watch);
+        value = json::parse(text.begin(), text.end());
     } catch (const json::exception& error) {
         return std::string("not valid JSON: ") + error.what();
-    } catch (const Complaint& complaint) {
-        return complaint.why;
     }
     return "";
 }
