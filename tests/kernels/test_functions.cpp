@@ -60,6 +60,9 @@ double gelu_slope(double x) {
 const cpu::VectorLoops& loops_under_test() {
     const std::string name = cpu_kernels().description();
 #if defined(__x86_64__)
+    if (name.find("avx512_core_bf16") != std::string::npos || name.find("amx") != std::string::npos) {
+        return cpu::avx512_bf16::vector_loops();
+    }
     if (name.find("avx512") != std::string::npos) {
         return cpu::avx512::vector_loops();
     }

@@ -167,6 +167,9 @@ const VectorLoops& choose_loops(const std::string& isa) {
                               "set cpu.isa = auto, or run on another machine");
         }
     }
+    if (cpu::onednn_has_isa(cpu_isa::avx512_core_bf16)) {
+        return cpu::avx512_bf16::vector_loops();
+    }
     if (cpu::onednn_has_isa(cpu_isa::avx512_core)) {
         return cpu::avx512::vector_loops();
     }

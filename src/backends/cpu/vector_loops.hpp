@@ -54,11 +54,11 @@ inline std::size_t row_scratch_floats(int width) {
 /// Queries that attention works on at a time.
 inline constexpr int kQueryBlock = 32;
 
-/// Floats of scratch for attention: seven arrays over the keys, then rows of a block of queries.
+/// Floats of scratch for attention: arrays over the keys, then rows of a block of queries.
 inline std::size_t attention_scratch_floats(int keys, int head_dim) {
     const auto wide_keys = static_cast<std::size_t>(keys) + 64;
     const auto wide_head = static_cast<std::size_t>(head_dim) + 16;
-    return 6 * wide_keys * wide_head + kQueryBlock * (3 * wide_keys + 3 * wide_head);
+    return 6 * wide_keys * wide_head + kQueryBlock * (5 * wide_keys + 5 * wide_head);
 }
 
 namespace generic {
@@ -68,6 +68,9 @@ namespace avx2 {
 const VectorLoops& vector_loops();
 }
 namespace avx512 {
+const VectorLoops& vector_loops();
+}
+namespace avx512_bf16 {
 const VectorLoops& vector_loops();
 }
 

@@ -3,7 +3,6 @@
 #include "loops.hpp"
 #include "philox.hpp"
 #include "small_product.hpp"
-#include "transpose.hpp"
 #include "vector_math.hpp"
 
 namespace ladle::cpu::LADLE_ISA {
@@ -24,8 +23,8 @@ struct Head {
           keys(c.key_offsets[segment + 1] - key_begin),
           wide_keys(whole_vectors(keys)),
           wide_head(whole_vectors(c.head_dim)),
+          pair(2 * static_cast<std::ptrdiff_t>(c.heads) * c.head_dim),
           width(static_cast<std::ptrdiff_t>(c.heads) * c.head_dim),
-          rounds(c.precision == Precision::bf16),
           scale(static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(c.head_dim)))) {}
 
     /// This head's first column in an array of queries.
@@ -41,8 +40,8 @@ struct Head {
     int keys;
     int wide_keys;
     int wide_head;
-    std::ptrdiff_t width;
-    bool rounds;
+    std::ptrdiff_t pair;   ///< from one key's row to the next
+    std::ptrdiff_t width;  ///< from one query's row to the next, and from a key to its value
     float scale;
 };
 
@@ -57,7 +56,7 @@ struct Scratch {
 };
 
 /// Dropout factors of `rows` query rows from `first`: factors[i] points to those of row i, null where nothing drops.
-void block_factors(const Head& head, int first, int rows, float* room, const float* (&factors)[kQueryBlock]) {
+void block_factors(const Head& head, int first, int rows, Scratch& room, const float* (&factors)[kQueryBlock]) {
     const auto& call = head.call;
     const auto keys = static_cast<std::uint32_t>(head.keys);
     const RowOrigins& from = call.query_origins;
@@ -76,70 +75,66 @@ void block_factors(const Head& head, int first, int rows, float* room, const flo
         }
         const std::uint32_t index = (static_cast<std::uint32_t>(head.head) * keys + from.token[row]) * keys;
         const std::uint32_t count = static_cast<std::uint32_t>(run) * keys;
-        const float* found = dropout_factors(call.dropout, dropout_stream(call.dropout, from, row), index, count, room);
+        float* space = room.take(1, whole_vectors(static_cast<int>(dropout_room(count))));
+        const float* found =
+            dropout_factors(call.dropout, dropout_stream(call.dropout, from, row), index, count, space);
         for (int r = 0; r < run; ++r) {
             factors[i + r] = found + static_cast<std::ptrdiff_t>(r) * head.keys;
         }
-        room += dropout_room(count);
         i += run;
     }
 }
 
-LADLE_INLINE Floats times_factor(Floats v, const float* factors, int j, int n) {
-    return factors == nullptr ? v : v * load_piece(factors + j, n);
+LADLE_INLINE Floats times_factor(Floats v, const float* factors, int j) {
+    return factors == nullptr ? v : v * load(factors + j);
 }
 
-/// Turns scores [keys] into dropped-out probabilities, an operand of the second product; returns the log of the sum.
+/// Makes the scores behind the last key as small as can be, so that their probability is zero.
+LADLE_INLINE void end_scores(const Head& head, float* scores) {
+    const int last = head.wide_keys - kLanes;
+    store(scores + last, lane_numbers() < head.keys - last ? load(scores + last) : broadcast(-__builtin_inff()));
+}
+
+/// Turns scores [wide_keys] into dropped-out probabilities; returns the log of the sum.
 float softmax_row(const Head& head, float* scores, const float* factors) {
-    Floats largest = broadcast(-__builtin_inff());
-    for_pieces(
-        head.keys, [&](int j, int n, int) __attribute__((always_inline)) {
-            const Floats s = load(scores + j);
-            largest = n == kLanes ? larger(s, largest) : (lane_numbers() < n && s > largest ? s : largest);
-        });
+    end_scores(head, scores);
+    Floats largest = load(scores);
+    for (int j = kLanes; j < head.wide_keys; j += kLanes) {
+        largest = larger(largest, load(scores + j));
+    }
     const float shift = largest_lane(largest) * head.scale;
-    Floats sums[4] = {};
-    for_pieces(
-        head.keys, [&](int j, int n, int slot) __attribute__((always_inline)) {
-            Floats p = exponential(fmadd(load(scores + j), broadcast(head.scale), broadcast(-shift)));
-            if (n < kLanes) {
-                p = lane_numbers() < n ? p : Floats{};
-            }
-            store(scores + j, p);
-            sums[slot] += p;
-        });
-    const float sum = sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
+    Floats sums{};
+    for (int j = 0; j < head.wide_keys; j += kLanes) {
+        const Floats p = exponential(fmadd(load(scores + j), broadcast(head.scale), broadcast(-shift)));
+        store(scores + j, p);
+        sums += p;
+    }
+    const float sum = sum_lanes(sums);
     const float inverse = 1.0F / sum;
-    for_pieces(
-        head.keys, [&](int j, int n, int) __attribute__((always_inline)) {
-            store(scores + j, operand(times_factor(load(scores + j) * inverse, factors, j, n), head.rounds));
-        });
+    for (int j = 0; j < head.wide_keys; j += kLanes) {
+        store(scores + j, times_factor(load(scores + j) * inverse, factors, j));
+    }
     return shift + __builtin_logf(sum);
 }
 
-/// From scores and dprobability (of the dropped-out probabilities), both [keys], to the operands of the products:
-/// scores becomes the dropped-out probabilities, dprobability the gradient of the unscaled scores.
+/// From scores and dprobability (of the dropped-out probabilities), both [wide_keys]: scores becomes the dropped-out
+/// probabilities, dprobability the gradient of the unscaled scores.
 void softmax_row_backward(const Head& head, float log_sum, float* scores, float* dprobability, const float* factors) {
-    Floats sums[4] = {};
-    for_pieces(
-        head.keys, [&](int j, int n, int slot) __attribute__((always_inline)) {
-            Floats p = exponential(fmadd(load(scores + j), broadcast(head.scale), broadcast(-log_sum)));
-            if (n < kLanes) {
-                p = lane_numbers() < n ? p : Floats{};
-            }
-            const Floats dp = times_factor(load(dprobability + j), factors, j, n);
-            store(scores + j, p);
-            store(dprobability + j, dp);
-            sums[slot] = fmadd(p, dp, sums[slot]);
-        });
-    const float projection = sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
-    for_pieces(
-        head.keys, [&](int j, int n, int) __attribute__((always_inline)) {
-            const Floats p = load(scores + j);
-            const Floats ds = p * (load(dprobability + j) - projection) * head.scale;
-            store(scores + j, operand(times_factor(p, factors, j, n), head.rounds));
-            store(dprobability + j, operand(ds, head.rounds));
-        });
+    end_scores(head, scores);
+    Floats sums{};
+    for (int j = 0; j < head.wide_keys; j += kLanes) {
+        const Floats p = exponential(fmadd(load(scores + j), broadcast(head.scale), broadcast(-log_sum)));
+        const Floats dp = times_factor(load(dprobability + j), factors, j);
+        store(scores + j, p);
+        store(dprobability + j, dp);
+        sums = fmadd(p, dp, sums);
+    }
+    const float projection = sum_lanes(sums);
+    for (int j = 0; j < head.wide_keys; j += kLanes) {
+        const Floats p = load(scores + j);
+        store(dprobability + j, p * (load(dprobability + j) - projection) * head.scale);
+        store(scores + j, times_factor(p, factors, j));
+    }
 }
 
 LADLE_INLINE void copy_out(const float* from, int rows, int columns, std::ptrdiff_t stride, float* to,
@@ -152,84 +147,146 @@ LADLE_INLINE void copy_out(const float* from, int rows, int columns, std::ptrdif
     }
 }
 
-void attend(const Head& head, Scratch scratch) {
-    const auto& call = head.call;
-    const int wide_keys = head.wide_keys;
-    const int wide_head = head.wide_head;
-    float* keys = scratch.take(call.head_dim, wide_keys);  // transposed
-    float* values = scratch.take(head.keys, wide_head);
-    float* query = scratch.take(kQueryBlock, wide_head);
-    float* scores = scratch.take(kQueryBlock, wide_keys);
-    float* context = scratch.take(kQueryBlock, wide_head);
-    const float* key_value = call.key_value + head.keys_at();
-    copy_transposed(key_value, 2 * head.width, head.keys, call.head_dim, head.rounds, keys, wide_keys);
-    copy_rows(key_value + head.width, 2 * head.width, head.keys, call.head_dim, head.rounds, values, wide_head);
-    for (int first = head.query_begin; first < head.query_end; first += kQueryBlock) {
-        const int rows = head.query_end - first < kQueryBlock ? head.query_end - first : kQueryBlock;
-        const float* factors[kQueryBlock];
-        block_factors(head, first, rows, scratch.next, factors);
-        copy_rows(call.query + head.query_at(first), head.width, rows, call.head_dim, head.rounds, query, wide_head);
-        small_product<false>(rows, wide_keys, call.head_dim, {query, wide_head, 1}, {keys, wide_keys},
-                             {scores, wide_keys});
-        for (int r = 0; r < rows; ++r) {
-            call.log_sum[static_cast<std::ptrdiff_t>(first + r) * call.heads + head.head] =
-                softmax_row(head, scores + static_cast<std::ptrdiff_t>(r) * wide_keys, factors[r]);
-        }
-        small_product<false>(rows, wide_head, head.keys, {scores, wide_keys, 1}, {values, wide_head},
-                             {context, wide_head});
-        copy_out(context, rows, call.head_dim, wide_head, call.context + head.query_at(first), head.width);
+/// The rows of from [rows, width] as the left operand of a product over the columns.
+template <class Form>
+LADLE_INLINE Factors rows_as_factors(const float* from, std::ptrdiff_t stride, int rows, int width, Scratch& scratch) {
+    if constexpr (Form::kTerms == 1) {
+        return {from, stride, 1};
+    } else {
+        const int joined_width = whole_vectors(steps_of<Form>(width));
+        float* joined = scratch.take(rows, joined_width);
+        join_columns(from, stride, rows, width, joined, joined_width);
+        return {joined, joined_width, 1};
     }
 }
 
-void attend_backward(const Head& head, const AttentionBackward<float>& backward, Scratch scratch) {
+/// The columns of from [rows, stride], all whole vectors, as the left operand of a product over the rows.
+template <class Form>
+LADLE_INLINE Factors columns_as_factors(const float* from, int stride, int rows, Scratch& scratch) {
+    if constexpr (Form::kTerms == 1) {
+        return {from, 1, stride};
+    } else {
+        float* joined = scratch.take(steps_of<Form>(rows), stride);
+        join_rows<Form>(from, stride, rows, stride, joined, stride);
+        return {joined, 1, stride};
+    }
+}
+
+/// from [rows, width] as the right operand of a product over the rows.
+template <class Form>
+LADLE_INLINE Panel<const float> rows_as_panel(const float* from, std::ptrdiff_t stride, int rows, int width,
+                                              Scratch& scratch) {
+    const int wide = whole_vectors(width);
+    float* joined = scratch.take(steps_of<Form>(rows), wide);
+    join_rows<Form>(from, stride, rows, width, joined, wide);
+    return {joined, wide};
+}
+
+/// from [rows, width], transposed, as the right operand of a product over its columns.
+template <class Form>
+LADLE_INLINE Panel<const float> columns_as_panel(const float* from, std::ptrdiff_t stride, int rows, int width,
+                                                 Scratch& scratch) {
+    const int wide = whole_vectors(rows);
+    float* transposed = scratch.take(steps_of<Form>(width), wide);
+    Scratch temporary = scratch;
+    const Factors joined = rows_as_factors<Form>(from, stride, rows, width, temporary);
+    copy_transposed(joined.data, joined.row_stride, rows, steps_of<Form>(width), transposed, wide);
+    return {transposed, wide};
+}
+
+template <class Form>
+void attend(const Head& head, Scratch scratch) {
     const auto& call = head.call;
-    const int wide_keys = head.wide_keys;
-    const int wide_head = head.wide_head;
-    float* keys_transposed = scratch.take(call.head_dim, wide_keys);
-    float* values_transposed = scratch.take(call.head_dim, wide_keys);
-    float* keys = scratch.take(head.keys, wide_head);
-    float* dkeys = scratch.take(head.keys, wide_head);
-    float* dvalues = scratch.take(head.keys, wide_head);
-    float* query = scratch.take(kQueryBlock, wide_head);
-    float* dcontext = scratch.take(kQueryBlock, wide_head);
-    float* dquery = scratch.take(kQueryBlock, wide_head);
-    float* scores = scratch.take(kQueryBlock, wide_keys);
-    float* dscores = scratch.take(kQueryBlock, wide_keys);
-    const std::ptrdiff_t pair = 2 * head.width;
+    const int dim = call.head_dim;
     const float* key_value = call.key_value + head.keys_at();
-    copy_transposed(key_value, pair, head.keys, call.head_dim, head.rounds, keys_transposed, wide_keys);
-    copy_transposed(key_value + head.width, pair, head.keys, call.head_dim, head.rounds, values_transposed, wide_keys);
-    copy_rows(key_value, pair, head.keys, call.head_dim, head.rounds, keys, wide_head);
-    __builtin_memset(dkeys, 0,
-                     sizeof(float) * static_cast<std::size_t>(head.keys) * static_cast<std::size_t>(wide_head));
-    __builtin_memset(dvalues, 0,
-                     sizeof(float) * static_cast<std::size_t>(head.keys) * static_cast<std::size_t>(wide_head));
+    const auto keys = columns_as_panel<Form>(key_value, head.pair, head.keys, dim, scratch);
+    const auto values = rows_as_panel<Form>(key_value + head.width, head.pair, head.keys, dim, scratch);
+    float* scores = scratch.take(kQueryBlock, head.wide_keys);
+    float* context = scratch.take(kQueryBlock, head.wide_head);
     for (int first = head.query_begin; first < head.query_end; first += kQueryBlock) {
+        Scratch room = scratch;
         const int rows = head.query_end - first < kQueryBlock ? head.query_end - first : kQueryBlock;
-        const std::ptrdiff_t at = head.query_at(first);
         const float* factors[kQueryBlock];
-        block_factors(head, first, rows, scratch.next, factors);
-        copy_rows(call.query + at, head.width, rows, call.head_dim, head.rounds, query, wide_head);
-        copy_rows(backward.dcontext + at, head.width, rows, call.head_dim, head.rounds, dcontext, wide_head);
-        small_product<false>(rows, wide_keys, call.head_dim, {query, wide_head, 1}, {keys_transposed, wide_keys},
-                             {scores, wide_keys});
-        small_product<false>(rows, wide_keys, call.head_dim, {dcontext, wide_head, 1}, {values_transposed, wide_keys},
-                             {dscores, wide_keys});
+        block_factors(head, first, rows, room, factors);
+        const auto query = rows_as_factors<Form>(call.query + head.query_at(first), head.width, rows, dim, room);
+        small_product<Form, false>(rows, head.wide_keys, steps_of<Form>(dim), query, keys, {scores, head.wide_keys});
         for (std::ptrdiff_t r = 0; r < rows; ++r) {
-            softmax_row_backward(head, call.log_sum[(first + r) * call.heads + head.head], scores + r * wide_keys,
-                                 dscores + r * wide_keys, factors[r]);
+            call.log_sum[(first + r) * call.heads + head.head] =
+                softmax_row(head, scores + r * head.wide_keys, factors[r]);
         }
-        small_product<true>(head.keys, wide_head, rows, {scores, 1, wide_keys}, {dcontext, wide_head},
-                            {dvalues, wide_head});
-        small_product<true>(head.keys, wide_head, rows, {dscores, 1, wide_keys}, {query, wide_head},
-                            {dkeys, wide_head});
-        small_product<false>(rows, wide_head, head.keys, {dscores, wide_keys, 1}, {keys, wide_head},
-                             {dquery, wide_head});
-        copy_out(dquery, rows, call.head_dim, wide_head, backward.dquery + at, head.width);
+        const auto probabilities = rows_as_factors<Form>(scores, head.wide_keys, rows, head.keys, room);
+        small_product<Form, false>(rows, head.wide_head, steps_of<Form>(head.keys), probabilities, values,
+                                   {context, head.wide_head});
+        copy_out(context, rows, dim, head.wide_head, call.context + head.query_at(first), head.width);
+    }
+}
+
+/// What the backward pass of one head keeps over its blocks of queries.
+struct BackwardArrays {
+    Panel<const float> keys_transposed;
+    Panel<const float> values_transposed;
+    Panel<const float> keys;
+    Panel<float> dkeys;
+    Panel<float> dvalues;
+};
+
+/// One block of queries: writes their dquery, adds to dkeys and dvalues.
+template <class Form>
+void attend_block_backward(const Head& head, const AttentionBackward<float>& backward, const BackwardArrays& arrays,
+                           int first, Scratch room) {
+    const auto& call = head.call;
+    const int dim = call.head_dim;
+    const int rows = head.query_end - first < kQueryBlock ? head.query_end - first : kQueryBlock;
+    const float* query = call.query + head.query_at(first);
+    const float* dcontext = backward.dcontext + head.query_at(first);
+    float* scores = room.take(rows, head.wide_keys);
+    float* dscores = room.take(rows, head.wide_keys);
+    const float* factors[kQueryBlock];
+    block_factors(head, first, rows, room, factors);
+    small_product<Form, false>(rows, head.wide_keys, steps_of<Form>(dim),
+                               rows_as_factors<Form>(query, head.width, rows, dim, room), arrays.keys_transposed,
+                               {scores, head.wide_keys});
+    small_product<Form, false>(rows, head.wide_keys, steps_of<Form>(dim),
+                               rows_as_factors<Form>(dcontext, head.width, rows, dim, room), arrays.values_transposed,
+                               {dscores, head.wide_keys});
+    for (std::ptrdiff_t r = 0; r < rows; ++r) {
+        softmax_row_backward(head, call.log_sum[(first + r) * call.heads + head.head], scores + r * head.wide_keys,
+                             dscores + r * head.wide_keys, factors[r]);
+    }
+    const int steps = steps_of<Form>(rows);
+    small_product<Form, true>(head.keys, head.wide_head, steps,
+                              columns_as_factors<Form>(scores, head.wide_keys, rows, room),
+                              rows_as_panel<Form>(dcontext, head.width, rows, dim, room), arrays.dvalues);
+    small_product<Form, true>(head.keys, head.wide_head, steps,
+                              columns_as_factors<Form>(dscores, head.wide_keys, rows, room),
+                              rows_as_panel<Form>(query, head.width, rows, dim, room), arrays.dkeys);
+    float* dquery = room.take(rows, head.wide_head);
+    small_product<Form, false>(rows, head.wide_head, steps_of<Form>(head.keys),
+                               rows_as_factors<Form>(dscores, head.wide_keys, rows, head.keys, room), arrays.keys,
+                               {dquery, head.wide_head});
+    copy_out(dquery, rows, dim, head.wide_head, backward.dquery + head.query_at(first), head.width);
+}
+
+template <class Form>
+void attend_backward(const Head& head, const AttentionBackward<float>& backward, Scratch scratch) {
+    const int dim = head.call.head_dim;
+    const float* key_value = head.call.key_value + head.keys_at();
+    BackwardArrays arrays{};
+    arrays.keys_transposed = columns_as_panel<Form>(key_value, head.pair, head.keys, dim, scratch);
+    arrays.values_transposed = columns_as_panel<Form>(key_value + head.width, head.pair, head.keys, dim, scratch);
+    arrays.keys = rows_as_panel<Form>(key_value, head.pair, head.keys, dim, scratch);
+    arrays.dkeys = {scratch.take(head.keys, head.wide_head), head.wide_head};
+    arrays.dvalues = {scratch.take(head.keys, head.wide_head), head.wide_head};
+    const auto size_bytes =
+        sizeof(float) * static_cast<std::size_t>(head.keys) * static_cast<std::size_t>(head.wide_head);
+    __builtin_memset(arrays.dkeys.data, 0, size_bytes);
+    __builtin_memset(arrays.dvalues.data, 0, size_bytes);
+    for (int first = head.query_begin; first < head.query_end; first += kQueryBlock) {
+        attend_block_backward<Form>(head, backward, arrays, first, scratch);
     }
     float* dkey_value = backward.dkey_value + head.keys_at();
-    copy_out(dkeys, head.keys, call.head_dim, wide_head, dkey_value, pair);
-    copy_out(dvalues, head.keys, call.head_dim, wide_head, dkey_value + head.width, pair);
+    copy_out(arrays.dkeys.data, head.keys, dim, head.wide_head, dkey_value, head.pair);
+    copy_out(arrays.dvalues.data, head.keys, dim, head.wide_head, dkey_value + head.width, head.pair);
 }
 
 template <class Body>
@@ -244,11 +301,23 @@ LADLE_INLINE void for_each_head(const Attention<float>& call, Body body) {
 }  // namespace
 
 void attention(const Attention<float>& call, float* scratch) {
-    for_each_head(call, [&](const Head& head) { attend(head, Scratch{scratch}); });
+    for_each_head(call, [&](const Head& head) {
+        if (call.precision == Precision::bf16) {
+            attend<Pairs>(head, Scratch{scratch});
+        } else {
+            attend<Exact>(head, Scratch{scratch});
+        }
+    });
 }
 
 void attention_backward(const AttentionBackward<float>& call, float* scratch) {
-    for_each_head(call.forward, [&](const Head& head) { attend_backward(head, call, Scratch{scratch}); });
+    for_each_head(call.forward, [&](const Head& head) {
+        if (call.forward.precision == Precision::bf16) {
+            attend_backward<Pairs>(head, call, Scratch{scratch});
+        } else {
+            attend_backward<Exact>(head, call, Scratch{scratch});
+        }
+    });
 }
 
 }  // namespace ladle::cpu::LADLE_ISA

@@ -77,17 +77,20 @@ inline constexpr std::size_t dropout_room(std::size_t count) {
     return count + 3 + kWordsAtOnce;
 }
 
-/// Writes the dropout factors of the indices first .. first + count - 1 and returns where the first one lies.
+/// Writes the dropout factors of the indices first .. first + count - 1 and returns where the first one lies. Whole
+/// vectors may be read up to the last one; what lies behind it is finite.
 LADLE_INLINE const float* dropout_factors(const DropoutSite& site, const DropoutStream& stream, std::uint32_t first,
                                           std::uint32_t count, float* room) {
     const Words threshold = broadcast(site.threshold);
     const Floats scale = broadcast(static_cast<float>(site.scale));
     const std::uint32_t skipped = first % 4;
-    for (std::uint32_t done = 0; done < skipped + count; done += kWordsAtOnce) {
+    std::uint32_t done = 0;
+    for (; done < skipped + count; done += kWordsAtOnce) {
         const PhiloxWords words = philox_words(stream, first / 4 + done / 4);
         store(room + done, words.low >= threshold ? scale : Floats{});
         store(room + done + kLanes, words.high >= threshold ? scale : Floats{});
     }
+    store(room + done, Floats{});
     return room + skipped;
 }
 

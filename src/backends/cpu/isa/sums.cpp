@@ -37,7 +37,7 @@ void add_weight_gradient(int rows, int out, int in, const float* dy, const float
     for (int r = 0; r < rows; r += kRowsAtOnce) {
         const int taken = rows - r < kRowsAtOnce ? rows - r : kRowsAtOnce;
         const std::ptrdiff_t first = r;
-        small_product<true>(out, in, taken, {dy + first * out, 1, out}, {x + first * in, in}, {dw, in});
+        small_product<Exact, true>(out, in, taken, {dy + first * out, 1, out}, {x + first * in, in}, {dw, in});
     }
 }
 
