@@ -5,7 +5,7 @@
 # ocl-icd-opencl-dev: the CMake files of Debian's oneDNN look for OpenCL and do not depend on it
 program_packages=(g++ cmake ninja-build libopenmpi-dev openmpi-bin openssh-client libhdf5-dev
     libboost-program-options-dev libdnnl-dev ocl-icd-opencl-dev librandom123-dev nlohmann-json3-dev libfmt-dev
-    libutf8proc-dev libssl-dev zlib1g-dev)
+    libssl-dev zlib1g-dev)
 model_packages=(ca-certificates python3 python3-pip)
 test_packages=(libboost-test-dev ccache git)
 pytorch_packages=(python3 python3-venv)
