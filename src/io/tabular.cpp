@@ -294,7 +294,7 @@ void TableReader::select(const std::vector<std::string>& names) {
             state_->refuse(
                 fmt::format("{} column '{}' among '{}'", found == state_->header.end() ? "no" : "more than one", name,
                             fmt::join(state_->header, "', '")),
-                "name the columns of this file");
+                "check the task and the first line of the file");
         }
         state_->positions.push_back(static_cast<std::size_t>(found - begin));
     }
