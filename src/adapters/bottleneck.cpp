@@ -47,7 +47,7 @@ public:
     void backward(const Context<Real>& context, const Rows& rows, const AdapterSaved<Real>& saved, const Real* ddelta,
                   Real* dx, GradientSum<Real>& gradients) const override {
         const std::size_t count = bottleneck_count(rows);
-        Real* dz = context.arena.template take<Real>(count);
+        Real* dz = context.scratch.template take<Real>(count);
         up_.backward(context, rows, saved[2], ddelta, dz, gradients);
         context.kernels.gelu_backward(count, saved[1], dz, dz);
         down_.backward(context, rows, saved[0], dz, dx, gradients);

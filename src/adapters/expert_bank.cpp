@@ -99,9 +99,9 @@ void ExpertBank<Real>::forward(const Context<Real>& context, const Rows& rows, c
 template <class Real>
 void ExpertBank<Real>::forward_per_row(const Context<Real>& context, const Rows& rows, const Real* x, Real* y) const {
     const auto count = static_cast<std::size_t>(rows.count);
-    auto* index = context.arena.template take<std::int32_t>(count);
-    Real* inputs = context.arena.template take<Real>(count * static_cast<std::size_t>(spec_.in_features));
-    Real* outputs = context.arena.template take<Real>(count * static_cast<std::size_t>(spec_.out_features));
+    auto* index = context.scratch.template take<std::int32_t>(count);
+    Real* inputs = context.scratch.template take<Real>(count * static_cast<std::size_t>(spec_.in_features));
+    Real* outputs = context.scratch.template take<Real>(count * static_cast<std::size_t>(spec_.out_features));
     for (int k = 0; k < spec_.experts; ++k) {
         int chosen = 0;
         for (int r = 0; r < rows.count; ++r) {

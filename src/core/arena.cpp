@@ -27,10 +27,13 @@ void Arena::add_chunk(std::size_t bytes) {
 
 void* Arena::take_bytes(std::size_t bytes) {
     const std::size_t needed = round_up(std::max<std::size_t>(bytes, 1));
-    if (chunks_.empty() || chunks_.back().used_bytes + needed > chunks_.back().size_bytes) {
+    while (current_ < chunks_.size() && chunks_[current_].used_bytes + needed > chunks_[current_].size_bytes) {
+        ++current_;
+    }
+    if (current_ == chunks_.size()) {
         add_chunk(std::max({needed, kSmallestChunk, capacity_bytes() / 2}));
     }
-    Chunk& chunk = chunks_.back();
+    Chunk& chunk = chunks_[current_];
     void* start = chunk.block.get() + chunk.used_bytes;
     chunk.used_bytes += needed;
     return start;
@@ -42,9 +45,18 @@ void Arena::reset() {
         chunks_.clear();
         add_chunk(total);
     }
-    for (Chunk& chunk : chunks_) {
-        chunk.used_bytes = 0;
+    release({});
+}
+
+Arena::Mark Arena::mark() const {
+    return current_ < chunks_.size() ? Mark{current_, chunks_[current_].used_bytes} : Mark{current_, 0};
+}
+
+void Arena::release(const Mark& mark) {
+    for (std::size_t i = mark.chunk; i < chunks_.size(); ++i) {
+        chunks_[i].used_bytes = i == mark.chunk ? mark.used_bytes : 0;
     }
+    current_ = mark.chunk;
 }
 
 std::size_t Arena::capacity_bytes() const {

@@ -97,8 +97,8 @@ void EncoderBlock<Real>::prepare(const Kernels<Real>& kernels, const Real* param
 }
 
 template <class Real>
-Real* EncoderBlock<Real>::take(const Context<Real>& context, int rows, int width) const {
-    return context.arena.template take<Real>(static_cast<std::size_t>(rows) * static_cast<std::size_t>(width));
+Real* EncoderBlock<Real>::take(Arena& arena, int rows, int width) const {
+    return arena.take<Real>(static_cast<std::size_t>(rows) * static_cast<std::size_t>(width));
 }
 
 template <class Real>
@@ -122,34 +122,35 @@ Attention<Real> EncoderBlock<Real>::attention_call(const Rows& rows, const Outpu
 template <class Real>
 void EncoderBlock<Real>::forward(const Context<Real>& context, const Rows& rows, const OutputRows& output,
                                  const Real* x, Real* y, BlockSaved<Real>& saved) const {
+    const ArenaScope scope(context.scratch);
     const int hidden = config_.hidden_size;
     const Rows& out = output.rows;
     const Real* residual = x;
     if (output.index != nullptr) {
-        Real* gathered = take(context, out.count, hidden);
+        Real* gathered = take(context.scratch, out.count, hidden);
         context.kernels.gather_rows(out.count, hidden, output.index, x, gathered);
         residual = gathered;
     }
-    Real* query = take(context, out.count, hidden);
-    Real* key_value = take(context, rows.count, 2 * hidden);
+    Real* query = take(context.arena, out.count, hidden);
+    Real* key_value = take(context.arena, rows.count, 2 * hidden);
     query_->forward(context, out.count, residual, query);
     key_value_->forward(context, rows.count, x, key_value);
     saved.query = query;
     saved.key_value = key_value;
-    saved.log_sum = take(context, out.count, config_.num_heads);
+    saved.log_sum = take(context.arena, out.count, config_.num_heads);
     saved.attention_dropout = context.dropout.at(Site::attention_probabilities, layer_, config_.attention_dropout);
     Attention<Real> attention = attention_call(rows, output, saved);
-    attention.context = take(context, out.count, hidden);
+    attention.context = take(context.scratch, out.count, hidden);
     context.kernels.attention(attention);
 
-    Real* a = take(context, out.count, hidden);
+    Real* a = take(context.scratch, out.count, hidden);
     attention_output_->forward(context, out.count, attention.context, a);
     attention_norm_->forward(context, out, context.dropout.at(Site::attention_output, layer_, config_.hidden_dropout),
                              a, residual, a, saved.attention_norm);
 
-    Real* inner = take(context, out.count, config_.intermediate_size);
-    Real* activated = take(context, out.count, config_.intermediate_size);
-    Real* h = take(context, out.count, hidden);
+    Real* inner = take(context.arena, out.count, config_.intermediate_size);
+    Real* activated = take(context.scratch, out.count, config_.intermediate_size);
+    Real* h = take(context.arena, out.count, hidden);
     inner_->forward(context, out.count, a, inner);
     context.kernels.gelu(static_cast<std::size_t>(out.count) * static_cast<std::size_t>(config_.intermediate_size),
                          inner, activated);
@@ -168,15 +169,15 @@ void EncoderBlock<Real>::forward_output(const Context<Real>& context, const Rows
         output_norm_->forward(context, rows, dropout, h, a, y, saved.output_norm);
         return;
     }
-    Real* sum = take(context, rows.count, hidden);
+    Real* sum = take(context.scratch, rows.count, hidden);
     if (site_ == AdapterSite::after_feed_forward) {
         adapter_->forward(context, rows, h, sum, saved.adapter);
         context.kernels.add(count, h, sum);
         output_norm_->forward(context, rows, dropout, sum, a, y, saved.output_norm);
         return;
     }
-    Real* dropped = take(context, rows.count, hidden);
-    Real* normed = take(context, rows.count, hidden);
+    Real* dropped = take(context.scratch, rows.count, hidden);
+    Real* normed = take(context.arena, rows.count, hidden);
     context.kernels.dropout(rows.count, hidden, rows.origins, dropout, h, dropped);
     output_norm_->forward(context, rows, {}, dropped, a, normed, saved.adapter_norm);
     adapter_->forward(context, rows, normed, sum, saved.adapter);
@@ -198,8 +199,8 @@ bool EncoderBlock<Real>::backward_output(const Context<Real>& context, const Row
         output_norm_->backward(context, rows, saved.output_norm, dy, dh, da, gradients);
         return below;
     }
-    Real* dsum = take(context, rows.count, hidden);
-    Real* dinput = below ? take(context, rows.count, hidden) : nullptr;
+    Real* dsum = take(context.scratch, rows.count, hidden);
+    Real* dinput = below ? take(context.scratch, rows.count, hidden) : nullptr;
     output_norm_->backward(context, rows, saved.output_norm, dy, dsum, da, gradients);
     adapter_->backward(context, rows, saved.adapter, dsum, dinput, gradients);
     if (!below) {
@@ -223,15 +224,16 @@ template <class Real>
 void EncoderBlock<Real>::backward(const Context<Real>& context, const Rows& rows, const OutputRows& output,
                                   const BlockSaved<Real>& saved, const Real* dy, Reach reach, Real* dx,
                                   GradientSum<Real>& gradients) const {
+    const ArenaScope scope(context.scratch);
     const int hidden = config_.hidden_size;
     const Rows& out = output.rows;
     const auto count = static_cast<std::size_t>(out.count) * static_cast<std::size_t>(hidden);
-    Real* dh = take(context, out.count, hidden);
-    Real* da = take(context, out.count, hidden);
+    Real* dh = take(context.scratch, out.count, hidden);
+    Real* da = take(context.scratch, out.count, hidden);
     if (!backward_output(context, out, saved, dy, reach, dh, da, gradients)) {
         return;
     }
-    Real* dinner = take(context, out.count, config_.intermediate_size);
+    Real* dinner = take(context.scratch, out.count, config_.intermediate_size);
     outer_->backward(context, out, dh, dinner, gradients);
     context.kernels.gelu_backward(
         static_cast<std::size_t>(out.count) * static_cast<std::size_t>(config_.intermediate_size), saved.inner, dinner,
@@ -239,15 +241,15 @@ void EncoderBlock<Real>::backward(const Context<Real>& context, const Rows& rows
     inner_->backward(context, out, dinner, dh, gradients);
     context.kernels.add(count, dh, da);
 
-    Real* dresidual = take(context, out.count, hidden);
+    Real* dresidual = take(context.scratch, out.count, hidden);
     attention_norm_->backward(context, out, saved.attention_norm, da, dh, dresidual, gradients);
-    Real* dcontext = take(context, out.count, hidden);
+    Real* dcontext = take(context.scratch, out.count, hidden);
     attention_output_->backward(context, out, dh, dcontext, gradients);
     AttentionBackward<Real> attention;
     attention.forward = attention_call(rows, output, saved);
     attention.dcontext = dcontext;
-    attention.dquery = take(context, out.count, hidden);
-    attention.dkey_value = take(context, rows.count, 2 * hidden);
+    attention.dquery = take(context.scratch, out.count, hidden);
+    attention.dkey_value = take(context.scratch, rows.count, 2 * hidden);
     context.kernels.attention_backward(attention);
 
     key_value_->backward(context, rows, attention.dkey_value, dx, gradients);

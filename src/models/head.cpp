@@ -82,7 +82,8 @@ void Head<Real>::backward(const Context<Real>& context, const HeadSaved<Real>& s
     const Rows& rows = saved.rows;
     const auto count = static_cast<std::size_t>(rows.count) * static_cast<std::size_t>(hidden_);
     const auto& kernels = context.kernels;
-    Real* dinner = context.arena.template take<Real>(count);
+    const ArenaScope scope(context.scratch);
+    Real* dinner = context.scratch.template take<Real>(count);
     output_->backward_weight(context, rows, 0, rows.passes, saved.features, dlogits, gradients);
     output_->backward_input(context, rows.count, dlogits, dinner);
     kernels.dropout(rows.count, hidden_, rows.origins, saved.inner_dropout, dinner, dinner);

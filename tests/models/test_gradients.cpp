@@ -48,7 +48,7 @@ struct Setup {
 
     std::vector<double> logits(Arena& arena, ClassifierSaved<double>& saved) {
         model->prepare(*kernels, parameters.data(), plan);
-        const Context<double> context{*kernels, arena, parameters.data(), context_dropout};
+        const Context<double> context{*kernels, arena, scratch, parameters.data(), context_dropout};
         std::vector<double> result(static_cast<std::size_t>(2 * 3 * outputs));
         model->forward(context, batch.tokens, result.data(), saved);
         return result;
@@ -67,7 +67,7 @@ struct Setup {
         first_dlogits = dz;
         GradientSum<double> gradients(*kernels, table);
         gradients.reset(32768.0);
-        const Context<double> context{*kernels, arena, parameters.data(), context_dropout};
+        const Context<double> context{*kernels, arena, scratch, parameters.data(), context_dropout};
         model->backward(context, saved, dz.data(), gradients);
         std::vector<double> result(table.total_count());
         for (std::size_t i = 0; i < result.size(); ++i) {
@@ -96,6 +96,7 @@ struct Setup {
     std::vector<double> parameters;
     RoutePlan plan;
     DropoutPlan context_dropout;
+    Arena scratch;
     std::vector<std::int32_t> labels = {1, 0, 1};
     std::vector<double> values = {0.5, 3.0, 1.5};
     std::vector<double> weights = {0.4, 0.3, 0.3};

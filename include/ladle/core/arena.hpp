@@ -18,6 +18,14 @@ public:
     }
     /// Invalidates everything handed out and joins the chunks into one.
     void reset();
+    /// A point to which release() returns.
+    struct Mark {
+        std::size_t chunk = 0;
+        std::size_t used_bytes = 0;
+    };
+    Mark mark() const;
+    /// Invalidates everything handed out since the mark was taken.
+    void release(const Mark& mark);
     std::size_t capacity_bytes() const;
 
 private:
@@ -33,6 +41,20 @@ private:
     void add_chunk(std::size_t bytes);
 
     std::vector<Chunk> chunks_;
+    std::size_t current_ = 0;  ///< chunk that is being filled; later ones are empty
+};
+
+/// Gives back what was taken from an arena during its life.
+class ArenaScope {
+public:
+    explicit ArenaScope(Arena& arena) : arena_(arena), mark_(arena.mark()) {}
+    ~ArenaScope() { arena_.release(mark_); }
+    ArenaScope(const ArenaScope&) = delete;
+    ArenaScope& operator=(const ArenaScope&) = delete;
+
+private:
+    Arena& arena_;
+    Arena::Mark mark_;
 };
 
 }  // namespace ladle

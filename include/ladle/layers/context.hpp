@@ -28,11 +28,12 @@ struct DropoutPlan {
     DropoutSite at(Site site, int layer, double probability) const;
 };
 
-/// Passed down through forward and backward of one micro-batch. Saved values live in the arena until its reset.
+/// Passed down through forward and backward of one micro-batch.
 template <class Real>
 struct Context {
     const Kernels<Real>& kernels;
-    Arena& arena;
+    Arena& arena;                      ///< what backward needs: lives until the end of the micro-batch
+    Arena& scratch;                    ///< what a block or head needs for itself: given back when its call ends
     const Real* parameters = nullptr;  ///< the flat trainable parameters
     DropoutPlan dropout;
 };

@@ -64,7 +64,7 @@ private:
                         BlockSaved<Real>& saved) const;
     bool backward_output(const Context<Real>& context, const Rows& rows, const BlockSaved<Real>& saved, const Real* dy,
                          Reach reach, Real* dh, Real* da, GradientSum<Real>& gradients) const;
-    Real* take(const Context<Real>& context, int rows, int width) const;
+    Real* take(Arena& arena, int rows, int width) const;
 
     BackboneConfig config_;
     Precision precision_;
