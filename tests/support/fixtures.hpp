@@ -1,0 +1,48 @@
+// Where golden files are found: the project's own, and those named by LADLE_FIXTURES=DIR[:DIR].
+#pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "ladle/io/hdf5.hpp"
+
+namespace ladle::test {
+
+/// Kinds of golden files; a file of no known kind is a failure of the suite that finds it.
+inline std::string fixture_kind(const std::string& path) {
+    const Hdf5Reader file(path, Hdf5Origin::foreign);
+    if (file.has_attribute("/", "system")) {
+        return "moa";
+    }
+    if (file.has_attribute("/", "config")) {
+        return "adakron";
+    }
+    return file.has("/config") ? "adamix" : "unknown";
+}
+
+/// All files with this ending in the system's own folder and in the folders of LADLE_FIXTURES, sorted.
+inline std::vector<std::string> fixture_files(const std::string& system, const std::string& ending) {
+    std::vector<std::string> folders = {std::string(LADLE_TEST_FIXTURES) + "/" + system};
+    if (const char* more = std::getenv("LADLE_FIXTURES")) {
+        std::stringstream list(more);
+        for (std::string folder; std::getline(list, folder, ':');) {
+            folders.push_back(folder);
+        }
+    }
+    std::vector<std::string> files;
+    for (const std::string& folder : folders) {
+        for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+            if (entry.path().filename().string().ends_with(ending)) {
+                files.push_back(entry.path().string());
+            }
+        }
+    }
+    std::sort(files.begin(), files.end());
+    return files;
+}
+
+}  // namespace ladle::test
