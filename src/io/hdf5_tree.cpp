@@ -139,7 +139,7 @@ std::optional<Hdf5Attribute> read_attribute(hid_t attribute) {
     if (dtype) {
         std::vector<std::byte> bytes(count * dtype_bytes(*dtype));
         // Read in the file's own type: enumerations have no fixed native type.
-        if (H5Aread(attribute, type.id(), bytes.data()) < 0) {
+        if (count > 0 && H5Aread(attribute, type.id(), bytes.data()) < 0) {
             return std::nullopt;
         }
         value.type = dtype_name(*dtype);

@@ -1,0 +1,44 @@
+// Checkpoints of a run: all that an interrupted run needs to end with the same bytes, and nothing about ranks, hosts,
+// times or paths.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ladle/core/parameters.hpp"
+
+namespace ladle {
+
+/// Schema ladle.ckpt 1.0.
+struct Checkpoint {
+    std::string identity_options;  ///< identity of the run, see train/identity.hpp
+    std::string identity_inputs;
+    std::string identity_machine;
+    std::vector<std::string> machine_changes;  ///< "step N: <machine>" for each change that the user allowed
+    std::int64_t step = 0;                     ///< optimizer steps done
+    double best_score = 0;
+    std::int64_t best_step = -1;  ///< -1: not evaluated yet
+    std::int64_t evaluations_without_gain = 0;
+    std::vector<float> parameters;     ///< [total]
+    std::vector<float> first_moment;   ///< [total]
+    std::vector<float> second_moment;  ///< [total]
+    std::vector<std::int64_t> steps;   ///< [tensors] AdamW's own counters
+};
+
+/// Writes <directory>/step-<N>.h5 atomically, then the pointer file `last`, then removes all but the newest `keep`.
+/// Throws CheckpointError.
+void write_checkpoint(const std::string& directory, const ParameterTable& table, const Checkpoint& checkpoint,
+                      int keep);
+
+/// Reads one checkpoint; its tensors must be exactly those of the table. Throws DataError.
+Checkpoint read_checkpoint(const std::string& path, const ParameterTable& table);
+
+/// The newest checkpoint of a directory that passes every check.
+struct FoundCheckpoint {
+    std::string path;                  ///< empty: none
+    std::vector<std::string> refused;  ///< why newer ones were not taken, one line each
+};
+FoundCheckpoint find_checkpoint(const std::string& directory, const ParameterTable& table);
+
+}  // namespace ladle

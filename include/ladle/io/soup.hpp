@@ -1,0 +1,76 @@
+// Soups: the trainable tensors of a model, all experts or their mean, with all that is needed to use them elsewhere.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ladle/core/tensor.hpp"
+
+namespace ladle {
+
+/// Schema ladle.soup 1.0. Tensor names are PyTorch's: all experts as in the AdaMix repository, or merged as
+/// "<base>.encoder.layer.<l>.output.soup.{down,up}.{weight,bias}"; the head as in transformers.
+struct Soup {
+    // the model
+    std::string architecture;  ///< bert | roberta
+    std::int64_t hidden_size = 0;
+    std::int64_t num_layers = 0;
+    std::string backbone_digest;  ///< of the pretrained directory it was trained on
+    std::string tokenizer_digest;
+    // the adapter
+    std::string adapter_kind;  ///< adamix, houlsby, pfeiffer, bias, head
+    std::int64_t adapter_size = 0;
+    std::int64_t num_experts = 1;
+    bool share_down = false;
+    bool share_up = false;
+    std::string activation = "gelu";
+    bool merged = false;
+    std::vector<double> weights;  ///< used for merging; empty if not merged
+    // the task
+    std::string task;
+    std::vector<std::string> label_names;  ///< empty for regression
+    bool regression = false;
+    std::int64_t max_length = 0;  ///< of the training data
+    // how it came about
+    std::string config;  ///< identity options of the run
+    std::uint64_t seed = 0;
+    std::int64_t step = 0;
+    double score = 0;  ///< on the first dev split, of the metric that decided
+    std::string metric;
+    std::vector<std::string> sources;                     ///< content digests of the soups it was made from
+    std::vector<std::pair<std::string, Tensor>> tensors;  ///< float32, in model order
+    std::string digest;  ///< content digest of the file; set by read_soup and write_soup
+
+    /// The tensor of that name; throws DataError.
+    const Tensor& tensor(const std::string& name) const;
+};
+
+/// Writes atomically, sets soup.digest. Throws CheckpointError.
+void write_soup(const std::string& path, Soup& soup);
+/// Reads and checks a soup: schema, digest, shapes of all tensors, none missing, none surplus. Throws DataError.
+Soup read_soup(const std::string& path);
+
+/// SHA-256 over names, shapes and values of the tensors, in name order.
+std::string tensor_digest(const Soup& soup);
+
+/// Replaces each bank by the weighted mean of its experts: summed in index order, each term scaled first; a shared bank
+/// counts as one. Empty weights: uniform. Throws ConfigError if the soup is merged already, is no mixture, or the
+/// number of weights is not that of the experts.
+/// Source: AdaMix repository, src/transformers/models/expert_soup.py.
+Soup merge_experts(const Soup& soup, std::vector<double> weights = {});
+
+/// The weighted mean of several runs' soups, head included; weights are used as given (uniform if empty).
+/// One soup of weight 1 is itself. Throws ConfigError if they are not of one model, adapter and task.
+Soup average_soups(const std::vector<Soup>& soups, std::vector<double> weights = {});
+
+/// PyTorch name of one tensor of a bank: part is weight or bias; expert is ignored in a merged soup.
+std::string bank_tensor_name(const Soup& soup, std::int64_t layer, bool up, std::int64_t expert,
+                             const std::string& part);
+/// Experts that a bank of this soup holds: 1 if merged or shared.
+std::int64_t bank_experts(const Soup& soup, bool up);
+/// True for kinds that have adapters; bias-only and head-only soups hold no banks.
+bool has_banks(const Soup& soup);
+
+}  // namespace ladle

@@ -1,0 +1,144 @@
+// Checkpoints as HDF5 files: one group per kind of state, one data set per tensor.
+#include "ladle/io/checkpoint.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+
+#include "ladle/core/error.hpp"
+#include "ladle/io/files.hpp"
+#include "ladle/io/hdf5.hpp"
+
+namespace ladle {
+namespace {
+
+constexpr const char* kSchema = "ladle.ckpt";
+constexpr int kMajor = 1;
+constexpr int kMinor = 0;
+
+struct Group {
+    const char* name;
+    std::vector<float> Checkpoint::*values;
+};
+constexpr Group kGroups[] = {{"/parameters", &Checkpoint::parameters},
+                             {"/optimizer/m", &Checkpoint::first_moment},
+                             {"/optimizer/v", &Checkpoint::second_moment}};
+
+std::string file_name(std::int64_t step) {
+    return fmt::format("step-{}.h5", step);
+}
+
+/// Step of a checkpoint's file name, or -1.
+std::int64_t step_of(const std::string& name) {
+    std::int64_t step = -1;
+    if (name.starts_with("step-") && name.ends_with(".h5")) {
+        const char* end = name.data() + name.size() - 3;
+        const auto result = std::from_chars(name.data() + 5, end, step);
+        if (result.ec != std::errc() || result.ptr != end) {
+            return -1;
+        }
+    }
+    return step;
+}
+
+/// Steps of the checkpoints in a directory, newest first.
+std::vector<std::int64_t> steps_in(const std::string& directory) {
+    std::vector<std::int64_t> steps;
+    if (directory_exists(directory)) {
+        for (const std::string& name : list_files(directory)) {
+            if (step_of(name) >= 0) {
+                steps.push_back(step_of(name));
+            }
+        }
+    }
+    std::sort(steps.rbegin(), steps.rend());
+    return steps;
+}
+
+}  // namespace
+
+void write_checkpoint(const std::string& directory, const ParameterTable& table, const Checkpoint& checkpoint,
+                      int keep) {
+    Hdf5Writer file(kSchema, kMajor, kMinor);
+    file.text("/", "identity_options", checkpoint.identity_options);
+    file.text("/", "identity_inputs", checkpoint.identity_inputs);
+    file.text("/", "identity_machine", checkpoint.identity_machine);
+    file.texts("/", "machine_changes", checkpoint.machine_changes);
+    file.group("/trainer");
+    file.integer("/trainer", "step", checkpoint.step);
+    file.real("/trainer", "best_score", checkpoint.best_score);
+    file.integer("/trainer", "best_step", checkpoint.best_step);
+    file.integer("/trainer", "evaluations_without_gain", checkpoint.evaluations_without_gain);
+    file.group("/optimizer");
+    for (const Group& group : kGroups) {
+        file.group(group.name);
+        const std::vector<float>& values = checkpoint.*group.values;
+        for (const Parameter& parameter : table.all()) {
+            file.dataset(fmt::format("{}/{}", group.name, parameter.name), DType::f32, parameter.shape,
+                         values.data() + parameter.offset);
+        }
+    }
+    file.dataset("/optimizer/steps", checkpoint.steps);
+    file.save(directory + "/" + file_name(checkpoint.step));
+    write_file(directory + "/last", file_name(checkpoint.step) + "\n");
+    const auto steps = steps_in(directory);
+    for (std::size_t i = static_cast<std::size_t>(std::max(2, keep)); i < steps.size(); ++i) {
+        std::filesystem::remove(directory + "/" + file_name(steps[i]));
+    }
+}
+
+Checkpoint read_checkpoint(const std::string& path, const ParameterTable& table) {
+    const Hdf5Reader file(path);
+    file.require_schema(kSchema, kMajor);
+    Checkpoint checkpoint;
+    checkpoint.identity_options = file.text("/", "identity_options");
+    checkpoint.identity_inputs = file.text("/", "identity_inputs");
+    checkpoint.identity_machine = file.text("/", "identity_machine");
+    checkpoint.machine_changes = file.texts("/", "machine_changes");
+    checkpoint.step = file.integer("/trainer", "step");
+    checkpoint.best_score = file.real("/trainer", "best_score");
+    checkpoint.best_step = file.integer("/trainer", "best_step");
+    checkpoint.evaluations_without_gain = file.integer("/trainer", "evaluations_without_gain");
+    for (const Group& group : kGroups) {
+        std::vector<float>& values = checkpoint.*group.values;
+        values.resize(table.total_count());
+        if (file.members(group.name).size() != table.all().size()) {
+            throw DataError("cannot resume from " + path,
+                            fmt::format("{} holds {} tensors, but this run trains {}", group.name,
+                                        file.members(group.name).size(), table.all().size()),
+                            "resume with the options of the run that wrote it");
+        }
+        for (const Parameter& parameter : table.all()) {
+            const auto read =
+                file.tensor(fmt::format("{}/{}", group.name, parameter.name), DType::f32, parameter.shape).to_floats();
+            std::copy(read.begin(), read.end(), values.begin() + static_cast<std::ptrdiff_t>(parameter.offset));
+        }
+    }
+    checkpoint.steps = file.int64s("/optimizer/steps");
+    if (checkpoint.steps.size() != table.all().size()) {
+        throw DataError("cannot resume from " + path, "/optimizer/steps has another number of tensors",
+                        "remove this checkpoint; an older one will be used");
+    }
+    return checkpoint;
+}
+
+FoundCheckpoint find_checkpoint(const std::string& directory, const ParameterTable& table) {
+    FoundCheckpoint found;
+    for (const std::int64_t step : steps_in(directory)) {
+        const std::string path = directory + "/" + file_name(step);
+        try {
+            if (read_checkpoint(path, table).step == step) {
+                found.path = path;
+                return found;
+            }
+            found.refused.push_back(path + ": its step is not that of its name");
+        } catch (const Error& error) {
+            found.refused.emplace_back(error.what());
+        }
+    }
+    return found;
+}
+
+}  // namespace ladle

@@ -1,0 +1,158 @@
+// Averaging: of the experts of one soup, and of several soups.
+#include "ladle/io/soup.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ladle/core/digest.hpp"
+#include "ladle/core/error.hpp"
+
+namespace ladle {
+namespace {
+
+std::vector<double> checked_weights(std::vector<double> weights, std::size_t count, const std::string& what) {
+    if (weights.empty()) {
+        weights.assign(count, 1.0 / static_cast<double>(count));
+    }
+    if (weights.size() != count) {
+        throw ConfigError(fmt::format("cannot average {} with {} weights", what, weights.size()),
+                          fmt::format("there are {}", count), "give one weight for each");
+    }
+    return weights;
+}
+
+/// Sum of scale * tensor in order; a single tensor of weight 1 keeps its bits.
+Tensor weighted_sum(const std::vector<const Tensor*>& tensors, const std::vector<double>& weights) {
+    std::vector<float> sum(tensors.front()->elements(), 0.0F);
+    for (std::size_t k = 0; k < tensors.size(); ++k) {
+        const std::vector<float> values = tensors[k]->to_floats();
+        const auto scale = static_cast<float>(weights[k]);
+        for (std::size_t i = 0; i < sum.size(); ++i) {
+            // -0 is kept: adding to +0 would lose its sign.
+            sum[i] = k == 0 ? scale * values[i] : sum[i] + scale * values[i];
+        }
+    }
+    return Tensor::from_floats(tensors.front()->shape, sum.data());
+}
+
+void merge_bank(const Soup& soup, const std::vector<double>& weights, std::int64_t layer, bool up, Soup& merged) {
+    const std::int64_t experts = bank_experts(soup, up);
+    for (const char* part : {"weight", "bias"}) {
+        std::vector<const Tensor*> tensors;
+        for (std::int64_t k = 0; k < experts; ++k) {
+            tensors.push_back(&soup.tensor(bank_tensor_name(soup, layer, up, k, part)));
+        }
+        const std::vector<double> shares = experts == 1 ? std::vector<double>{1.0} : weights;
+        merged.tensors.emplace_back(bank_tensor_name(merged, layer, up, 0, part), weighted_sum(tensors, shares));
+    }
+}
+
+bool is_bank_tensor(const std::string& name) {
+    return name.find(".ExpertSoup.") != std::string::npos;
+}
+
+bool same_description(const Soup& a, const Soup& b) {
+    return a.architecture == b.architecture && a.hidden_size == b.hidden_size && a.num_layers == b.num_layers &&
+           a.adapter_kind == b.adapter_kind && a.adapter_size == b.adapter_size && a.num_experts == b.num_experts &&
+           a.share_down == b.share_down && a.share_up == b.share_up && a.merged == b.merged && a.task == b.task &&
+           a.label_names == b.label_names && a.backbone_digest == b.backbone_digest;
+}
+
+}  // namespace
+
+const Tensor& Soup::tensor(const std::string& name) const {
+    for (const auto& [key, value] : tensors) {
+        if (key == name) {
+            return value;
+        }
+    }
+    throw DataError("the soup has no tensor " + name, "its description asks for it", "use the soup that ladle wrote");
+}
+
+bool has_banks(const Soup& soup) {
+    return soup.adapter_size > 0;
+}
+
+std::int64_t bank_experts(const Soup& soup, bool up) {
+    return soup.merged || (up ? soup.share_up : soup.share_down) ? 1 : soup.num_experts;
+}
+
+std::string bank_tensor_name(const Soup& soup, std::int64_t layer, bool up, std::int64_t expert,
+                             const std::string& part) {
+    const std::string block = fmt::format("{}.encoder.layer.{}.output", soup.architecture, layer);
+    if (soup.merged) {
+        return fmt::format("{}.soup.{}.{}", block, up ? "up" : "down", part);
+    }
+    return fmt::format("{}.ExpertSoup.{}.deepspeed_experts.{}.{}", block, up ? "MoA_B" : "MoA_A", expert, part);
+}
+
+std::string tensor_digest(const Soup& soup) {
+    std::vector<const std::pair<std::string, Tensor>*> sorted;
+    for (const auto& entry : soup.tensors) {
+        sorted.push_back(&entry);
+    }
+    std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return a->first < b->first; });
+    Digest digest;
+    for (const auto* entry : sorted) {
+        digest.add_text(entry->first).add_text(shape_text(entry->second.shape));
+        digest.add(entry->second.bytes.data(), entry->second.bytes.size());
+    }
+    return digest.finish();
+}
+
+Soup merge_experts(const Soup& soup, std::vector<double> weights) {
+    if (soup.merged) {
+        throw ConfigError("cannot merge the experts of this soup", "it is merged already", "use it as it is");
+    }
+    if (!has_banks(soup)) {
+        if (!weights.empty()) {
+            throw ConfigError("cannot merge the experts of this soup",
+                              "its adapter kind " + soup.adapter_kind + " has no experts", "leave the weights out");
+        }
+        return soup;
+    }
+    weights = checked_weights(std::move(weights), static_cast<std::size_t>(soup.num_experts), "the experts");
+    Soup merged = soup;
+    merged.merged = true;
+    merged.weights = weights;
+    merged.digest.clear();
+    merged.tensors.clear();
+    if (!soup.digest.empty()) {
+        merged.sources = {soup.digest};
+    }
+    for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
+        merge_bank(soup, weights, layer, false, merged);
+        merge_bank(soup, weights, layer, true, merged);
+    }
+    std::copy_if(soup.tensors.begin(), soup.tensors.end(), std::back_inserter(merged.tensors),
+                 [](const auto& entry) { return !is_bank_tensor(entry.first); });
+    return merged;
+}
+
+Soup average_soups(const std::vector<Soup>& soups, std::vector<double> weights) {
+    if (soups.empty()) {
+        throw ConfigError("cannot average soups", "none are given", "name at least one soup file");
+    }
+    weights = checked_weights(std::move(weights), soups.size(), "the soups");
+    Soup average = soups.front();
+    average.digest.clear();
+    average.sources.clear();
+    for (const Soup& soup : soups) {
+        if (!same_description(soup, soups.front())) {
+            throw ConfigError("cannot average soups of different models", "model, adapter, task or labels differ",
+                              "average soups of runs that differ in their seed or their options of training only");
+        }
+        average.sources.push_back(soup.digest);
+    }
+    for (auto& [name, tensor] : average.tensors) {
+        std::vector<const Tensor*> tensors;
+        for (const Soup& soup : soups) {
+            tensors.push_back(&soup.tensor(name));
+        }
+        tensor = weighted_sum(tensors, weights);
+    }
+    return average;
+}
+
+}  // namespace ladle

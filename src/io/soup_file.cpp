@@ -1,0 +1,180 @@
+// Soup files: /model, /adapter, /task and /provenance carry attributes; the experts of a bank are stacked
+// ("/adapter/layer_00/down/weight" [N, out, in]; without N where merged); other tensors lie under their PyTorch names.
+#include <fmt/format.h>
+
+#include "ladle/core/error.hpp"
+#include "ladle/io/hdf5.hpp"
+#include "ladle/io/soup.hpp"
+
+namespace ladle {
+namespace {
+
+constexpr const char* kSchema = "ladle.soup";
+constexpr int kMajor = 1;
+constexpr int kMinor = 0;
+
+std::string bank_path(std::int64_t layer, bool up) {
+    return fmt::format("/adapter/layer_{:02}/{}", layer, up ? "up" : "down");
+}
+
+void write_description(Hdf5Writer& file, const Soup& soup) {
+    file.group("/model");
+    file.text("/model", "architecture", soup.architecture);
+    file.integer("/model", "hidden_size", soup.hidden_size);
+    file.integer("/model", "num_layers", soup.num_layers);
+    file.text("/model", "backbone_sha256", soup.backbone_digest);
+    file.text("/model", "tokenizer_sha256", soup.tokenizer_digest);
+    file.group("/adapter");
+    file.text("/adapter", "kind", soup.adapter_kind);
+    file.integer("/adapter", "size", soup.adapter_size);
+    file.integer("/adapter", "num_experts", soup.num_experts);
+    file.flag("/adapter", "share_down", soup.share_down);
+    file.flag("/adapter", "share_up", soup.share_up);
+    file.text("/adapter", "activation", soup.activation);
+    file.flag("/adapter", "merged", soup.merged);
+    file.reals("/adapter", "weights", soup.weights);
+    file.group("/task");
+    file.text("/task", "name", soup.task);
+    file.texts("/task", "label_names", soup.label_names);
+    file.flag("/task", "regression", soup.regression);
+    file.integer("/task", "max_length", soup.max_length);
+    file.group("/provenance");
+    file.text("/provenance", "config", soup.config);
+    file.integer("/provenance", "seed", static_cast<std::int64_t>(soup.seed));
+    file.integer("/provenance", "step", soup.step);
+    file.real("/provenance", "score", soup.score);
+    file.text("/provenance", "metric", soup.metric);
+    file.texts("/provenance", "sources", soup.sources);
+}
+
+Soup read_description(const Hdf5Reader& file) {
+    Soup soup;
+    soup.architecture = file.text("/model", "architecture");
+    soup.hidden_size = file.integer("/model", "hidden_size");
+    soup.num_layers = file.integer("/model", "num_layers");
+    soup.backbone_digest = file.text("/model", "backbone_sha256");
+    soup.tokenizer_digest = file.text("/model", "tokenizer_sha256");
+    soup.adapter_kind = file.text("/adapter", "kind");
+    soup.adapter_size = file.integer("/adapter", "size");
+    soup.num_experts = file.integer("/adapter", "num_experts");
+    soup.share_down = file.flag("/adapter", "share_down");
+    soup.share_up = file.flag("/adapter", "share_up");
+    soup.activation = file.text("/adapter", "activation");
+    soup.merged = file.flag("/adapter", "merged");
+    soup.weights = file.reals("/adapter", "weights");
+    soup.task = file.text("/task", "name");
+    soup.label_names = file.texts("/task", "label_names");
+    soup.regression = file.flag("/task", "regression");
+    soup.max_length = file.integer("/task", "max_length");
+    soup.config = file.text("/provenance", "config");
+    soup.seed = static_cast<std::uint64_t>(file.integer("/provenance", "seed"));
+    soup.step = file.integer("/provenance", "step");
+    soup.score = file.real("/provenance", "score");
+    soup.metric = file.text("/provenance", "metric");
+    soup.sources = file.texts("/provenance", "sources");
+    soup.digest = file.digest();
+    constexpr std::int64_t kMost = 1 << 20;
+    if (soup.num_layers < 1 || soup.num_layers > 1024 || soup.num_experts < 1 || soup.num_experts > kMost ||
+        soup.hidden_size < 1 || soup.hidden_size > kMost || soup.adapter_size < 0 || soup.adapter_size > kMost) {
+        throw DataError("cannot read " + file.path(), "its dimensions are not possible", "use a soup that ladle wrote");
+    }
+    return soup;
+}
+
+Shape part_shape(const Soup& soup, bool up, const std::string& part) {
+    const std::int64_t out = up ? soup.hidden_size : soup.adapter_size;
+    const std::int64_t in = up ? soup.adapter_size : soup.hidden_size;
+    return part == "weight" ? Shape{out, in} : Shape{out};
+}
+
+void write_bank(Hdf5Writer& file, const Soup& soup, std::int64_t layer, bool up) {
+    file.group(bank_path(layer, up));
+    for (const char* part : {"weight", "bias"}) {
+        Tensor stacked;
+        stacked.shape = part_shape(soup, up, part);
+        if (!soup.merged) {
+            stacked.shape.insert(stacked.shape.begin(), bank_experts(soup, up));
+        }
+        for (std::int64_t k = 0; k < bank_experts(soup, up); ++k) {
+            const auto& bytes = soup.tensor(bank_tensor_name(soup, layer, up, k, part)).bytes;
+            stacked.bytes.insert(stacked.bytes.end(), bytes.begin(), bytes.end());
+        }
+        file.tensor(bank_path(layer, up) + "/" + part, stacked);
+    }
+}
+
+void read_bank(const Hdf5Reader& file, std::int64_t layer, bool up, Soup& soup) {
+    const std::int64_t experts = bank_experts(soup, up);
+    std::vector<Tensor> stacked;
+    for (const char* part : {"weight", "bias"}) {
+        Shape shape = part_shape(soup, up, part);
+        if (!soup.merged) {
+            shape.insert(shape.begin(), experts);
+        }
+        stacked.push_back(file.tensor(bank_path(layer, up) + "/" + part, DType::f32, shape));
+    }
+    for (std::int64_t k = 0; k < experts; ++k) {
+        for (std::size_t p = 0; p < 2; ++p) {
+            const std::string part = p == 0 ? "weight" : "bias";
+            Tensor one{DType::f32, part_shape(soup, up, part), {}};
+            const std::size_t bytes = stacked[p].bytes.size() / static_cast<std::size_t>(experts);
+            const auto begin =
+                stacked[p].bytes.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(k) * bytes);
+            one.bytes.assign(begin, begin + static_cast<std::ptrdiff_t>(bytes));
+            soup.tensors.emplace_back(bank_tensor_name(soup, layer, up, k, part), std::move(one));
+        }
+    }
+}
+
+/// Tensors outside the banks: their group in the file.
+std::string plain_group(const std::string& name) {
+    return name.starts_with("classifier") ? "/head" : "/biases";
+}
+
+}  // namespace
+
+void write_soup(const std::string& path, Soup& soup) {
+    Hdf5Writer file(kSchema, kMajor, kMinor);
+    write_description(file, soup);
+    file.group("/biases");
+    file.group("/head");
+    if (has_banks(soup)) {
+        for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
+            file.group(fmt::format("/adapter/layer_{:02}", layer));
+            write_bank(file, soup, layer, false);
+            write_bank(file, soup, layer, true);
+        }
+    }
+    for (const auto& [name, tensor] : soup.tensors) {
+        if (name.find(".ExpertSoup.") == std::string::npos && name.find(".output.soup.") == std::string::npos) {
+            file.tensor(plain_group(name) + "/" + name, tensor);
+        }
+    }
+    soup.digest = file.save(path);
+}
+
+Soup read_soup(const std::string& path) {
+    const Hdf5Reader file(path);
+    file.require_schema(kSchema, kMajor);
+    Soup soup = read_description(file);
+    if (has_banks(soup)) {
+        for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
+            read_bank(file, layer, false, soup);
+            read_bank(file, layer, true, soup);
+        }
+    }
+    const auto layers = has_banks(soup) ? static_cast<std::size_t>(soup.num_layers) : 0;
+    if (file.members("/adapter").size() != layers) {
+        throw DataError("cannot read " + path,
+                        fmt::format("/adapter holds {} members for {} layers", file.members("/adapter").size(), layers),
+                        "use a soup that ladle wrote");
+    }
+    for (const char* group : {"/biases", "/head"}) {
+        for (const std::string& name : file.members(group)) {
+            soup.tensors.emplace_back(name, file.tensor(fmt::format("{}/{}", group, name)));
+        }
+    }
+    return soup;
+}
+
+}  // namespace ladle
