@@ -1,0 +1,71 @@
+// What computes on one rank: kernels, the model, its trainable parameters and the worker threads.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ladle/config/config.hpp"
+#include "ladle/core/arena.hpp"
+#include "ladle/data/batch.hpp"
+#include "ladle/models/classifier.hpp"
+#include "ladle/train/worker_pool.hpp"
+
+namespace ladle {
+
+/// A pretrained directory in memory.
+struct Backbone {
+    BackboneConfig config;
+    TensorMap tensors;
+    std::string label;   ///< how errors name it
+    std::string digest;  ///< SHA-256 over config.json and the weights
+};
+
+/// Reads config.json and the weights of a Hugging Face directory; throws DataError.
+Backbone load_backbone(const std::string& directory);
+
+/// Shapes alone, for a dry run: tensors are zero. `directory` may hold config.json only.
+Backbone load_backbone_shape(const std::string& directory);
+
+/// The model that a configuration asks for on this backbone.
+ModelSpec model_spec(const Config& config, const BackboneConfig& backbone, int num_outputs);
+
+/// Memory of one worker thread.
+struct WorkerMemory {
+    Arena arena;
+    Arena scratch;
+};
+
+class Engine {
+public:
+    /// Builds the model on the CPU kernels and fills the parameters from run.seed; verifies that products do not
+    /// depend on a row's place unless comm.reduction is fast. Throws DataError or DeviceError.
+    Engine(const Config& config, const ModelSpec& spec, Backbone backbone);
+
+    const Kernels<float>& kernels() const { return *kernels_; }
+    const ParameterTable& table() const { return table_; }
+    const ModelSpec& spec() const { return model_->spec(); }
+    const Classifier<float>& model() const { return *model_; }
+    bool pretrained_head() const { return model_->pretrained_head(); }
+    std::vector<float>& parameters() { return parameters_; }
+    const std::vector<float>& parameters() const { return parameters_; }
+    WorkerPool& pool() { return pool_; }
+
+    /// Packs the weights that this plan uses from the current parameters.
+    void prepare(const RoutePlan& plan) { model_->prepare(*kernels_, parameters_.data(), plan); }
+    /// The worker's context, its memory emptied.
+    Context<float> begin(int worker, const DropoutPlan& dropout);
+
+private:
+    std::unique_ptr<Kernels<float>> kernels_;
+    ParameterTable table_;
+    std::unique_ptr<Classifier<float>> model_;
+    std::vector<float> parameters_;
+    WorkerPool pool_;
+    std::vector<WorkerMemory> memory_;
+};
+
+/// The batch as the model takes it; points into the batch.
+TokenRows token_rows(const PackedBatch& batch);
+
+}  // namespace ladle

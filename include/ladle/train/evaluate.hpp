@@ -1,0 +1,30 @@
+// Logits of a whole split: leaves in file order dealt to the ranks, results on rank 0 in row order.
+#pragma once
+
+#include <vector>
+
+#include "ladle/comm/communicator.hpp"
+#include "ladle/config/config.hpp"
+#include "ladle/tasks/task.hpp"
+#include "ladle/train/engine.hpp"
+
+namespace ladle {
+
+/// Which experts an evaluation uses: the soup at level 3, one expert per sample or token at levels 1 and 0.
+RoutePlan evaluation_plan(const Config& config);
+
+/// Expert k alone: index k in every bank.
+RoutePlan single_expert_plan(int expert, int num_experts);
+
+/// Logits [samples, outputs] of a split on rank 0; empty on other ranks. Dropout is off.
+std::vector<float> compute_logits(Engine& engine, Communicator& comm, const Split& split, const RoutePlan& plan,
+                                  int leaf);
+
+/// Predictions from logits [samples, outputs]: arg max (the first of equals), or the value, clipped at 0 below where
+/// the architecture does so (published for RoBERTa).
+Predictions predict(const Split& split, const std::vector<float>& logits, bool clip_regression);
+
+/// Mean cross entropy or squared error over the split's labelled samples, in double.
+double mean_loss(const Split& split, const std::vector<float>& logits);
+
+}  // namespace ladle

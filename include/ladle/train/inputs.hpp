@@ -1,0 +1,34 @@
+// The prepared data of a run, checked against task and backbone before anything is computed.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ladle/comm/communicator.hpp"
+#include "ladle/config/config.hpp"
+#include "ladle/data/shard.hpp"
+#include "ladle/models/backbone_config.hpp"
+#include "ladle/tasks/task.hpp"
+#include "ladle/train/identity.hpp"
+
+namespace ladle {
+
+/// The task that a shard belongs to: the benchmark's row if the name is known, else the user's own.
+/// Throws DataError if the shard's labels are not those of the task.
+Task task_of(const Split& split);
+
+/// Reads a split of data.dir and checks that it belongs to data.task (if given).
+Split open_split(const Config& config, const std::string& split);
+
+/// A split must carry ids of the backbone's tokenizer and fit its position table; if the model directory has tokenizer
+/// files, their digest must be the shard's. Throws DataError.
+void check_split(const Split& split, const BackboneConfig& backbone, const std::string& model_directory);
+
+/// Everything that decides the bits of a run: identity options, data and backbone digests, build and kernels.
+Identity run_identity(const Config& config, const std::vector<const Split*>& splits, const std::string& backbone_digest,
+                      const std::string& kernels);
+
+/// Throws DataError on every rank unless all ranks hold the same text, e.g. the identity.
+void require_same_on_all_ranks(Communicator& comm, const std::string& what, const std::string& text);
+
+}  // namespace ladle

@@ -1,0 +1,98 @@
+// The training run: steps, evaluations, checkpoints, and at the end the soup and its results.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ladle/comm/communicator.hpp"
+#include "ladle/comm/watchdog.hpp"
+#include "ladle/config/config.hpp"
+#include "ladle/io/checkpoint.hpp"
+#include "ladle/train/console.hpp"
+#include "ladle/train/evaluate.hpp"
+#include "ladle/train/inputs.hpp"
+#include "ladle/train/metrics_log.hpp"
+#include "ladle/train/run_directory.hpp"
+#include "ladle/train/signals.hpp"
+#include "ladle/train/step.hpp"
+
+namespace ladle {
+
+/// The data of a run.
+struct RunData {
+    Task task;
+    Split train;
+    std::vector<Split> dev;  ///< in the task's order; the first decides "best"
+
+    std::vector<const Split*> all() const;
+};
+
+/// Reads train and dev splits of data.dir and checks them against each other; throws DataError.
+RunData open_run_data(const Config& config);
+
+/// Steps and learning rates of a run.
+struct TrainingPlan {
+    StepPlan steps;
+    LinearSchedule schedule;
+    std::int64_t total_steps = 0;
+};
+TrainingPlan training_plan(const Config& config, std::size_t samples);
+
+/// What ends up in the run directory besides results.
+struct RunRecord {
+    Identity identity;
+    std::string backbone_digest;
+    Provenance provenance;
+    std::int64_t frozen_parameters = 0;
+    bool allow_new_hardware = false;
+};
+
+/// This start of the program, for the manifest; the same on all ranks.
+Provenance provenance(const Config& config, Communicator& comm);
+
+class TrainingRun {
+public:
+    TrainingRun(const Config& config, Engine& engine, Communicator& comm, const RunData& data, RunRecord record);
+    /// Trains from the newest valid checkpoint, or from the start, to the end. Returns the exit code: 0 when finished,
+    /// 85 when stopped on request with the state safe.
+    int run();
+
+private:
+    /// What decides "best" and early stopping; part of every checkpoint.
+    struct Selection {
+        double best_score = 0;
+        std::int64_t best_step = -1;  ///< -1: none yet
+        std::int64_t evaluations_without_gain = 0;
+        bool stopped_early = false;
+    };
+
+    StepRequests requests(const StopRequests& outside);
+    void resume();
+    void write_checkpoint();
+    bool checkpoint_due(const StepRequests& requests) const;
+    void log_step(const StepResult& result, double seconds);
+    bool evaluation_due() const;
+    void evaluate();
+    bool finished() const;
+    void finish();
+    SplitScores scores_of(const RoutePlan& plan);
+    std::string metric() const;
+
+    const Config& config_;
+    Engine& engine_;
+    Communicator& comm_;
+    const RunData& data_;
+    RunRecord record_;
+    TrainingPlan plan_;
+    TrainingStep step_;
+    Selection selection_;
+    std::vector<std::string> machine_changes_;  ///< allowed changes of build or hardware so far
+    std::int64_t steps_done_ = 0;
+    std::chrono::steady_clock::time_point last_checkpoint_;
+    std::unique_ptr<RunDirectory> directory_;  ///< rank 0
+    std::unique_ptr<MetricsLog> log_;          ///< rank 0
+    std::unique_ptr<Progress> progress_;
+};
+
+}  // namespace ladle

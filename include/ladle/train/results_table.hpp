@@ -1,0 +1,16 @@
+// What a person sees of a finished run.
+#pragma once
+
+#include <string>
+
+#include "ladle/train/results.hpp"
+
+namespace ladle {
+
+/// One line per model (base, each expert, soup), one column per split and score.
+std::string results_table(const Results& results);
+
+/// What trains: one line per group with its number of values, then trainable, total and their ratio.
+std::string parameter_table(const ParameterCounts& counts);
+
+}  // namespace ladle

@@ -1,0 +1,24 @@
+// Between an engine's parameters and the soup files that hold them.
+#pragma once
+
+#include <string>
+
+#include "ladle/data/shard.hpp"
+#include "ladle/io/soup.hpp"
+#include "ladle/tasks/task.hpp"
+#include "ladle/train/engine.hpp"
+
+namespace ladle {
+
+/// All experts of the engine's current parameters as a soup (not merged), under their PyTorch names.
+Soup make_soup(const Config& config, const Engine& engine, const Task& task, const Split& train,
+               const std::string& backbone_digest);
+
+/// The model that a soup belongs to, on this backbone: a merged soup is a mixture of one.
+/// Throws DataError if the backbone has other dimensions than the one it was trained on.
+ModelSpec soup_spec(const Soup& soup, const BackboneConfig& backbone, const Config& config);
+
+/// Replaces the engine's parameters by the soup's tensors; throws DataError naming a missing, surplus or misshapen one.
+void load_soup(const Soup& soup, Engine& engine);
+
+}  // namespace ladle

@@ -1,0 +1,84 @@
+// ladle train: shards, backbone and config to a run directory. The main path of the program, in reading order.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "jobs.hpp"
+#include "ladle/core/build_info.hpp"
+#include "ladle/core/error.hpp"
+#include "ladle/train/loop.hpp"
+#include "ladle/train/results_table.hpp"
+
+namespace ladle {
+namespace {
+
+std::int64_t value_count(const Backbone& backbone) {
+    std::int64_t count = 0;
+    for (const auto& [name, tensor] : backbone.tensors) {
+        count += tensor.dtype == DType::i64 ? 0 : static_cast<std::int64_t>(tensor.elements());
+    }
+    return count;
+}
+
+void describe(const Config& config, const Engine& engine, const RunData& data, std::int64_t frozen, int ranks) {
+    const TrainingPlan plan = training_plan(config, data.train.samples());
+    fmt::print("{}\n", parameter_table(count_parameters(engine.table(), frozen)));
+    fmt::print("{} on {}: {} training samples, {} steps of {} samples, {} rank{} of {} thread{}, {}\n\n",
+               engine.spec().adapter_kind, data.task.name, data.train.samples(), plan.total_steps,
+               config.train.batch * config.train.accumulate, ranks, ranks == 1 ? "" : "s", config.cpu.threads,
+               config.cpu.threads == 1 ? "" : "s", engine.kernels().description());
+    std::fflush(stdout);
+}
+
+int train(const JobOptions& options, Communicator& comm) {
+    const Config& config = options.config;
+    for (const char* name : {"model.path", "data.dir", "run.dir"}) {
+        require_option(options, name);
+    }
+    check_world_size(comm.world_size(), config.train.batch, config.train.leaf);
+
+    const RunData data = open_run_data(config);
+    Backbone backbone = load_backbone(config.model.path);
+    for (const Split* split : data.all()) {
+        check_split(*split, backbone.config, config.model.path);
+    }
+    RunRecord record;
+    record.backbone_digest = backbone.digest;
+    record.frozen_parameters = value_count(backbone);
+    record.allow_new_hardware = options.has("allow-new-hardware");
+
+    const ModelSpec spec = model_spec(config, backbone.config, data.task.num_outputs());
+    Engine engine(config, spec, std::move(backbone));
+    record.identity = run_identity(config, data.all(), record.backbone_digest, engine.kernels().description());
+    require_same_on_all_ranks(comm, "the input of this run",
+                              record.identity.options + record.identity.inputs + record.identity.machine);
+    record.provenance = provenance(config, comm);
+    if (comm.is_root()) {
+        describe(config, engine, data, record.frozen_parameters, comm.world_size());
+    }
+    if (options.has("dry-run")) {
+        return static_cast<int>(ExitCode::done);
+    }
+    return TrainingRun(config, engine, comm, data, std::move(record)).run();
+}
+
+}  // namespace
+
+Job train_job() {
+    JobSpec spec;
+    spec.name = "train";
+    spec.purpose = "Train experts on a frozen backbone and write checkpoints, soup and metrics.";
+    spec.options = {"preset", "run",     "model", "data.task", "data.dir", "adapter",   "train",
+                    "optim",  "routing", "comm",  "cpu",       "eval",     "checkpoint"};
+    spec.switches = {{"dry-run", "", "Check everything, print what would be trained, and stop."},
+                     {"allow-new-hardware", "",
+                      "Resume under another build or kind of processor; the step of the change is recorded."}};
+    spec.examples = {
+        "ladle train --config configs/minilm.cfg --config configs/stsb.cfg --model.path minilm --data.dir "
+        "data/stsb --run.dir runs/stsb",
+        "mpirun -n 4 ladle train --config configs/minilm.cfg --config configs/mrpc.cfg --model.path minilm "
+        "--data.dir data/mrpc --run.dir runs/mrpc --run.seed 1"};
+    return {spec, train, true};
+}
+
+}  // namespace ladle

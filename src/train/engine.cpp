@@ -1,0 +1,79 @@
+// Building the model of a run on this rank.
+#include "ladle/train/engine.hpp"
+
+#include "ladle/core/digest.hpp"
+#include "ladle/core/error.hpp"
+#include "ladle/io/files.hpp"
+#include "ladle/io/pretrained.hpp"
+
+namespace ladle {
+namespace {
+
+constexpr std::size_t kLargestConfigBytes = std::size_t{1} << 20U;
+
+Precision precision_of(const Config& config) {
+    return config.model.precision == "bf16" ? Precision::bf16 : Precision::fp32;
+}
+
+}  // namespace
+
+Backbone load_backbone(const std::string& directory) {
+    Backbone backbone;
+    backbone.label = directory;
+    const std::string text = read_file(directory + "/config.json", kLargestConfigBytes);
+    backbone.config = parse_backbone_config(text, directory);
+    PretrainedWeights weights = read_weights(directory);
+    backbone.tensors = std::move(weights.tensors);
+    backbone.digest = Digest().add_text(text).add_text(weights.digest).finish();
+    return backbone;
+}
+
+ModelSpec model_spec(const Config& config, const BackboneConfig& backbone, int num_outputs) {
+    ModelSpec spec;
+    spec.backbone = backbone;
+    spec.adapter_kind = config.adapter.kind;
+    spec.adapter.bottleneck = config.adapter.size;
+    spec.adapter.num_experts = config.adapter.num_experts;
+    spec.adapter.share_down = config.adapter.share_down;
+    spec.adapter.share_up = config.adapter.share_up;
+    spec.precision = precision_of(config);
+    spec.num_outputs = num_outputs;
+    return spec;
+}
+
+Engine::Engine(const Config& config, const ModelSpec& spec, Backbone backbone)
+    : kernels_(make_cpu_kernels(config.cpu.isa, precision_of(config))),
+      pool_(config.cpu.threads),
+      memory_(static_cast<std::size_t>(config.cpu.threads)) {
+    NamedTensors tensors(std::move(backbone.tensors), find_architecture(backbone.config.architecture).prefix,
+                         backbone.label);
+    model_ = std::make_unique<Classifier<float>>(*kernels_, spec, tensors, table_);
+    parameters_.resize(table_.total_count());
+    table_.initialize(config.run.seed, parameters_.data());
+    if (config.comm.reduction == "exact") {
+        kernels_->check_row_independence();
+    }
+}
+
+Context<float> Engine::begin(int worker, const DropoutPlan& dropout) {
+    WorkerMemory& memory = memory_[static_cast<std::size_t>(worker)];
+    memory.arena.reset();
+    memory.scratch.reset();
+    return {*kernels_, memory.arena, memory.scratch, parameters_.data(), dropout};
+}
+
+TokenRows token_rows(const PackedBatch& batch) {
+    TokenRows tokens;
+    tokens.rows.count = batch.rows();
+    tokens.rows.passes = batch.passes;
+    tokens.rows.samples = batch.samples;
+    tokens.rows.leaves = batch.leaves();
+    tokens.rows.segment_offsets = batch.segment_offsets.data();
+    tokens.rows.leaf_offsets = batch.leaf_offsets.data();
+    tokens.rows.origins = {batch.sample_of_row.data(), batch.token_of_row.data(), batch.pass_of_row.data()};
+    tokens.input_ids = batch.input_ids.data();
+    tokens.type_ids = batch.type_ids.data();
+    return tokens;
+}
+
+}  // namespace ladle

@@ -1,0 +1,108 @@
+// Checks of the data of a run.
+#include "ladle/train/inputs.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ladle/config/options.hpp"
+#include "ladle/core/build_info.hpp"
+#include "ladle/core/digest.hpp"
+#include "ladle/core/error.hpp"
+#include "ladle/io/files.hpp"
+#include "ladle/text/tokenizer.hpp"
+
+namespace ladle {
+namespace {
+
+bool has_tokenizer(const std::string& directory) {
+    return file_exists(directory + "/tokenizer.json") || file_exists(directory + "/vocab.txt") ||
+           file_exists(directory + "/vocab.json");
+}
+
+std::string shard_name(const Split& split) {
+    return fmt::format("the shard {}/{}", split.task, split.name);
+}
+
+}  // namespace
+
+Task task_of(const Split& split) {
+    const auto known = task_names();
+    if (std::find(known.begin(), known.end(), split.task) == known.end()) {
+        return make_custom_task(split.task, split.label_names);
+    }
+    Task task = make_task(split.task);
+    if (task.label_names != split.label_names || task.regression != split.is_regression) {
+        throw DataError("cannot use " + shard_name(split), "its labels are not those of the task " + split.task,
+                        "prepare the task again");
+    }
+    return task;
+}
+
+Split open_split(const Config& config, const std::string& name) {
+    Split split = read_shard(shard_path(config.data.dir, name));
+    if (!config.data.task.empty() && split.task != config.data.task) {
+        throw DataError("cannot use " + shard_path(config.data.dir, name),
+                        fmt::format("it holds the task {}, not {}", split.task, config.data.task),
+                        "correct data.dir or data.task");
+    }
+    return split;
+}
+
+void check_split(const Split& split, const BackboneConfig& backbone, const std::string& model_directory) {
+    const std::string prepare_again = "run `ladle prepare` with this backbone as model.path";
+    if (split.samples() == 0) {
+        throw DataError("cannot use " + shard_name(split), "it has no samples", "prepare it from a file with rows");
+    }
+    if (split.model_family != backbone.architecture) {
+        throw DataError("cannot use " + shard_name(split),
+                        fmt::format("it was made with a {} tokenizer and the backbone is {}", split.model_family,
+                                    backbone.architecture),
+                        prepare_again);
+    }
+    if (split.vocab_size > backbone.vocab_size) {
+        throw DataError("cannot use " + shard_name(split),
+                        fmt::format("it was made with another tokenizer: {} ids, but the backbone has {}",
+                                    split.vocab_size, backbone.vocab_size),
+                        prepare_again);
+    }
+    if (has_tokenizer(model_directory) && load_tokenizer(model_directory)->facts().digest != split.tokenizer_digest) {
+        throw DataError("cannot use " + shard_name(split),
+                        "it was made with another tokenizer than that of " + model_directory, prepare_again);
+    }
+    int longest = 0;
+    for (std::size_t s = 0; s < split.samples(); ++s) {
+        longest = std::max(longest, split.length(s));
+    }
+    if (longest > longest_sample(backbone)) {
+        throw DataError("cannot use " + shard_name(split),
+                        fmt::format("its longest sample has {} tokens, but the backbone has positions for {}", longest,
+                                    longest_sample(backbone)),
+                        fmt::format("prepare it with data.max_length = {}", longest_sample(backbone)));
+    }
+}
+
+Identity run_identity(const Config& config, const std::vector<const Split*>& splits, const std::string& backbone_digest,
+                      const std::string& kernels) {
+    Identity identity;
+    identity.options = identity_text(config);
+    for (const Split* split : splits) {
+        identity.inputs += fmt::format("data.{} = {}\n", split->name, split->digest);
+    }
+    identity.inputs += fmt::format("backbone = {}\n", backbone_digest);
+    identity.machine = build_description() + fmt::format("kernels = {}\n", kernels);
+    return identity;
+}
+
+void require_same_on_all_ranks(Communicator& comm, const std::string& what, const std::string& text) {
+    const std::string mine = Digest().add_text(text).finish();
+    std::int64_t different = comm.broadcast_text(mine) == mine ? 0 : 1;
+    comm.all_reduce_sum(&different, 1);
+    if (different != 0) {
+        throw DataError(fmt::format("{} differs on {} of {} ranks", what, different, comm.world_size()),
+                        "ranks would not train the same model",
+                        "give all ranks the same files and the same build of ladle");
+    }
+}
+
+}  // namespace ladle

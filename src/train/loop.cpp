@@ -1,0 +1,348 @@
+// The training run. What happens at each step is what run() says, in that order.
+#include "ladle/train/loop.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+#include "ladle/config/options.hpp"
+#include "ladle/core/build_info.hpp"
+#include "ladle/core/error.hpp"
+#include "ladle/io/files.hpp"
+#include "ladle/train/expert_distances.hpp"
+#include "ladle/train/results_table.hpp"
+#include "ladle/train/soup_model.hpp"
+
+namespace ladle {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// [layers][experts] of one bank from picks [passes, layers, 2].
+RoutingCounts routing_counts(const std::vector<int>& picks, int layers, int experts, BankIndex bank) {
+    RoutingCounts counts(picks.empty() ? 0 : static_cast<std::size_t>(layers),
+                         std::vector<std::int64_t>(static_cast<std::size_t>(experts)));
+    for (std::size_t i = static_cast<std::size_t>(bank); i < picks.size(); i += kBanksPerLayer) {
+        const std::size_t layer = i / kBanksPerLayer % static_cast<std::size_t>(layers);
+        ++counts[layer][static_cast<std::size_t>(picks[i])];
+    }
+    return counts;
+}
+
+}  // namespace
+
+std::vector<const Split*> RunData::all() const {
+    std::vector<const Split*> splits = {&train};
+    for (const Split& split : dev) {
+        splits.push_back(&split);
+    }
+    return splits;
+}
+
+RunData open_run_data(const Config& config) {
+    RunData data;
+    data.train = open_split(config, "train");
+    data.task = task_of(data.train);
+    for (const std::string& name : data.task.dev_splits) {
+        data.dev.push_back(open_split(config, name));
+        if (data.dev.back().tokenizer_digest != data.train.tokenizer_digest ||
+            data.dev.back().label_names != data.train.label_names) {
+            throw DataError(fmt::format("the splits train and {} of {} do not belong together", name, config.data.dir),
+                            "they have different tokenizers or labels", "prepare the whole directory in one go");
+        }
+    }
+    return data;
+}
+
+TrainingPlan training_plan(const Config& config, std::size_t samples) {
+    TrainingPlan plan;
+    plan.steps.batches_per_epoch = (static_cast<std::int64_t>(samples) + config.train.batch - 1) / config.train.batch;
+    plan.steps.accumulate = config.train.accumulate;
+    plan.steps.leftover = config.train.leftover == "own" ? LeftoverBatches::own_window : LeftoverBatches::carry;
+    plan.total_steps = plan.steps.total_steps(config.train.epochs, config.train.max_steps);
+    plan.schedule = make_linear_schedule(config.optim.lr, config.optim.warmup_ratio, plan.total_steps);
+    return plan;
+}
+
+Provenance provenance(const Config& config, Communicator& comm) {
+    Provenance result;
+    result.program = version_text();
+    result.command = "ladle train";
+    result.ranks = comm.world_size();
+    result.threads_per_rank = config.cpu.threads;
+    result.backbone_path = config.model.path;
+    result.data_path = config.data.dir;
+    std::stringstream hosts(comm.broadcast_text(comm.gather(comm.place().host + "\n")));
+    for (std::string host; std::getline(hosts, host);) {
+        if (std::find(result.hosts.begin(), result.hosts.end(), host) == result.hosts.end()) {
+            result.hosts.push_back(host);
+        }
+    }
+    return result;
+}
+
+TrainingRun::TrainingRun(const Config& config, Engine& engine, Communicator& comm, const RunData& data,
+                         RunRecord record)
+    : config_(config),
+      engine_(engine),
+      comm_(comm),
+      data_(data),
+      record_(std::move(record)),
+      plan_(training_plan(config, data.train.samples())),
+      step_(config, engine, comm, data.train, plan_.schedule, plan_.steps),
+      last_checkpoint_(Clock::now()) {}
+
+int TrainingRun::run() {
+    const StopRequests outside(config_.run.time_limit_minutes);
+    Watchdog watchdog(config_.run.watchdog_seconds,
+                      fmt::format("{} rank {}/{}", comm_.place().host, comm_.world_rank(), comm_.world_size()));
+    if (comm_.is_root()) {
+        directory_ = std::make_unique<RunDirectory>(config_.run.dir, record_.identity, record_.allow_new_hardware,
+                                                    config_text(config_), record_.provenance);
+    }
+    comm_.barrier();
+    resume();
+    if (comm_.is_root()) {
+        log_ = std::make_unique<MetricsLog>(directory_->metrics_path(), steps_done_);
+    }
+    progress_ = std::make_unique<Progress>(ProgressState{steps_done_, plan_.total_steps, steps_done_, 0, "steps", ""},
+                                           config_.run.progress_seconds, comm_.is_root());
+    if (steps_done_ > 0 && evaluation_due()) {
+        evaluate();
+    }
+    while (!finished()) {
+        const auto start = Clock::now();
+        const StepResult result = step_.run(steps_done_, requests(outside));
+        ++steps_done_;
+        watchdog.tick(steps_done_);
+        log_step(result, seconds_since(start));
+        if (checkpoint_due(result.requests)) {
+            write_checkpoint();
+        }
+        if (result.requests.stop && steps_done_ < plan_.total_steps) {
+            if (comm_.is_root()) {
+                progress_->print(
+                    fmt::format("stopped on request at step {}; run the same command to go on\n", steps_done_));
+                directory_->record_end(steps_done_, "stopped on request");
+            }
+            return static_cast<int>(ExitCode::requeue);
+        }
+        if (evaluation_due()) {
+            evaluate();
+            watchdog.tick(steps_done_);
+        }
+    }
+    progress_.reset();
+    finish();
+    return static_cast<int>(ExitCode::done);
+}
+
+StepRequests TrainingRun::requests(const StopRequests& outside) {
+    StepRequests requests;
+    requests.stop = outside.stop_wanted();
+    if (comm_.is_root()) {
+        requests.stop = directory_->take_trigger("STOP") || requests.stop;
+        requests.save = directory_->take_trigger("SAVE");
+    }
+    return requests;
+}
+
+bool TrainingRun::finished() const {
+    return steps_done_ >= plan_.total_steps || selection_.stopped_early;
+}
+
+bool TrainingRun::checkpoint_due(const StepRequests& requests) const {
+    const auto& when = config_.checkpoint;
+    const bool by_steps =
+        when.every_steps > 0 ? steps_done_ % when.every_steps == 0 : plan_.steps.ends_epoch(steps_done_);
+    const bool last = steps_done_ == plan_.total_steps;
+    return by_steps || last || requests.stop || requests.save;
+}
+
+bool TrainingRun::evaluation_due() const {
+    const bool last = steps_done_ == plan_.total_steps;
+    const bool by_epoch =
+        plan_.steps.ends_epoch(steps_done_) && (plan_.steps.epoch_of_step(steps_done_) % config_.eval.every) == 0;
+    return last || by_epoch;
+}
+
+std::string TrainingRun::metric() const {
+    return config_.eval.select.empty() ? data_.task.main_metric : config_.eval.select;
+}
+
+void TrainingRun::log_step(const StepResult& result, double seconds) {
+    if (!comm_.is_root()) {
+        return;
+    }
+    const ModelSpec& spec = engine_.spec();
+    StepRecord record;
+    record.step = steps_done_;
+    record.epoch = plan_.steps.epoch_of_step(steps_done_ - 1);
+    record.task_loss = result.task_loss;
+    record.consistency_loss = result.consistency_loss;
+    record.loss = result.task_loss + result.consistency_loss;
+    record.learning_rate = result.learning_rate;
+    record.grad_norm = result.grad_norm;
+    record.tokens_per_second = static_cast<double>(result.tokens) / seconds;
+    record.samples_per_second = static_cast<double>(result.samples) / seconds;
+    if (adapter_kind(spec.adapter_kind).mixture) {
+        const int layers = spec.backbone.num_layers;
+        const int experts = spec.adapter.num_experts;
+        record.down_counts =
+            routing_counts(result.picks, layers, spec.adapter.share_down ? 1 : experts, BankIndex::down);
+        record.up_counts = routing_counts(result.picks, layers, spec.adapter.share_up ? 1 : experts, BankIndex::up);
+    }
+    log_->write(record);
+    progress_->update(steps_done_,
+                      fmt::format("loss {:.4f}, {:.0f} samples/s", record.loss, record.samples_per_second));
+}
+
+SplitScores TrainingRun::scores_of(const RoutePlan& plan) {
+    const bool clips =
+        find_architecture(engine_.spec().backbone.architecture).clips_regression && data_.task.name == "stsb";
+    SplitScores scores;
+    for (const Split& split : data_.dev) {
+        const auto logits = compute_logits(engine_, comm_, split, plan, config_.eval.batch);
+        if (comm_.is_root()) {
+            scores.emplace_back(split.name, data_.task.score(predict(split, logits, clips)));
+        }
+    }
+    return scores;
+}
+
+void TrainingRun::evaluate() {
+    const SplitScores scores = scores_of(evaluation_plan(config_));
+    // Rank 0 alone has the scores; its decision goes to all.
+    struct Decision {
+        double score = 0;
+        bool best = false;
+    } decision;
+    if (comm_.is_root()) {
+        decision.score = find_score(scores.front().second, metric());
+        decision.best =
+            !std::isnan(decision.score) && (selection_.best_step < 0 || decision.score > selection_.best_score);
+    }
+    comm_.broadcast(&decision, sizeof(decision));
+    const bool gained =
+        decision.best && (selection_.best_step < 0 || decision.score > selection_.best_score + config_.train.min_delta);
+    selection_.evaluations_without_gain = gained ? 0 : selection_.evaluations_without_gain + 1;
+    selection_.stopped_early =
+        config_.train.patience > 0 && selection_.evaluations_without_gain >= config_.train.patience;
+    if (decision.best) {
+        selection_.best_score = decision.score;
+        selection_.best_step = steps_done_;
+    }
+    if (!comm_.is_root()) {
+        return;
+    }
+    if (decision.best) {
+        Soup best = make_soup(config_, engine_, data_.task, data_.train, record_.backbone_digest);
+        best.step = steps_done_;
+        best.score = decision.score;
+        write_soup(directory_->best_path(), best);
+    }
+    const std::int64_t epoch = plan_.steps.epoch_of_step(steps_done_ - 1);
+    for (const auto& [split, values] : scores) {
+        log_->write(EvalRecord{steps_done_, epoch, split, values, decision.best});
+    }
+    const ExpertDistances distances = expert_distances(engine_.table(), engine_.parameters().data());
+    log_->write(EpochRecord{steps_done_, epoch, distances.down, distances.up});
+    progress_->print(fmt::format("step {}, epoch {}: {} {:.4f}{}\n", steps_done_, epoch + 1, metric(), decision.score,
+                                 decision.best ? "  (best so far)" : ""));
+}
+
+void TrainingRun::write_checkpoint() {
+    last_checkpoint_ = Clock::now();
+    if (!comm_.is_root()) {
+        return;
+    }
+    const AdamWState<float>& state = step_.optimizer().state();
+    Checkpoint checkpoint;
+    checkpoint.identity_options = record_.identity.options;
+    checkpoint.identity_inputs = record_.identity.inputs;
+    checkpoint.identity_machine = record_.identity.machine;
+    checkpoint.machine_changes = machine_changes_;
+    checkpoint.step = steps_done_;
+    checkpoint.best_score = selection_.best_score;
+    checkpoint.best_step = selection_.best_step;
+    checkpoint.evaluations_without_gain = selection_.evaluations_without_gain;
+    checkpoint.parameters = engine_.parameters();
+    checkpoint.first_moment = state.first_moment;
+    checkpoint.second_moment = state.second_moment;
+    checkpoint.steps = state.steps;
+    ladle::write_checkpoint(directory_->checkpoint_directory(), engine_.table(), checkpoint, config_.checkpoint.keep);
+}
+
+void TrainingRun::resume() {
+    FoundCheckpoint found;
+    if (comm_.is_root()) {
+        make_directories(directory_->checkpoint_directory());
+        remove_temporaries(directory_->checkpoint_directory());
+        found = find_checkpoint(directory_->checkpoint_directory(), engine_.table());
+        for (const std::string& refusal : found.refused) {
+            fmt::print("not resumed from: {}\n", refusal);
+        }
+    }
+    // Rank 0 alone chooses, so that ranks cannot disagree.
+    const std::string path = comm_.broadcast_text(found.path);
+    if (path.empty()) {
+        return;
+    }
+    Checkpoint checkpoint = read_checkpoint(path, engine_.table());
+    const Identity recorded{checkpoint.identity_options, checkpoint.identity_inputs, checkpoint.identity_machine};
+    check_identity(recorded, record_.identity, record_.allow_new_hardware, "the checkpoint " + path);
+    machine_changes_ = checkpoint.machine_changes;
+    if (recorded.machine != record_.identity.machine) {
+        machine_changes_.push_back(fmt::format("step {}: {}", checkpoint.step, record_.identity.machine));
+    }
+    steps_done_ = checkpoint.step;
+    selection_ = {checkpoint.best_score, checkpoint.best_step, checkpoint.evaluations_without_gain, false};
+    engine_.parameters() = checkpoint.parameters;
+    step_.optimizer().restore(
+        {std::move(checkpoint.steps), std::move(checkpoint.first_moment), std::move(checkpoint.second_moment)});
+    if (comm_.is_root()) {
+        fmt::print("resumed at step {} from {}\n", steps_done_, path);
+    }
+}
+
+void TrainingRun::finish() {
+    Soup best = read_soup(config_.run.dir + "/best.h5");
+    load_soup(best, engine_);
+    const bool mixture = adapter_kind(engine_.spec().adapter_kind).mixture;
+    Results results;
+    results.soup = scores_of(RoutePlan::soup());
+    for (int expert = 0; mixture && expert < engine_.spec().adapter.num_experts; ++expert) {
+        results.experts.push_back(scores_of(single_expert_plan(expert, engine_.spec().adapter.num_experts)));
+    }
+    if (!comm_.is_root()) {
+        return;
+    }
+    Soup soup = merge_experts(best);
+    write_soup(directory_->soup_path(), soup);
+    for (const Split& split : data_.dev) {
+        results.base.emplace_back(split.name, data_.task.score(majority_predictions(data_.train, split)));
+    }
+    results.task = data_.task.name;
+    results.seed = config_.run.seed;
+    results.metric = metric();
+    results.split = data_.dev.front().name;
+    results.best_score = selection_.best_score;
+    results.best_step = selection_.best_step;
+    results.best_epoch = plan_.steps.epoch_of_step(selection_.best_step - 1);
+    results.steps_done = steps_done_;
+    results.epochs_done = steps_done_ / plan_.steps.steps_per_epoch();
+    results.stopped_early = selection_.stopped_early;
+    results.parameters = count_parameters(engine_.table(), record_.frozen_parameters);
+    results.soup_digest = soup.digest;
+    directory_->write_results(results);
+    directory_->record_end(steps_done_, "finished");
+    fmt::print("{}", results_table(results));
+}
+
+}  // namespace ladle

@@ -1,0 +1,107 @@
+// Parameters to soups and back.
+#include "ladle/train/soup_model.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "ladle/config/options.hpp"
+#include "ladle/core/error.hpp"
+
+namespace ladle {
+namespace {
+
+/// Name of a tensor of a merged soup in a model with one expert per bank.
+std::string model_name(std::string name) {
+    for (const auto& [merged, single] :
+         {std::pair{".output.soup.down.", ".output.ExpertSoup.MoA_A.deepspeed_experts.0."},
+          std::pair{".output.soup.up.", ".output.ExpertSoup.MoA_B.deepspeed_experts.0."}}) {
+        const auto at = name.find(merged);
+        if (at != std::string::npos) {
+            return name.replace(at, std::string(merged).size(), single);
+        }
+    }
+    return name;
+}
+
+}  // namespace
+
+Soup make_soup(const Config& config, const Engine& engine, const Task& task, const Split& train,
+               const std::string& backbone_digest) {
+    const ModelSpec& spec = engine.spec();
+    const AdapterKind& kind = adapter_kind(spec.adapter_kind);
+    Soup soup;
+    soup.architecture = spec.backbone.architecture;
+    soup.hidden_size = spec.backbone.hidden_size;
+    soup.num_layers = spec.backbone.num_layers;
+    soup.backbone_digest = backbone_digest;
+    soup.tokenizer_digest = train.tokenizer_digest;
+    soup.adapter_kind = spec.adapter_kind;
+    soup.adapter_size = kind.site == AdapterSite::none ? 0 : spec.adapter.bottleneck;
+    soup.num_experts = kind.mixture ? spec.adapter.num_experts : 1;
+    soup.share_down = !kind.mixture || spec.adapter.share_down;
+    soup.share_up = !kind.mixture || spec.adapter.share_up;
+    soup.activation = config.adapter.activation;
+    soup.task = task.name;
+    soup.label_names = task.label_names;
+    soup.regression = task.regression;
+    soup.max_length = train.max_length;
+    soup.config = identity_text(config);
+    soup.seed = config.run.seed;
+    soup.metric = config.eval.select.empty() ? task.main_metric : config.eval.select;
+    for (const Parameter& parameter : engine.table().all()) {
+        soup.tensors.emplace_back(parameter.name,
+                                  Tensor::from_floats(parameter.shape, engine.parameters().data() + parameter.offset));
+    }
+    return soup;
+}
+
+ModelSpec soup_spec(const Soup& soup, const BackboneConfig& backbone, const Config& config) {
+    if (soup.architecture != backbone.architecture || soup.hidden_size != backbone.hidden_size ||
+        soup.num_layers != backbone.num_layers) {
+        throw DataError(
+            "this soup does not fit the backbone",
+            fmt::format("it was trained on {} with {} layers of width {}, model.path holds {} with {} of {}",
+                        soup.architecture, soup.num_layers, soup.hidden_size, backbone.architecture,
+                        backbone.num_layers, backbone.hidden_size),
+            "set model.path to the backbone of the training run");
+    }
+    ModelSpec spec = model_spec(config, backbone, soup.regression ? 1 : static_cast<int>(soup.label_names.size()));
+    spec.adapter_kind = soup.adapter_kind;
+    spec.adapter.bottleneck = static_cast<int>(soup.adapter_size);
+    spec.adapter.num_experts = soup.merged ? 1 : static_cast<int>(soup.num_experts);
+    spec.adapter.share_down = soup.share_down;
+    spec.adapter.share_up = soup.share_up;
+    return spec;
+}
+
+void load_soup(const Soup& soup, Engine& engine) {
+    std::map<std::string, const Tensor*> tensors;
+    for (const auto& [name, tensor] : soup.tensors) {
+        tensors[model_name(name)] = &tensor;
+    }
+    for (const Parameter& parameter : engine.table().all()) {
+        const auto found = tensors.find(parameter.name);
+        if (found == tensors.end()) {
+            throw DataError("cannot use this soup", "tensor " + parameter.name + " is missing",
+                            "use a complete soup of this model");
+        }
+        if (found->second->shape != parameter.shape) {
+            throw DataError("cannot use this soup",
+                            fmt::format("tensor {} has shape {} and the model needs {}", parameter.name,
+                                        shape_text(found->second->shape), shape_text(parameter.shape)),
+                            "use a soup of this model");
+        }
+        const std::vector<float> values = found->second->to_floats();
+        std::copy(values.begin(), values.end(),
+                  engine.parameters().begin() + static_cast<std::ptrdiff_t>(parameter.offset));
+        tensors.erase(found);
+    }
+    if (!tensors.empty()) {
+        throw DataError("cannot use this soup", "tensor " + tensors.begin()->first + " is surplus: the model has none",
+                        "use a soup of this model");
+    }
+}
+
+}  // namespace ladle

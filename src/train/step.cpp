@@ -1,0 +1,204 @@
+// One optimizer step; the order of the sums does not matter, because they are integers.
+#include "ladle/train/step.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ladle/core/error.hpp"
+
+namespace ladle {
+namespace {
+
+constexpr double kLargestPartial = 32768.0;           // 2^15, shared by all leaves of a window
+constexpr double kFixedPointOne = 281474976710656.0;  // 2^48
+constexpr std::int64_t kMicroBatchRows = 1024;
+
+// Places behind the gradient sums in the reduced buffer.
+enum Extra : std::size_t { kTaskLoss, kConsistencyLoss, kLossRejected, kStop, kSave, kExtraCount };
+
+AdamWOptions adamw_options(const Config& config) {
+    AdamWOptions options;
+    options.weight_decay = config.optim.weight_decay;
+    options.max_grad_norm = config.optim.max_grad_norm;
+    options.gradient_reset = config.optim.gradient_reset == "none" ? GradientReset::none : GradientReset::zero;
+    return options;
+}
+
+std::unique_ptr<RouteSource> make_routes(const Config& config, const ModelSpec& spec, const PassPlan& passes,
+                                         const StepPlan& plan) {
+    const AdapterKind& kind = adapter_kind(spec.adapter_kind);
+    if (kind.site == AdapterSite::none) {
+        return nullptr;
+    }
+    RouteOptions options;
+    options.seed = config.run.seed;
+    options.passes = passes.passes;
+    options.layers = spec.backbone.num_layers;
+    options.down_experts = !kind.mixture || spec.adapter.share_down ? 1 : spec.adapter.num_experts;
+    options.up_experts = !kind.mixture || spec.adapter.share_up ? 1 : spec.adapter.num_experts;
+    options.batches_per_epoch = plan.batches_per_epoch;
+    options.evaluation_epochs = config.eval.every;
+    return make_route_source(config.routing.stream, options);
+}
+
+}  // namespace
+
+PassPlan pass_plan(const Config& config, const BackboneConfig& backbone) {
+    PassPlan plan;
+    plan.consistency = config.train.consistency >= 0 ? config.train.consistency
+                                                     : find_architecture(backbone.architecture).published_consistency;
+    // Only a mixture draws different experts; a single adapter trains with one pass, as published baselines do.
+    if (config.train.consistency < 0 && !adapter_kind(config.adapter.kind).mixture) {
+        plan.consistency = 0;
+    }
+    plan.passes = plan.consistency > 0 ? 2 : 1;
+    return plan;
+}
+
+std::vector<float> sample_weights(std::size_t samples, int groups, std::int64_t divisor) {
+    const std::size_t used = std::min(samples, static_cast<std::size_t>(groups));
+    std::vector<float> weights(samples);
+    for (std::size_t place = 0; place < samples; ++place) {
+        const std::size_t group = place % used;
+        const std::size_t members = samples / used + (group < samples % used ? 1 : 0);
+        weights[place] = static_cast<float>(
+            1.0 / (static_cast<double>(used) * static_cast<double>(members) * static_cast<double>(divisor)));
+    }
+    return weights;
+}
+
+TrainingStep::TrainingStep(const Config& config, Engine& engine, Communicator& comm, const Split& train,
+                           const LinearSchedule& schedule, const StepPlan& plan)
+    : config_(config),
+      engine_(engine),
+      comm_(comm),
+      train_(train),
+      schedule_(schedule),
+      plan_(plan),
+      passes_(pass_plan(config, engine.spec().backbone)),
+      sampler_(train, config.run.seed, config.train.batch, config.train.leaf),
+      routes_(make_routes(config, engine.spec(), passes_, plan)),
+      optimizer_(engine.table(), adamw_options(config)),
+      loss_sums_(static_cast<std::size_t>(engine.pool().workers()), std::vector<std::int64_t>(3)),
+      buffer_(GradientSum<float>::size(engine.table()) + kExtraCount),
+      gradient_(engine.table().total_count()) {
+    for (int worker = 0; worker < engine.pool().workers(); ++worker) {
+        sums_.emplace_back(engine.kernels(), engine.table());
+    }
+}
+
+StepResult TrainingStep::run(std::int64_t step, const StepRequests& requests) {
+    const BatchWindow window = plan_.window(step);
+    std::int64_t leaves = 0;
+    for (std::int64_t batch = window.first_batch; batch < window.end_batch; ++batch) {
+        leaves += static_cast<std::int64_t>(sampler_.leaves(batch).size());
+    }
+    for (std::size_t worker = 0; worker < sums_.size(); ++worker) {
+        sums_[worker].reset(kLargestPartial / static_cast<double>(leaves));
+        std::fill(loss_sums_[worker].begin(), loss_sums_[worker].end(), 0);
+    }
+    StepResult result;
+    for (std::int64_t batch = window.first_batch; batch < window.end_batch; ++batch) {
+        run_batch(batch, window.divisor, result);
+    }
+    reduce(requests, result);
+    const auto uses = buffer_.begin() + static_cast<std::ptrdiff_t>(engine_.table().total_count());
+    const std::vector<std::int64_t> used(uses, uses + static_cast<std::ptrdiff_t>(engine_.table().all().size()));
+    result.learning_rate = schedule_.rate(step);
+    result.grad_norm =
+        optimizer_.step(engine_.kernels(), result.learning_rate, used, gradient_.data(), engine_.parameters().data());
+    return result;
+}
+
+void TrainingStep::run_batch(std::int64_t batch, std::int64_t divisor, StepResult& result) {
+    const std::vector<Leaf> leaves = sampler_.leaves(batch);
+    std::size_t samples = 0;
+    for (const Leaf& leaf : leaves) {
+        samples += leaf.samples.size();
+        result.tokens += leaf.tokens;
+    }
+    result.samples += static_cast<std::int64_t>(samples);
+    RoutePlan plan = RoutePlan::soup();
+    if (routes_ != nullptr) {
+        plan.kind = RoutePlan::Kind::picks;
+        plan.layers = engine_.spec().backbone.num_layers;
+        plan.picks = routes_->picks(batch);
+        result.picks = plan.picks;
+    }
+    engine_.prepare(plan);
+    const std::vector<float> weights = sample_weights(samples, config_.train.loss_group, divisor);
+    const auto mine = deal_leaves(leaves, comm_.world_size())[static_cast<std::size_t>(comm_.world_rank())];
+    const auto micro_batches = make_micro_batches(mine, kMicroBatchRows / passes_.passes);
+    engine_.pool().run(micro_batches.size(), [&](int worker, std::size_t item) {
+        run_micro_batch(worker, micro_batches[item], batch, weights);
+    });
+}
+
+void TrainingStep::run_micro_batch(int worker, const std::vector<Leaf>& leaves, std::int64_t batch,
+                                   const std::vector<float>& weights) {
+    const PackedBatch packed = pack_leaves(train_, leaves, passes_.passes);
+    const Context<float> context = engine_.begin(worker, {true, config_.run.seed, static_cast<std::uint32_t>(batch)});
+    const int outputs = engine_.spec().num_outputs;
+    const auto count = static_cast<std::size_t>(packed.passes * packed.samples * outputs);
+    auto* logits = context.arena.take<float>(count);
+    auto* dlogits = context.arena.take<float>(count);
+    auto* shares = context.arena.take<float>(static_cast<std::size_t>(packed.samples));
+    for (std::size_t s = 0; s < packed.sample_places.size(); ++s) {
+        shares[s] = weights[static_cast<std::size_t>(packed.sample_places[s])];
+    }
+    ClassifierSaved<float> saved;
+    engine_.model().forward(context, token_rows(packed), logits, saved);
+    const Targets<float> targets{packed.samples, packed.labels.empty() ? nullptr : packed.labels.data(),
+                                 packed.labels.empty() ? packed.targets.data() : nullptr, shares};
+    const Losses<float> losses = compute_losses(engine_.kernels(), context.arena, targets, packed.passes, outputs,
+                                                passes_.consistency, logits, dlogits);
+    std::vector<std::int64_t>& sums = loss_sums_[static_cast<std::size_t>(worker)];
+    for (int s = 0; s < packed.samples; ++s) {
+        engine_.kernels().add_fixed_point(1, losses.task + s, kLargestPartial, &sums[kTaskLoss], &sums[kLossRejected]);
+        engine_.kernels().add_fixed_point(1, losses.consistency + s, kLargestPartial, &sums[kConsistencyLoss],
+                                          &sums[kLossRejected]);
+    }
+    engine_.model().backward(context, saved, dlogits, sums_[static_cast<std::size_t>(worker)]);
+}
+
+void TrainingStep::reduce(const StepRequests& requests, StepResult& result) {
+    const ParameterTable& table = engine_.table();
+    const std::size_t total = table.total_count();
+    const std::size_t extras = GradientSum<float>::size(table);
+    std::fill(buffer_.begin(), buffer_.end(), 0);
+    for (std::size_t worker = 0; worker < sums_.size(); ++worker) {
+        const auto& sums = sums_[worker].sums();
+        for (std::size_t i = 0; i < sums.size(); ++i) {
+            buffer_[i] += sums[i];
+        }
+        for (std::size_t i = 0; i < loss_sums_[worker].size(); ++i) {
+            buffer_[extras + i] += loss_sums_[worker][i];
+        }
+    }
+    buffer_[extras + kStop] = requests.stop ? 1 : 0;
+    buffer_[extras + kSave] = requests.save ? 1 : 0;
+    if (config_.comm.reduction == "exact") {
+        comm_.all_reduce_sum(buffer_.data(), buffer_.size());
+        engine_.kernels().from_fixed_point(total, buffer_.data(), gradient_.data());
+    } else {
+        engine_.kernels().from_fixed_point(total, buffer_.data(), gradient_.data());
+        comm_.all_reduce_sum(gradient_.data(), total);
+        comm_.all_reduce_sum(buffer_.data() + total, buffer_.size() - total);
+    }
+    for (std::size_t id = 0; id < table.all().size(); ++id) {
+        if (buffer_[total + table.all().size() + id] != 0) {
+            throw NotFiniteError("the gradient of " + table.at(id).name + " is not finite or too large",
+                                 "training has diverged; the weights of the step before are kept",
+                                 "lower optim.lr, or raise optim.warmup_ratio");
+        }
+    }
+    if (buffer_[extras + kLossRejected] != 0) {
+        throw NotFiniteError("the loss is not finite or too large", "training has diverged",
+                             "lower optim.lr, or raise optim.warmup_ratio");
+    }
+    result.task_loss = static_cast<double>(buffer_[extras + kTaskLoss]) / kFixedPointOne;
+    result.consistency_loss = static_cast<double>(buffer_[extras + kConsistencyLoss]) / kFixedPointOne;
+    result.requests = {buffer_[extras + kStop] != 0, buffer_[extras + kSave] != 0};
+}
+
+}  // namespace ladle
