@@ -1,0 +1,193 @@
+// Description and tensors of a soup, taken apart and put together strictly.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+
+#include "export_parts.hpp"
+#include "ladle/core/error.hpp"
+
+namespace ladle {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+constexpr const char* kFormatName = "ladle.soup 1";
+constexpr std::int64_t kMost = 1 << 20;
+
+[[noreturn]] void refuse(const std::string& label, const std::string& why) {
+    throw DataError("cannot read " + label, why, "use a file that ladle or the published code wrote");
+}
+
+/// Puts every field but the format's name under its key, or takes it from there.
+template <class Visitor>
+void visit_fields(Visitor&& visit) {
+    visit("architecture", &Soup::architecture);
+    visit("hidden_size", &Soup::hidden_size);
+    visit("num_layers", &Soup::num_layers);
+    visit("backbone_sha256", &Soup::backbone_digest);
+    visit("tokenizer_sha256", &Soup::tokenizer_digest);
+    visit("adapter_kind", &Soup::adapter_kind);
+    visit("adapter_size", &Soup::adapter_size);
+    visit("num_experts", &Soup::num_experts);
+    visit("share_down", &Soup::share_down);
+    visit("share_up", &Soup::share_up);
+    visit("activation", &Soup::activation);
+    visit("merged", &Soup::merged);
+    visit("weights", &Soup::weights);
+    visit("task", &Soup::task);
+    visit("label_names", &Soup::label_names);
+    visit("regression", &Soup::regression);
+    visit("max_length", &Soup::max_length);
+    visit("config", &Soup::config);
+    visit("seed", &Soup::seed);
+    visit("step", &Soup::step);
+    visit("score", &Soup::score);
+    visit("metric", &Soup::metric);
+    visit("sources", &Soup::sources);
+}
+
+Tensor as_float32(const Tensor& tensor) {
+    return tensor.dtype == DType::f32 ? tensor : Tensor::from_floats(tensor.shape, tensor.to_floats().data());
+}
+
+void check_dimensions(const Soup& soup, const std::string& label) {
+    const bool possible = soup.num_layers > 0 && soup.num_layers <= 1024 && soup.num_experts > 0 &&
+                          soup.num_experts <= kMost && soup.hidden_size > 0 && soup.hidden_size <= kMost &&
+                          soup.adapter_size >= 0 && soup.adapter_size <= kMost;
+    if (!possible || (soup.architecture != "bert" && soup.architecture != "roberta")) {
+        refuse(label, "its description is not that of a BERT or RoBERTa soup");
+    }
+}
+
+}  // namespace
+
+ordered_json describe_soup(const Soup& soup) {
+    ordered_json description;
+    description["format"] = kFormatName;
+    visit_fields([&](const char* key, auto field) { description[key] = soup.*field; });
+    return description;
+}
+
+Soup parse_description(const json& description, const std::string& label) {
+    Soup soup;
+    try {
+        if (description.at("format") != kFormatName) {
+            refuse(label, "its description has another format than " + std::string(kFormatName));
+        }
+        visit_fields([&](const char* key, auto field) {
+            const json& value = description.at(key);
+            // JSON has no NaN.
+            if constexpr (std::is_same_v<decltype(field), double Soup::*>) {
+                soup.*field = value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
+            } else {
+                value.get_to(soup.*field);
+            }
+        });
+    } catch (const json::exception& error) {
+        refuse(label, std::string("its description is incomplete: ") + error.what());
+    }
+    check_dimensions(soup, label);
+    return soup;
+}
+
+void set_unknown_labels(Soup& soup, std::int64_t outputs) {
+    soup.regression = outputs == 1;
+    for (std::int64_t i = 0; i < outputs && outputs > 1; ++i) {
+        soup.label_names.push_back(fmt::format("LABEL_{}", i));
+    }
+}
+
+Soup guess_description(const TensorMap& tensors, const std::string& label) {
+    Soup soup;
+    soup.adapter_kind = "adamix";
+    soup.architecture = !tensors.empty() && tensors.rbegin()->first.starts_with("roberta.") ? "roberta" : "bert";
+    const auto count_while_found = [&](const auto& name_of) {
+        std::int64_t count = 0;
+        while (tensors.contains(name_of(count))) {
+            ++count;
+        }
+        return count;
+    };
+    const auto experts_of = [&](bool up) {
+        return count_while_found([&](std::int64_t k) { return bank_tensor_name(soup, 0, up, k, "weight"); });
+    };
+    soup.num_layers =
+        count_while_found([&](std::int64_t layer) { return bank_tensor_name(soup, layer, false, 0, "weight"); });
+    const std::int64_t down = experts_of(false);
+    const std::int64_t up = experts_of(true);
+    soup.num_experts = std::max(down, up);
+    soup.share_down = down == 1 && up > 1;
+    soup.share_up = up == 1 && down > 1;
+    if (soup.num_layers == 0 || up == 0 || (down != up && down != 1 && up != 1)) {
+        refuse(label, "it holds no AdaMix experts (names with .ExpertSoup.MoA_A.deepspeed_experts.0.weight)");
+    }
+    const Shape& shape = tensors.at(bank_tensor_name(soup, 0, false, 0, "weight")).shape;
+    const auto head = tensors.find(soup.architecture == "bert" ? "classifier.bias" : "classifier.out_proj.bias");
+    if (shape.size() != 2 || head == tensors.end() || head->second.shape.size() != 1) {
+        refuse(label, "its experts or its classifier have unexpected shapes");
+    }
+    soup.adapter_size = shape[0];
+    soup.hidden_size = shape[1];
+    set_unknown_labels(soup, head->second.shape[0]);
+    check_dimensions(soup, label);
+    return soup;
+}
+
+std::int64_t num_outputs(const Soup& soup) {
+    return soup.regression ? 1 : static_cast<std::int64_t>(soup.label_names.size());
+}
+
+std::vector<std::pair<std::string, Shape>> head_tensors(const Soup& soup) {
+    const std::int64_t hidden = soup.hidden_size;
+    const std::int64_t outputs = num_outputs(soup);
+    if (soup.architecture == "bert") {
+        return {{"classifier.weight", {outputs, hidden}}, {"classifier.bias", {outputs}}};
+    }
+    return {{"classifier.dense.weight", {hidden, hidden}},
+            {"classifier.dense.bias", {hidden}},
+            {"classifier.out_proj.weight", {outputs, hidden}},
+            {"classifier.out_proj.bias", {outputs}}};
+}
+
+void take_tensors(Soup& soup, TensorMap tensors, const std::string& label) {
+    const auto take = [&](const std::string& name, const Shape& shape) {
+        auto found = tensors.extract(name);
+        if (found.empty()) {
+            refuse(label, "tensor " + name + " is missing");
+        }
+        if (found.mapped().shape != shape) {
+            refuse(label,
+                   "tensor " + name + " is " + shape_text(found.mapped().shape) + ", expected " + shape_text(shape));
+        }
+        soup.tensors.emplace_back(name, as_float32(found.mapped()));
+    };
+    const std::int64_t size = soup.adapter_size;
+    for (std::int64_t layer = 0; has_banks(soup) && layer < soup.num_layers; ++layer) {
+        for (const bool up : {false, true}) {
+            const std::int64_t out = up ? soup.hidden_size : size;
+            for (std::int64_t k = 0; k < bank_experts(soup, up); ++k) {
+                take(bank_tensor_name(soup, layer, up, k, "weight"), {out, up ? size : soup.hidden_size});
+                take(bank_tensor_name(soup, layer, up, k, "bias"), {out});
+            }
+        }
+    }
+    const auto head = head_tensors(soup);
+    if (soup.adapter_kind == "bias") {
+        const TensorMap all = tensors;
+        for (const auto& [name, tensor] : all) {
+            if (!name.starts_with("classifier.")) {
+                take(name, tensor.shape);
+            }
+        }
+    }
+    for (const auto& [name, shape] : head) {
+        take(name, shape);
+    }
+    if (!tensors.empty()) {
+        refuse(label, "tensor " + tensors.begin()->first + " is surplus");
+    }
+}
+
+}  // namespace ladle

@@ -1,0 +1,42 @@
+// What the writers and readers of foreign formats share: the description of a soup as JSON and its tensors in order.
+// Internal to src/io.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "ladle/io/export.hpp"
+
+namespace ladle {
+
+/// All of a soup but its tensors and its file's digest.
+nlohmann::ordered_json describe_soup(const Soup& soup);
+
+/// The reverse; throws DataError naming `label` and the key that is missing or of the wrong type.
+Soup parse_description(const nlohmann::json& description, const std::string& label);
+
+/// Layers, sizes, sharing and labels of a soup whose description was lost, from its tensors: names as in the AdaMix
+/// repository. Throws DataError if they are no AdaMix soup.
+Soup guess_description(const TensorMap& tensors, const std::string& label);
+
+/// Fills soup.tensors in model order as float32 from tensors under the names of soups; throws DataError naming a
+/// missing, surplus or misshapen one. A bias-only soup may hold any biases.
+void take_tensors(Soup& soup, TensorMap tensors, const std::string& label);
+
+/// Names and shapes of the head's tensors in model order.
+std::vector<std::pair<std::string, Shape>> head_tensors(const Soup& soup);
+
+/// Number of the head's outputs.
+std::int64_t num_outputs(const Soup& soup);
+/// Labels of a task of which only the number of outputs is known: sets label_names and regression.
+void set_unknown_labels(Soup& soup, std::int64_t outputs);
+
+/// The writers and readers of the single formats; see export.hpp.
+void export_adamix(const Soup& soup, const SoupExport& target);
+Soup import_adamix(const std::string& path);
+void export_safetensors(const Soup& soup, const SoupExport& target);
+Soup import_safetensors(const std::string& path);
+void export_adapters(const Soup& soup, const SoupExport& target);
+Soup import_adapters(const std::string& directory);
+
+}  // namespace ladle

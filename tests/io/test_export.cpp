@@ -1,0 +1,305 @@
+// Foreign formats of soups: every pair there and back, golden names, refusals, damaged and foreign files.
+#include <boost/test/unit_test.hpp>
+#include <nlohmann/json.hpp>
+
+#include "ladle/io/export.hpp"
+#include "ladle/io/pytorch.hpp"
+#include "ladle/io/safetensors.hpp"
+#include "names.hpp"
+#include "scratch.hpp"
+
+namespace {
+
+using ladle::ConfigError;
+using ladle::DataError;
+using ladle::Shape;
+using ladle::Soup;
+using ladle::SoupFormat;
+using ladle::Tensor;
+
+void add(Soup& soup, const std::string& name, const Shape& shape) {
+    std::vector<float> values(ladle::shape_elements(shape));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] = static_cast<float>(soup.tensors.size()) + 0.01F * static_cast<float>(i);
+    }
+    soup.tensors.emplace_back(name, Tensor::from_floats(shape, values.data()));
+}
+
+/// A soup with distinct values: 2 layers, hidden size 6, bottleneck 3.
+Soup make_soup(const std::string& architecture, const std::string& kind, std::int64_t experts, bool share_up) {
+    Soup soup;
+    soup.architecture = architecture;
+    soup.hidden_size = 6;
+    soup.num_layers = 2;
+    soup.adapter_kind = kind;
+    soup.adapter_size = kind == "head" ? 0 : 3;
+    soup.num_experts = experts;
+    soup.share_up = share_up;
+    soup.task = "mnli";
+    soup.label_names = {"entailment", "neutral", "contradiction"};
+    soup.seed = ~std::uint64_t{0};
+    soup.score = 0.1;
+    soup.config = "a = 1\n";
+    soup.sources = {std::string(64, 'a')};
+    for (std::int64_t layer = 0; ladle::has_banks(soup) && layer < 2; ++layer) {
+        for (const bool up : {false, true}) {
+            for (std::int64_t k = 0; k < ladle::bank_experts(soup, up); ++k) {
+                add(soup, ladle::bank_tensor_name(soup, layer, up, k, "weight"), up ? Shape{6, 3} : Shape{3, 6});
+                add(soup, ladle::bank_tensor_name(soup, layer, up, k, "bias"), up ? Shape{6} : Shape{3});
+            }
+        }
+    }
+    if (architecture == "roberta") {
+        add(soup, "classifier.dense.weight", {6, 6});
+        add(soup, "classifier.dense.bias", {6});
+        add(soup, "classifier.out_proj.weight", {3, 6});
+        add(soup, "classifier.out_proj.bias", {3});
+    } else {
+        add(soup, "classifier.weight", {3, 6});
+        add(soup, "classifier.bias", {3});
+    }
+    return soup;
+}
+
+/// Converts and verifies, then converts what was written back to a soup file: it must have the bytes of the original.
+void check_round_trip(Soup soup, const ladle::SoupExport& target) {
+    const Scratch scratch;
+    ladle::SoupExport place = target;
+    place.path = scratch.path("out");
+    ladle::export_soup(soup, place);
+    ladle::verify_export(soup, place);
+    ladle::write_soup(scratch.path("before.h5"), soup);
+    ladle::export_soup(ladle::import_soup(place.path), {SoupFormat::soup, scratch.path("after.h5"), false, false});
+    BOOST_TEST((slurp(scratch.path("before.h5")) == slurp(scratch.path("after.h5"))));
+}
+
+nlohmann::json read_json(const std::string& path) {
+    return nlohmann::json::parse(slurp(path));
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(export_formats)
+
+BOOST_AUTO_TEST_CASE(every_possible_pair_comes_back_bitwise) {
+    for (const char* architecture : {"bert", "roberta"}) {
+        for (const bool share_up : {false, true}) {
+            const Soup experts = make_soup(architecture, "adamix", 4, share_up);
+            const Soup merged = ladle::merge_experts(experts);
+            BOOST_TEST_CONTEXT(architecture << " shared up " << share_up) {
+                check_round_trip(experts, {SoupFormat::adamix, "", false, false});
+                check_round_trip(experts, {SoupFormat::safetensors, "", false, false});
+                check_round_trip(experts, {SoupFormat::adapters, "", false, true});
+                check_round_trip(merged, {SoupFormat::adamix, "", false, false});
+                check_round_trip(merged, {SoupFormat::adamix, "", true, false});
+                check_round_trip(merged, {SoupFormat::safetensors, "", false, false});
+                check_round_trip(merged, {SoupFormat::adapters, "", false, false});
+            }
+        }
+        check_round_trip(make_soup(architecture, "pfeiffer", 1, false), {SoupFormat::adapters, "", false, false});
+        check_round_trip(make_soup(architecture, "houlsby", 1, false), {SoupFormat::adapters, "", false, false});
+        check_round_trip(make_soup(architecture, "houlsby", 1, false), {SoupFormat::adamix, "", false, false});
+        check_round_trip(make_soup(architecture, "head", 1, false), {SoupFormat::safetensors, "", false, false});
+    }
+}
+
+BOOST_AUTO_TEST_CASE(adamix_file_has_the_published_names_in_order) {
+    const Scratch scratch;
+    const Soup soup = make_soup("bert", "adamix", 2, true);
+    ladle::export_soup(soup, {SoupFormat::adamix, scratch.path("s.bin"), false, false});
+    std::vector<std::string> names;
+    for (const auto& [name, tensor] : ladle::read_torch(scratch.path("s.bin"))) {
+        names.push_back(name);
+    }
+    std::vector<std::string> expected;
+    for (const std::string layer : {"0", "1"}) {
+        const std::string block = "bert.encoder.layer." + layer + ".output.ExpertSoup.";
+        for (const std::string name :
+             {"MoA_A.expert_score_weight", "MoA_A.deepspeed_experts.0.weight", "MoA_A.deepspeed_experts.0.bias",
+              "MoA_A.deepspeed_experts.1.weight", "MoA_A.deepspeed_experts.1.bias", "MoA_B.expert_score_weight",
+              "MoA_B.deepspeed_experts.0.weight", "MoA_B.deepspeed_experts.0.bias"}) {
+            expected.push_back(block + name);
+        }
+    }
+    expected.insert(expected.end(), {"classifier.weight", "classifier.bias"});
+    BOOST_TEST(names == expected, boost::test_tools::per_element());
+    const std::string readme = slurp(scratch.path("s.bin.README.txt"));
+    BOOST_TEST(readme.find("--adapter_size 3 --num_experts 2 --sharing_down 0 --sharing_up 1") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(merged_adamix_file_holds_copies_or_one) {
+    const Scratch scratch;
+    const Soup merged = ladle::merge_experts(make_soup("roberta", "adamix", 4, true));
+    ladle::export_soup(merged, {SoupFormat::adamix, scratch.path("copies.bin"), false, false});
+    ladle::export_soup(merged, {SoupFormat::adamix, scratch.path("one.bin"), true, false});
+    // 2 layers x (score + 4 x 2 and score + 1 x 2) + 4 of the head; with one expert 2 x 2 x 3 + 4
+    BOOST_TEST(ladle::read_torch(scratch.path("copies.bin")).size() == 28U);
+    BOOST_TEST(ladle::read_torch(scratch.path("one.bin")).size() == 16U);
+    BOOST_TEST(slurp(scratch.path("one.bin.README.txt")).find("--num_experts 1 --sharing_down 0 --sharing_up 0") !=
+               std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(adamix_file_of_others_is_understood) {
+    const Scratch scratch;
+    const Soup soup = make_soup("roberta", "adamix", 4, true);
+    ladle::export_soup(soup, {SoupFormat::adamix, scratch.path("s.bin"), false, false});
+    std::filesystem::remove(scratch.path("s.bin.json"));
+    const Soup back = ladle::import_soup(scratch.path("s.bin"));
+    BOOST_TEST(ladle::tensor_digest(back) == ladle::tensor_digest(soup));
+    BOOST_TEST(back.architecture == "roberta");
+    BOOST_TEST(back.num_layers == 2);
+    BOOST_TEST(back.hidden_size == 6);
+    BOOST_TEST(back.adapter_size == 3);
+    BOOST_TEST(back.num_experts == 4);
+    BOOST_TEST((back.share_up && !back.share_down && !back.merged && !back.regression));
+    BOOST_TEST(back.label_names == (std::vector<std::string>{"LABEL_0", "LABEL_1", "LABEL_2"}),
+               boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(adapters_directory_has_what_the_library_needs) {
+    const Scratch scratch;
+    const Soup merged = ladle::merge_experts(make_soup("bert", "adamix", 4, true));
+    ladle::export_soup(merged, {SoupFormat::adapters, scratch.path("d"), false, false});
+    const auto config = read_json(scratch.path("d/adapter_config.json"));
+    BOOST_TEST(config["version"] == "adapters.1.3.0");
+    BOOST_TEST(config["name"] == "soup");
+    BOOST_TEST(config["model_type"] == "bert");
+    BOOST_TEST(config["config"]["original_ln_before"] == false);
+    BOOST_TEST(config["config"]["non_linearity"] == "gelu");
+    BOOST_TEST(config["config"]["reduction_factor"].get<double>() == 6 / 3.5);
+    // The library distinguishes 1.0 and 1.
+    BOOST_TEST(slurp(scratch.path("d/adapter_config.json")).find("\"scaling\": 1.0") != std::string::npos);
+    const auto head = read_json(scratch.path("d/head_config.json"));
+    BOOST_TEST(head["model_class"] == "BertForSequenceClassification");
+    BOOST_TEST(head["num_labels"] == 3);
+    BOOST_TEST(head["label2id"]["contradiction"] == 2);
+    const auto tensors = ladle::read_torch(scratch.path("d/pytorch_adapter.bin"));
+    BOOST_TEST(tensors.size() == 8U);
+    BOOST_TEST(tensors[0].first == "bert.encoder.layer.0.output.adapters.soup.adapter_down.0.weight");
+    BOOST_TEST(tensors[3].first == "bert.encoder.layer.0.output.adapters.soup.adapter_up.bias");
+    BOOST_TEST(ladle::read_torch(scratch.path("d/pytorch_model_head.bin"))[0].first == "classifier.weight");
+    BOOST_TEST(ladle::read_safetensors(scratch.path("d/model_head.safetensors")).tensors.size() == 2U);
+}
+
+BOOST_AUTO_TEST_CASE(bottleneck_survives_the_librarys_rounding) {
+    // int(H // factor) in double, for every bottleneck of two common hidden sizes
+    for (const int hidden : {768, 1024}) {
+        for (int size = 1; size <= hidden; ++size) {
+            const double factor = hidden / (size + 0.5);
+            BOOST_TEST_REQUIRE(static_cast<int>(std::floor(hidden / factor)) == size);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(adapters_directory_of_others_is_understood) {
+    const Scratch scratch;
+    const Soup merged = ladle::merge_experts(make_soup("bert", "adamix", 4, true));
+    ladle::export_soup(merged, {SoupFormat::adapters, scratch.path("d"), false, false});
+    auto config = read_json(scratch.path("d/adapter_config.json"));
+    config.erase("ladle");
+    spill(scratch.path("d/adapter_config.json"), config.dump());
+    const Soup back = ladle::import_soup(scratch.path("d"));
+    BOOST_TEST(back.adapter_kind == "houlsby");
+    BOOST_TEST(back.num_experts == 1);
+    BOOST_TEST(back.label_names[2] == "contradiction");
+    BOOST_TEST((back.tensor(ladle::bank_tensor_name(back, 1, true, 0, "bias")).bytes ==
+                merged.tensor(ladle::bank_tensor_name(merged, 1, true, 0, "bias")).bytes));
+    for (const auto& [key, value] : {std::pair<const char*, nlohmann::json>{"non_linearity", "relu"},
+                                     {"scaling", 2.0},
+                                     {"residual_before_ln", false},
+                                     {"is_parallel", true},
+                                     {"leave_out", {1}}}) {
+        auto other = config;
+        other["config"][key] = value;
+        spill(scratch.path("d/adapter_config.json"), other.dump());
+        BOOST_CHECK_EXCEPTION(ladle::import_soup(scratch.path("d")), DataError, names(key));
+    }
+    auto old = config;
+    old.erase("version");
+    spill(scratch.path("d/adapter_config.json"), old.dump());
+    BOOST_CHECK_EXCEPTION(ladle::import_soup(scratch.path("d")), DataError, names("tanh"));
+    old["name"] = 5;
+    spill(scratch.path("d/adapter_config.json"), old.dump());
+    BOOST_CHECK_EXCEPTION(ladle::import_soup(scratch.path("d")), DataError, names("no name"));
+}
+
+BOOST_AUTO_TEST_CASE(impossible_pairs_say_why_and_what_else) {
+    const Scratch scratch;
+    const std::string path = scratch.path("x");
+    const Soup experts = make_soup("bert", "adamix", 4, true);
+    const Soup merged = ladle::merge_experts(experts);
+    const auto refused = [&](const Soup& soup, const ladle::SoupExport& target, const char* reason) {
+        BOOST_CHECK_EXCEPTION(ladle::export_soup(soup, target), ConfigError, names(reason));
+    };
+    refused(experts, {SoupFormat::adapters, path, false, false}, "holds 4 experts");
+    refused(merged, {SoupFormat::adapters, path, false, true}, "merged");
+    refused(make_soup("bert", "head", 1, false), {SoupFormat::adapters, path, false, false}, "convert to safetensors");
+    refused(make_soup("bert", "head", 1, false), {SoupFormat::adamix, path, false, false}, "convert to safetensors");
+    refused(make_soup("bert", "pfeiffer", 1, false), {SoupFormat::adamix, path, false, false}, "convert to adapters");
+    refused(experts, {SoupFormat::adamix, path, true, false}, "one expert");
+    refused(merged, {SoupFormat::safetensors, path, false, true}, "single experts");
+    BOOST_CHECK_EXCEPTION(ladle::soup_format("onnx"), ConfigError, names("safetensors"));
+    BOOST_TEST(std::filesystem::is_empty(scratch.directory()));
+}
+
+BOOST_AUTO_TEST_CASE(damaged_and_foreign_files_name_the_tensor) {
+    const Scratch scratch;
+    const Soup soup = make_soup("bert", "adamix", 2, true);
+    const std::string bin = scratch.path("s.bin");
+    const auto rewrite = [&](auto change) {
+        ladle::export_soup(soup, {SoupFormat::adamix, bin, false, false});
+        auto tensors = ladle::read_torch(bin);
+        change(tensors);
+        ladle::write_torch(bin, tensors);
+    };
+    const float one = 1.0F;
+    rewrite([](auto& tensors) { tensors.pop_back(); });
+    BOOST_CHECK_EXCEPTION(ladle::import_soup(bin), DataError, names("classifier.bias is missing"));
+    rewrite([&](auto& tensors) { tensors.emplace_back("pooler", Tensor::from_floats({1}, &one)); });
+    BOOST_CHECK_EXCEPTION(ladle::import_soup(bin), DataError, names("pooler is surplus"));
+    rewrite([&](auto& tensors) { tensors.back().second = Tensor::from_floats({1}, &one); });
+    BOOST_CHECK_EXCEPTION(ladle::import_soup(bin), DataError, names("expected [3]"));
+    rewrite([&](auto& tensors) {
+        const float scores[] = {0.0F, 0.5F};
+        tensors.front().second = Tensor::from_floats({2}, scores);
+    });
+    BOOST_CHECK_EXCEPTION(ladle::import_soup(bin), DataError, names("expert_score_weight"));
+    const Soup merged = ladle::merge_experts(soup);
+    ladle::export_soup(merged, {SoupFormat::adamix, bin, false, false});
+    auto tensors = ladle::read_torch(bin);
+    tensors[1].second.bytes[0] ^= std::byte{1};
+    ladle::write_torch(bin, tensors);
+    BOOST_CHECK_EXCEPTION(ladle::import_soup(bin), DataError, names("copies"));
+
+    ladle::write_safetensors(scratch.path("other"), {{"x", Tensor::from_floats({1}, &one)}}, {});
+    BOOST_CHECK_EXCEPTION(ladle::import_soup(scratch.path("other")), DataError, names("no AdaMix experts"));
+    ladle::export_soup(soup, {SoupFormat::safetensors, scratch.path("s"), false, false});
+    std::string bytes = slurp(scratch.path("s"));
+    bytes.back() = static_cast<char>(bytes.back() ^ 1);
+    spill(scratch.path("s"), bytes);
+    BOOST_CHECK_EXCEPTION(ladle::import_soup(scratch.path("s")), DataError, names("ladle.sha256"));
+    BOOST_CHECK_EXCEPTION(ladle::verify_export(soup, {SoupFormat::safetensors, scratch.path("s"), false, false}),
+                          DataError, names("ladle.sha256"));
+    BOOST_CHECK_EXCEPTION(ladle::import_soup(scratch.directory()), DataError, names("neither adapter_config.json"));
+
+    ladle::export_soup(merged, {SoupFormat::adapters, scratch.path("d"), false, false});
+    ladle::export_soup(soup, {SoupFormat::adapters, scratch.path("e"), false, true});
+    std::filesystem::copy(scratch.path("e/e0/pytorch_adapter.bin"), scratch.path("d/pytorch_adapter.bin"),
+                          std::filesystem::copy_options::overwrite_existing);
+    BOOST_CHECK_EXCEPTION(ladle::import_soup(scratch.path("d")), DataError, names("different tensors"));
+}
+
+BOOST_AUTO_TEST_CASE(verification_notices_another_soup) {
+    const Scratch scratch;
+    const Soup soup = make_soup("bert", "adamix", 2, true);
+    const ladle::SoupExport target{SoupFormat::safetensors, scratch.path("s"), false, false};
+    ladle::export_soup(soup, target);
+    Soup other = soup;
+    other.tensors[0].second.bytes[0] ^= std::byte{1};
+    BOOST_CHECK_EXCEPTION(ladle::verify_export(other, target), ladle::CheckpointError, names("its tensors are"));
+    other = soup;
+    other.task = "rte";
+    BOOST_CHECK_EXCEPTION(ladle::verify_export(other, target), ladle::CheckpointError, names("description"));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
