@@ -26,6 +26,7 @@ std::string write_sample(const std::string& path) {
     writer.text("/", "task", "h\xc3\xa9llo");
     writer.texts("/", "labels", {"no", "", "yes"});
     writer.texts("/", "nothing", {});
+    writer.reals("/", "no_reals", {});
     writer.group("/a");
     writer.integer("/a", "count", -5);
     writer.integers("/a", "special", {1, 2, 3});
@@ -72,6 +73,7 @@ BOOST_AUTO_TEST_CASE(round_trip_of_every_type) {
     BOOST_TEST(reader.texts("/", "labels") == (std::vector<std::string>{"no", "", "yes"}),
                boost::test_tools::per_element());
     BOOST_TEST(reader.texts("/", "nothing").empty());
+    BOOST_TEST(reader.reals("/", "no_reals").empty());
     BOOST_TEST(reader.integer("/a", "count") == -5);
     BOOST_TEST(reader.integers("/a", "special").size() == 3U);
     BOOST_TEST(reader.real("/a", "rate") == 0.1);
