@@ -19,6 +19,7 @@ struct Job {
 
 Job prepare_job();
 Job train_job();
+Job evaluate_job();
 
 /// Parses the job's command line, runs it, reports errors once, and returns the exit code. In a job with MPI an error
 /// on some ranks only ends all ranks within seconds; an error that all ranks meet is printed once.

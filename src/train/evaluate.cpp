@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numeric>
 
 #include "ladle/core/check.hpp"
 #include "ladle/routers/route_source.hpp"
+#include "ladle/train/inputs.hpp"
 
 namespace ladle {
 namespace {
@@ -97,7 +99,25 @@ Predictions predict(const Split& split, const std::vector<float>& logits, bool c
     return predictions;
 }
 
+bool clips_regression(const ModelSpec& spec, const Task& task) {
+    return find_architecture(spec.backbone.architecture).clips_regression && task.name == "stsb";
+}
+
+Scores score_logits(const Task& task, const Split& split, const std::vector<float>& logits, const ModelSpec& spec) {
+    if (hides_labels(split)) {
+        Scores scores;
+        for (const std::string& name : task.score_names()) {
+            scores.emplace_back(name, std::numeric_limits<double>::quiet_NaN());
+        }
+        return scores;
+    }
+    return task.score(predict(split, logits, clips_regression(spec, task)));
+}
+
 double mean_loss(const Split& split, const std::vector<float>& logits) {
+    if (hides_labels(split)) {
+        return std::numeric_limits<double>::quiet_NaN();
+    }
     double sum = 0;
     const std::size_t outputs = logits.size() / split.samples();
     for (std::size_t s = 0; s < split.samples(); ++s) {

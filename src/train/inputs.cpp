@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "ladle/config/options.hpp"
 #include "ladle/core/build_info.hpp"
@@ -80,6 +81,11 @@ void check_split(const Split& split, const BackboneConfig& backbone, const std::
                                     longest_sample(backbone)),
                         fmt::format("prepare it with data.max_length = {}", longest_sample(backbone)));
     }
+}
+
+bool hides_labels(const Split& split) {
+    return std::any_of(split.labels.begin(), split.labels.end(), [](std::int32_t label) { return label < 0; }) ||
+           std::any_of(split.targets.begin(), split.targets.end(), [](float target) { return std::isnan(target); });
 }
 
 Identity run_identity(const Config& config, const std::vector<const Split*>& splits, const std::string& backbone_digest,

@@ -35,6 +35,13 @@ RoutingCounts routing_counts(const std::vector<int>& picks, int layers, int expe
     return counts;
 }
 
+void require_labels(const Split& split) {
+    if (hides_labels(split)) {
+        throw DataError(fmt::format("cannot train with the split {} of {}", split.name, split.task),
+                        "it has rows without a label", "prepare it from a file in which every row is labelled");
+    }
+}
+
 }  // namespace
 
 std::vector<const Split*> RunData::all() const {
@@ -49,8 +56,10 @@ RunData open_run_data(const Config& config) {
     RunData data;
     data.train = open_split(config, "train");
     data.task = task_of(data.train);
+    require_labels(data.train);
     for (const std::string& name : data.task.dev_splits) {
         data.dev.push_back(open_split(config, name));
+        require_labels(data.dev.back());
         if (data.dev.back().tokenizer_digest != data.train.tokenizer_digest ||
             data.dev.back().label_names != data.train.label_names) {
             throw DataError(fmt::format("the splits train and {} of {} do not belong together", name, config.data.dir),
@@ -110,6 +119,7 @@ int TrainingRun::run() {
     resume();
     if (comm_.is_root()) {
         log_ = std::make_unique<MetricsLog>(directory_->metrics_path(), steps_done_);
+        scalars_ = std::make_unique<ScalarLog>(directory_->events_path(), steps_done_);
     }
     progress_ = std::make_unique<Progress>(ProgressState{steps_done_, plan_.total_steps, steps_done_, 0, "steps", ""},
                                            config_.run.progress_seconds, comm_.is_root());
@@ -148,7 +158,9 @@ StepRequests TrainingRun::requests(const StopRequests& outside) {
     requests.stop = outside.stop_wanted();
     if (comm_.is_root()) {
         requests.stop = directory_->take_trigger("STOP") || requests.stop;
-        requests.save = directory_->take_trigger("SAVE");
+        const double minutes = config_.checkpoint.every_minutes;
+        const bool time_is_up = minutes > 0 && seconds_since(last_checkpoint_) >= 60 * minutes;
+        requests.save = directory_->take_trigger("SAVE") || time_is_up;
     }
     return requests;
 }
@@ -199,18 +211,17 @@ void TrainingRun::log_step(const StepResult& result, double seconds) {
         record.up_counts = routing_counts(result.picks, layers, spec.adapter.share_up ? 1 : experts, BankIndex::up);
     }
     log_->write(record);
+    scalars_->write(record);
     progress_->update(steps_done_,
                       fmt::format("loss {:.4f}, {:.0f} samples/s", record.loss, record.samples_per_second));
 }
 
 SplitScores TrainingRun::scores_of(const RoutePlan& plan) {
-    const bool clips =
-        find_architecture(engine_.spec().backbone.architecture).clips_regression && data_.task.name == "stsb";
     SplitScores scores;
     for (const Split& split : data_.dev) {
         const auto logits = compute_logits(engine_, comm_, split, plan, config_.eval.batch);
         if (comm_.is_root()) {
-            scores.emplace_back(split.name, data_.task.score(predict(split, logits, clips)));
+            scores.emplace_back(split.name, score_logits(data_.task, split, logits, engine_.spec()));
         }
     }
     return scores;
@@ -249,7 +260,9 @@ void TrainingRun::evaluate() {
     }
     const std::int64_t epoch = plan_.steps.epoch_of_step(steps_done_ - 1);
     for (const auto& [split, values] : scores) {
-        log_->write(EvalRecord{steps_done_, epoch, split, values, decision.best});
+        const EvalRecord record{steps_done_, epoch, split, values, decision.best};
+        log_->write(record);
+        scalars_->write(record);
     }
     const ExpertDistances distances = expert_distances(engine_.table(), engine_.parameters().data());
     log_->write(EpochRecord{steps_done_, epoch, distances.down, distances.up});

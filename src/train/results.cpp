@@ -103,12 +103,16 @@ std::string results_text(const Results& results) {
     return json.dump(2) + "\n";
 }
 
-std::string split_scores_text(const std::string& task, const SplitScores& scores) {
+std::string model_scores_text(const std::string& task, const std::string& soup_digest, const ModelScores& models) {
     Json json;
     json["schema"] = "ladle.scores";
     json["schema_version"] = {1, 0};
     json["task"] = task;
-    json["scores"] = scores_json(scores);
+    json["soup_digest"] = soup_digest;
+    json["scores"] = Json::object();
+    for (const auto& [name, scores] : models) {
+        json["scores"][name] = scores_json(scores);
+    }
     return json.dump(2) + "\n";
 }
 

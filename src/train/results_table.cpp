@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "ladle/train/console.hpp"
 
 namespace ladle {
@@ -12,7 +14,7 @@ std::vector<std::string> score_cells(const std::string& model, const SplitScores
     std::vector<std::string> cells = {model};
     for (const auto& [split, values] : scores) {
         for (const auto& [name, value] : values) {
-            cells.push_back(fmt::format("{:.4f}", value));
+            cells.push_back(std::isnan(value) ? "n/a" : fmt::format("{:.4f}", value));
         }
     }
     return cells;
@@ -20,20 +22,28 @@ std::vector<std::string> score_cells(const std::string& model, const SplitScores
 
 }  // namespace
 
-std::string results_table(const Results& results) {
+std::string scores_table(const ModelScores& models) {
     std::vector<TextTable::Column> columns = {{"model", false}};
-    for (const auto& [split, values] : results.soup) {
+    const SplitScores& splits = models.back().second;
+    for (const auto& [split, values] : splits) {
         for (const auto& [name, value] : values) {
-            columns.push_back({results.soup.size() == 1 ? name : split + " " + name});
+            columns.push_back({splits.size() == 1 ? name : split + " " + name});
         }
     }
     TextTable table(std::move(columns));
-    table.add_row(score_cells("base", results.base));
-    for (std::size_t k = 0; k < results.experts.size(); ++k) {
-        table.add_row(score_cells(fmt::format("expert {}", k), results.experts[k]));
+    for (const auto& [name, scores] : models) {
+        table.add_row(score_cells(name, scores));
     }
-    table.add_row(score_cells(results.experts.empty() ? "trained" : "soup", results.soup));
     return table.text();
+}
+
+std::string results_table(const Results& results) {
+    ModelScores models = {{"base", results.base}};
+    for (std::size_t k = 0; k < results.experts.size(); ++k) {
+        models.emplace_back(fmt::format("expert {}", k), results.experts[k]);
+    }
+    models.emplace_back(results.experts.empty() ? "trained" : "soup", results.soup);
+    return scores_table(models);
 }
 
 std::string parameter_table(const ParameterCounts& counts) {

@@ -24,7 +24,13 @@ std::vector<float> compute_logits(Engine& engine, Communicator& comm, const Spli
 /// the architecture does so (published for RoBERTa).
 Predictions predict(const Split& split, const std::vector<float>& logits, bool clip_regression);
 
-/// Mean cross entropy or squared error over the split's labelled samples, in double.
+/// Scores of a split from its logits; NaN where the split hides a label.
+Scores score_logits(const Task& task, const Split& split, const std::vector<float>& logits, const ModelSpec& spec);
+
+/// Mean cross entropy or squared error of a split in double; NaN where it hides a label.
 double mean_loss(const Split& split, const std::vector<float>& logits);
+
+/// True if regression values of this model on this task are clipped at 0 below.
+bool clips_regression(const ModelSpec& spec, const Task& task);
 
 }  // namespace ladle

@@ -24,6 +24,9 @@ Split open_split(const Config& config, const std::string& split);
 /// files, their digest must be the shard's. Throws DataError.
 void check_split(const Split& split, const BackboneConfig& backbone, const std::string& model_directory);
 
+/// True if any label of the split is hidden, as in the benchmark's test splits.
+bool hides_labels(const Split& split);
+
 /// Everything that decides the bits of a run: identity options, data and backbone digests, build and kernels.
 Identity run_identity(const Config& config, const std::vector<const Split*>& splits, const std::string& backbone_digest,
                       const std::string& kernels);

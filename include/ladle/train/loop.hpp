@@ -14,6 +14,7 @@
 #include "ladle/train/inputs.hpp"
 #include "ladle/train/metrics_log.hpp"
 #include "ladle/train/run_directory.hpp"
+#include "ladle/train/scalar_log.hpp"
 #include "ladle/train/signals.hpp"
 #include "ladle/train/step.hpp"
 
@@ -92,6 +93,7 @@ private:
     std::chrono::steady_clock::time_point last_checkpoint_;
     std::unique_ptr<RunDirectory> directory_;  ///< rank 0
     std::unique_ptr<MetricsLog> log_;          ///< rank 0
+    std::unique_ptr<ScalarLog> scalars_;       ///< rank 0
     std::unique_ptr<Progress> progress_;
 };
 

@@ -46,8 +46,12 @@ struct Results {
 /// The file's text: an object with these fields; scores by model, split and name; NaN is null.
 std::string results_text(const Results& results);
 
-/// Scores as nested objects {split: {name: value}}, indented JSON text; what `ladle evaluate` writes.
-std::string split_scores_text(const std::string& task, const SplitScores& scores);
+/// Scores of several models by name, in the order in which they are shown.
+using ModelScores = std::vector<std::pair<std::string, SplitScores>>;
+
+/// What `ladle evaluate` writes: task, digest of the soup file (empty: none) and scores by model, split and name; NaN
+/// is null.
+std::string model_scores_text(const std::string& task, const std::string& soup_digest, const ModelScores& models);
 
 /// Predictions of the trivial model: every row gets the most frequent training label (the lowest of equals), or the
 /// mean training target. Rows with hidden labels do not count. Throws DataError if no training row is labelled.

@@ -7,6 +7,9 @@
 
 namespace ladle {
 
+/// One line per model, one column per split and score; what is undefined (NaN) shows as "n/a".
+std::string scores_table(const ModelScores& models);
+
 /// One line per model (base, each expert, soup), one column per split and score.
 std::string results_table(const Results& results);
 

@@ -31,6 +31,7 @@ public:
 
     const std::string& path() const { return path_; }
     std::string metrics_path() const { return path_ + "/metrics.jsonl"; }
+    std::string events_path() const { return path_ + "/events.out.tfevents.ladle"; }
     std::string results_path() const { return path_ + "/results.json"; }
     std::string checkpoint_directory() const { return path_ + "/checkpoints"; }
     std::string best_path() const { return path_ + "/best.h5"; }

@@ -1,0 +1,214 @@
+// Evaluation of soups and of pretrained heads.
+#include "ladle/train/soup_evaluation.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "ladle/core/error.hpp"
+#include "ladle/io/files.hpp"
+#include "ladle/io/safetensors.hpp"
+#include "ladle/tasks/submission.hpp"
+#include "ladle/train/evaluate.hpp"
+#include "ladle/train/inputs.hpp"
+#include "ladle/train/soup_model.hpp"
+
+namespace ladle {
+namespace {
+
+std::string find_task_name(const Config& config, const std::optional<Soup>& soup) {
+    if (!config.data.task.empty()) {
+        return config.data.task;
+    }
+    if (!soup) {
+        throw ConfigError("--data.task is missing", "without a soup file nothing else names the task",
+                          "give it on the command line or in a config file");
+    }
+    return soup->task;
+}
+
+/// Names of the splits that are evaluated when none is asked for.
+std::vector<std::string> default_splits(const std::string& task_name) {
+    const auto known = task_names();
+    const Task task = std::find(known.begin(), known.end(), task_name) == known.end() ? make_custom_task(task_name, {})
+                                                                                      : make_task(task_name);
+    return task.dev_splits.empty() ? task.test_splits : task.dev_splits;
+}
+
+void check_labels(const Soup& soup, const Task& task) {
+    if (soup.regression != task.regression || soup.label_names != task.label_names) {
+        throw DataError("this soup does not fit the data",
+                        fmt::format("it was trained on the labels of {}, and {} has others", soup.task, task.name),
+                        "evaluate it on its own task, or on one with the same labels");
+    }
+}
+
+/// True where each expert can be used alone.
+bool has_several_experts(const EvaluationInput& input) {
+    return input.soup && !input.soup->merged && adapter_kind(input.soup->adapter_kind).mixture;
+}
+
+void require_several_experts(const EvaluationInput& input, const std::string& what) {
+    if (has_several_experts(input)) {
+        return;
+    }
+    const std::string why = !input.soup          ? "without a soup file the model has no experts"
+                            : input.soup->merged ? "the experts of this soup are merged into one"
+                                                 : "the adapter kind " + input.soup->adapter_kind + " has no experts";
+    throw ConfigError(what, why, "take the best.h5 of a run with a mixture, or leave the option out");
+}
+
+int parse_expert(const std::string& text, std::int64_t num_experts) {
+    int expert = -1;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, expert);
+    if (error != std::errc() || stop != end || expert < 0 || expert >= num_experts) {
+        throw ConfigError(fmt::format("--expert {}", text), fmt::format("the soup has {} experts", num_experts),
+                          fmt::format("give a number from 0 to {}, or all", num_experts - 1));
+    }
+    return expert;
+}
+
+Candidate single_expert(int expert, std::int64_t num_experts) {
+    return {fmt::format("expert {}", expert), single_expert_plan(expert, static_cast<int>(num_experts))};
+}
+
+}  // namespace
+
+EvaluationInput open_evaluation(const Config& config, const std::string& soup_path,
+                                const std::vector<std::string>& split_names) {
+    EvaluationInput input;
+    if (!soup_path.empty()) {
+        input.soup = read_soup(soup_path);
+    }
+    Config data_config = config;
+    data_config.data.task = find_task_name(config, input.soup);
+    for (const std::string& name : split_names.empty() ? default_splits(data_config.data.task) : split_names) {
+        if (std::any_of(input.splits.begin(), input.splits.end(), [&](const Split& s) { return s.name == name; })) {
+            throw ConfigError(fmt::format("the split {} is named twice", name), "each is evaluated once",
+                              "name it once");
+        }
+        input.splits.push_back(open_split(data_config, name));
+        const Split& split = input.splits.back();
+        if (split.label_names != input.splits.front().label_names ||
+            split.tokenizer_digest != input.splits.front().tokenizer_digest) {
+            throw DataError(fmt::format("the splits of {} do not belong together", config.data.dir),
+                            "they have different tokenizers or labels", "prepare the whole directory in one go");
+        }
+    }
+    input.task = task_of(input.splits.front());
+    if (input.soup) {
+        check_labels(*input.soup, input.task);
+    }
+    return input;
+}
+
+ModelSpec evaluation_spec(const EvaluationInput& input, const Backbone& backbone, const Config& config) {
+    for (const Split& split : input.splits) {
+        check_split(split, backbone.config, config.model.path);
+    }
+    if (!input.soup) {
+        ModelSpec spec = model_spec(config, backbone.config, input.task.num_outputs());
+        spec.adapter_kind = "head";
+        return spec;
+    }
+    const ModelSpec spec = soup_spec(*input.soup, backbone.config, config);
+    if (input.soup->backbone_digest != backbone.digest) {
+        throw DataError("this soup does not fit the backbone",
+                        fmt::format("it was trained on other weights than those in {}", config.model.path),
+                        "set model.path to the backbone of the training run");
+    }
+    if (input.soup->tokenizer_digest != input.splits.front().tokenizer_digest) {
+        throw DataError("this soup does not fit the data",
+                        fmt::format("it was trained with another tokenizer than that of {}", config.data.dir),
+                        "run `ladle prepare` with the backbone of the training run as model.path");
+    }
+    return spec;
+}
+
+void load_evaluated_model(const EvaluationInput& input, Engine& engine, const std::string& model_directory) {
+    if (input.soup) {
+        load_soup(*input.soup, engine);
+    } else if (!engine.pretrained_head()) {
+        throw DataError("cannot evaluate " + model_directory,
+                        fmt::format("it has no classification head with {} outputs", engine.spec().num_outputs),
+                        "name a soup file, or set model.path to a directory with a head for this task");
+    }
+}
+
+std::vector<Candidate> evaluation_candidates(const EvaluationInput& input, const Config& config,
+                                             const std::string& expert) {
+    const bool picks_experts = config.eval.level != 3;
+    if (picks_experts) {
+        require_several_experts(input, fmt::format("cannot evaluate at eval.level = {}", config.eval.level));
+    }
+    if (!expert.empty()) {
+        require_several_experts(input, "cannot evaluate --expert " + expert);
+        if (picks_experts) {
+            throw ConfigError(fmt::format("--expert {} and eval.level = {}", expert, config.eval.level),
+                              "both say which experts to use", "leave one of them out");
+        }
+    }
+    const std::int64_t num_experts = input.soup ? input.soup->num_experts : 1;
+    if (!expert.empty() && expert != "all") {
+        return {single_expert(parse_expert(expert, num_experts), num_experts)};
+    }
+    std::vector<Candidate> candidates;
+    for (int k = 0; expert == "all" && k < num_experts; ++k) {
+        candidates.push_back(single_expert(k, num_experts));
+    }
+    Config seeded = config;
+    if (input.soup) {
+        // Levels 0 and 1 then pick the experts that the training run picked.
+        seeded.run.seed = input.soup->seed;
+    }
+    const std::string name = !input.soup ? "head" : picks_experts ? fmt::format("level {}", config.eval.level) : "soup";
+    candidates.push_back({name, evaluation_plan(seeded)});
+    return candidates;
+}
+
+Evaluation evaluate_candidates(Engine& engine, Communicator& comm, const EvaluationInput& input,
+                               const std::vector<Candidate>& candidates, int leaf) {
+    Evaluation evaluation;
+    for (const Candidate& candidate : candidates) {
+        SplitScores scores;
+        evaluation.logits.clear();
+        for (const Split& split : input.splits) {
+            evaluation.logits.push_back(compute_logits(engine, comm, split, candidate.plan, leaf));
+            if (comm.is_root()) {
+                const std::vector<float>& logits = evaluation.logits.back();
+                Scores row = score_logits(input.task, split, logits, engine.spec());
+                row.emplace_back("loss", mean_loss(split, logits));
+                scores.emplace_back(split.name, std::move(row));
+            }
+        }
+        evaluation.scores.emplace_back(candidate.name, std::move(scores));
+    }
+    return evaluation;
+}
+
+void write_evaluation(const std::string& directory, const EvaluationInput& input, const Evaluation& evaluation,
+                      const ModelSpec& spec) {
+    make_directories(directory);
+    for (std::size_t s = 0; s < input.splits.size(); ++s) {
+        const Split& split = input.splits[s];
+        const Predictions predictions = predict(split, evaluation.logits[s], clips_regression(spec, input.task));
+        write_file(directory + "/" + submission_file_name(input.task, split.name),
+                   submission_text(input.task, split.idx, predictions));
+    }
+    write_file(directory + "/results.json",
+               model_scores_text(input.task.name, input.soup ? input.soup->digest : "", evaluation.scores));
+}
+
+void write_logits(const std::string& path, const EvaluationInput& input, const Evaluation& evaluation) {
+    TensorList tensors;
+    for (std::size_t s = 0; s < input.splits.size(); ++s) {
+        const auto samples = static_cast<std::int64_t>(input.splits[s].samples());
+        const Shape shape = {samples, static_cast<std::int64_t>(evaluation.logits[s].size()) / samples};
+        tensors.emplace_back(input.splits[s].name, Tensor::from_floats(shape, evaluation.logits[s].data()));
+    }
+    write_safetensors(path, tensors, {});
+}
+
+}  // namespace ladle
