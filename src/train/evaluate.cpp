@@ -55,7 +55,7 @@ RoutePlan single_expert_plan(int expert, int num_experts) {
 }
 
 std::vector<float> compute_logits(Engine& engine, Communicator& comm, const Split& split, const RoutePlan& plan,
-                                  int leaf) {
+                                  int leaf, const std::function<void()>& on_progress) {
     std::vector<std::uint32_t> order(split.samples());
     std::iota(order.begin(), order.end(), 0U);
     const auto dealt = deal_leaves(make_leaves(split, order, leaf), comm.world_size());
@@ -72,6 +72,9 @@ std::vector<float> compute_logits(Engine& engine, Communicator& comm, const Spli
         for (std::size_t s = 0; s < packed.sample_rows.size(); ++s) {
             append_result(results[static_cast<std::size_t>(worker)], packed.sample_rows[s], logits + s * outputs,
                           outputs);
+        }
+        if (on_progress) {
+            on_progress();
         }
     });
     std::string mine;

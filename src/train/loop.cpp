@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <sstream>
 
 #include "ladle/config/options.hpp"
@@ -109,8 +110,9 @@ TrainingRun::TrainingRun(const Config& config, Engine& engine, Communicator& com
 
 int TrainingRun::run() {
     const StopRequests outside(config_.run.time_limit_minutes);
-    Watchdog watchdog(config_.run.watchdog_seconds,
-                      fmt::format("{} rank {}/{}", comm_.place().host, comm_.world_rank(), comm_.world_size()));
+    watchdog_ = std::make_unique<Watchdog>(
+        config_.run.watchdog_seconds,
+        fmt::format("{} rank {}/{}", comm_.place().host, comm_.world_rank(), comm_.world_size()));
     if (comm_.is_root()) {
         directory_ = std::make_unique<RunDirectory>(config_.run.dir, record_.identity, record_.allow_new_hardware,
                                                     config_text(config_), record_.provenance);
@@ -130,7 +132,7 @@ int TrainingRun::run() {
         const auto start = Clock::now();
         const StepResult result = step_.run(steps_done_, requests(outside));
         ++steps_done_;
-        watchdog.tick(steps_done_);
+        watchdog_->tick(steps_done_);
         log_step(result, seconds_since(start));
         if (checkpoint_due(result.requests)) {
             write_checkpoint();
@@ -145,7 +147,6 @@ int TrainingRun::run() {
         }
         if (evaluation_due()) {
             evaluate();
-            watchdog.tick(steps_done_);
         }
     }
     progress_.reset();
@@ -219,7 +220,8 @@ void TrainingRun::log_step(const StepResult& result, double seconds) {
 SplitScores TrainingRun::scores_of(const RoutePlan& plan) {
     SplitScores scores;
     for (const Split& split : data_.dev) {
-        const auto logits = compute_logits(engine_, comm_, split, plan, config_.eval.batch);
+        const auto logits =
+            compute_logits(engine_, comm_, split, plan, config_.eval.batch, [this] { watchdog_->tick(steps_done_); });
         if (comm_.is_root()) {
             scores.emplace_back(split.name, score_logits(data_.task, split, logits, engine_.spec()));
         }
@@ -246,17 +248,10 @@ void TrainingRun::evaluate() {
     selection_.stopped_early =
         config_.train.patience > 0 && selection_.evaluations_without_gain >= config_.train.patience;
     if (decision.best) {
-        selection_.best_score = decision.score;
-        selection_.best_step = steps_done_;
+        take_as_best(decision.score);
     }
     if (!comm_.is_root()) {
         return;
-    }
-    if (decision.best) {
-        Soup best = make_soup(config_, engine_, data_.task, data_.train, record_.backbone_digest);
-        best.step = steps_done_;
-        best.score = decision.score;
-        write_soup(directory_->best_path(), best);
     }
     const std::int64_t epoch = plan_.steps.epoch_of_step(steps_done_ - 1);
     for (const auto& [split, values] : scores) {
@@ -268,6 +263,17 @@ void TrainingRun::evaluate() {
     log_->write(EpochRecord{steps_done_, epoch, distances.down, distances.up});
     progress_->print(fmt::format("step {}, epoch {}: {} {:.4f}{}\n", steps_done_, epoch + 1, metric(), decision.score,
                                  decision.best ? "  (best so far)" : ""));
+}
+
+void TrainingRun::take_as_best(double score) {
+    selection_.best_score = score;
+    selection_.best_step = steps_done_;
+    if (comm_.is_root()) {
+        Soup best = make_soup(config_, engine_, data_.task, data_.train, record_.backbone_digest);
+        best.step = steps_done_;
+        best.score = score;
+        write_soup(directory_->best_path(), best);
+    }
 }
 
 void TrainingRun::write_checkpoint() {
@@ -325,8 +331,17 @@ void TrainingRun::resume() {
 }
 
 void TrainingRun::finish() {
-    Soup best = read_soup(config_.run.dir + "/best.h5");
-    load_soup(best, engine_);
+    Soup best;
+    if (comm_.is_root()) {
+        if (selection_.best_step < 0) {
+            fmt::print("{} was never defined: the last step is taken for the best\n", metric());
+            take_as_best(std::numeric_limits<double>::quiet_NaN());
+        }
+        best = read_soup(directory_->best_path());
+        load_soup(best, engine_);
+    }
+    // Rank 0 alone reads: another rank could still see the file that this one has replaced.
+    comm_.broadcast(engine_.parameters().data(), engine_.parameters().size() * sizeof(float));
     const bool mixture = adapter_kind(engine_.spec().adapter_kind).mixture;
     Results results;
     results.soup = scores_of(RoutePlan::soup());

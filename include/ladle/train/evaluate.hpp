@@ -1,6 +1,7 @@
 // Logits of a whole split: leaves in file order dealt to the ranks, results on rank 0 in row order.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "ladle/comm/communicator.hpp"
@@ -16,9 +17,10 @@ RoutePlan evaluation_plan(const Config& config);
 /// Expert k alone: index k in every bank.
 RoutePlan single_expert_plan(int expert, int num_experts);
 
-/// Logits [samples, outputs] of a split on rank 0; empty on other ranks. Dropout is off.
+/// Logits [samples, outputs] of a split on rank 0; empty on other ranks. Dropout is off. `on_progress`, if given, is
+/// called from any worker thread whenever some samples are done.
 std::vector<float> compute_logits(Engine& engine, Communicator& comm, const Split& split, const RoutePlan& plan,
-                                  int leaf);
+                                  int leaf, const std::function<void()>& on_progress = {});
 
 /// Predictions from logits [samples, outputs]: arg max (the first of equals), or the value, clipped at 0 below where
 /// the architecture does so (published for RoBERTa).

@@ -75,6 +75,8 @@ private:
     void log_step(const StepResult& result, double seconds);
     bool evaluation_due() const;
     void evaluate();
+    /// The current state is the best so far: remembers it and writes best.h5.
+    void take_as_best(double score);
     bool finished() const;
     void finish();
     SplitScores scores_of(const RoutePlan& plan);
@@ -91,6 +93,7 @@ private:
     std::vector<std::string> machine_changes_;  ///< allowed changes of build or hardware so far
     std::int64_t steps_done_ = 0;
     std::chrono::steady_clock::time_point last_checkpoint_;
+    std::unique_ptr<Watchdog> watchdog_;
     std::unique_ptr<RunDirectory> directory_;  ///< rank 0
     std::unique_ptr<MetricsLog> log_;          ///< rank 0
     std::unique_ptr<ScalarLog> scalars_;       ///< rank 0
