@@ -56,10 +56,10 @@ Job evaluate_job() {
         {"output", "DIR", "Receives results.json and the predictions of every split as GLUE submission files."},
         {"logits", "FILE", "Receives the logits as a safetensors file with one float32 tensor per split."}};
     spec.positional = "[SOUP.h5]";
-    spec.examples = {"ladle evaluate runs/stsb/soup.h5 --model.path minilm --data.dir data/stsb",
-                     "ladle evaluate runs/mrpc/best.h5 --model.path minilm --data.dir data/mrpc --expert all",
-                     "mpirun -n 4 ladle evaluate runs/mnli/soup.h5 --model.path bert --data.dir data/mnli --split "
-                     "test_matched,test_mismatched --output predictions"};
+    spec.examples = {
+        "ladle evaluate runs/stsb/soup.h5 --model.path minilm --data.dir data/stsb",
+        "ladle evaluate runs/mrpc/best.h5 --model.path minilm --data.dir data/mrpc --expert all",
+        "mpirun -n 4 ladle evaluate soup.h5 --model.path bert --data.dir mnli --split test_matched --output out"};
     return {spec, evaluate, true};
 }
 

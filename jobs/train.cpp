@@ -74,10 +74,9 @@ Job train_job() {
                      {"allow-new-hardware", "",
                       "Resume under another build or kind of processor; the step of the change is recorded."}};
     spec.examples = {
-        "ladle train --config configs/minilm.cfg --config configs/stsb.cfg --model.path minilm --data.dir "
-        "data/stsb --run.dir runs/stsb",
-        "mpirun -n 4 ladle train --config configs/minilm.cfg --config configs/mrpc.cfg --model.path minilm "
-        "--data.dir data/mrpc --run.dir runs/mrpc --run.seed 1"};
+        "ladle train --config minilm.cfg --config stsb.cfg --model.path minilm --data.dir data/stsb --run.dir "
+        "runs/stsb",
+        "mpirun -n 4 ladle train --config mrpc.cfg --model.path minilm --data.dir data/mrpc --run.dir runs/mrpc"};
     return {spec, train, true};
 }
 
