@@ -12,21 +12,17 @@
 namespace ladle {
 namespace {
 
-std::int64_t value_count(const Backbone& backbone) {
-    std::int64_t count = 0;
-    for (const auto& [name, tensor] : backbone.tensors) {
-        count += tensor.dtype == DType::i64 ? 0 : static_cast<std::int64_t>(tensor.elements());
-    }
-    return count;
-}
-
-void describe(const Config& config, const Engine& engine, const RunData& data, std::int64_t frozen, int ranks) {
+void describe(const Config& config, const Engine& engine, const RunData& data, int ranks) {
     const TrainingPlan plan = training_plan(config, data.train.samples());
-    fmt::print("{}\n", parameter_table(count_parameters(engine.table(), frozen)));
-    fmt::print("{} on {}: {} training samples, {} steps of {} samples, {} rank{} of {} thread{}, {}\n\n",
-               engine.spec().adapter_kind, data.task.name, data.train.samples(), plan.total_steps,
-               config.train.batch * config.train.accumulate, ranks, ranks == 1 ? "" : "s", config.cpu.threads,
-               config.cpu.threads == 1 ? "" : "s", engine.kernels().description());
+    const double sum_bytes = 8.0 * static_cast<double>(GradientSum<float>::size(engine.table()));
+    fmt::print("{}\n", parameter_table(count_parameters(engine.table(), engine.frozen_values())));
+    fmt::print(
+        "{} on {}: {} training samples, {} steps of {} samples\n{} rank{} of {} thread{}, {} summed over ranks per "
+        "step, {}\n\n",
+        engine.spec().adapter_kind, data.task.name, data.train.samples(), plan.total_steps,
+        config.train.batch * config.train.accumulate, ranks, ranks == 1 ? "" : "s", config.cpu.threads,
+        config.cpu.threads == 1 ? "" : "s", readable_bytes(static_cast<std::uint64_t>(sum_bytes)),
+        engine.kernels().description());
     std::fflush(stdout);
 }
 
@@ -38,15 +34,15 @@ int train(const JobOptions& options, Communicator& comm) {
     check_world_size(comm.world_size(), config.train.batch, config.train.leaf);
 
     const RunData data = open_run_data(config);
-    Backbone backbone = load_backbone(config.model.path);
+    Backbone backbone = load_backbone(config.model.path, options.has("dry-run"));
     for (const Split* split : data.all()) {
         check_split(*split, backbone.config, config.model.path);
     }
     RunRecord record;
     record.backbone_digest = backbone.digest;
-    record.frozen_parameters = value_count(backbone);
     record.allow_new_hardware = options.has("allow-new-hardware");
 
+    const bool has_weights = backbone.has_weights;
     const ModelSpec spec = model_spec(config, backbone.config, data.task.num_outputs());
     Engine engine(config, spec, std::move(backbone));
     record.identity = run_identity(config, data.all(), record.backbone_digest, engine.kernels().description());
@@ -54,7 +50,8 @@ int train(const JobOptions& options, Communicator& comm) {
                               record.identity.options + record.identity.inputs + record.identity.machine);
     record.provenance = provenance(config, comm);
     if (comm.is_root()) {
-        describe(config, engine, data, record.frozen_parameters, comm.world_size());
+        describe(config, engine, data, comm.world_size());
+        fmt::print("{}", has_weights ? "" : "shapes only: there are no weights in model.path to check\n");
     }
     if (options.has("dry-run")) {
         return static_cast<int>(ExitCode::done);

@@ -40,6 +40,7 @@ void write_description(Hdf5Writer& file, const Soup& soup) {
     file.integer("/task", "max_length", soup.max_length);
     file.group("/provenance");
     file.text("/provenance", "config", soup.config);
+    file.text("/provenance", "machine", soup.machine);
     file.integer("/provenance", "seed", static_cast<std::int64_t>(soup.seed));
     file.integer("/provenance", "step", soup.step);
     file.real("/provenance", "score", soup.score);
@@ -67,6 +68,7 @@ Soup read_description(const Hdf5Reader& file) {
     soup.regression = file.flag("/task", "regression");
     soup.max_length = file.integer("/task", "max_length");
     soup.config = file.text("/provenance", "config");
+    soup.machine = file.text("/provenance", "machine");
     soup.seed = static_cast<std::uint64_t>(file.integer("/provenance", "seed"));
     soup.step = file.integer("/provenance", "step");
     soup.score = file.real("/provenance", "score");

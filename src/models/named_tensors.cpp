@@ -25,8 +25,21 @@ NamedTensors::NamedTensors(TensorMap tensors, const std::string& encoder_prefix,
     }
 }
 
+NamedTensors NamedTensors::zeros(std::string label) {
+    NamedTensors tensors;
+    tensors.label_ = std::move(label);
+    tensors.zeros_ = true;
+    return tensors;
+}
+
 template <class Real>
 std::vector<Real> NamedTensors::take(const std::string& name, const Shape& shape) {
+    if (taken_.insert(name).second) {
+        taken_values_ += static_cast<std::int64_t>(shape_elements(shape));
+    }
+    if (zeros_) {
+        return std::vector<Real>(shape_elements(shape));
+    }
     const auto found = tensors_.find(name);
     if (found == tensors_.end()) {
         throw DataError("cannot read " + label_, "tensor " + name + " is missing",
@@ -38,7 +51,6 @@ std::vector<Real> NamedTensors::take(const std::string& name, const Shape& shape
                             " but config.json asks for " + shape_text(shape),
                         "use the config.json that belongs to these weights");
     }
-    taken_.insert(name);
     const std::vector<float> values = found->second.to_floats();
     return std::vector<Real>(values.begin(), values.end());
 }

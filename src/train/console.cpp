@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "ladle/comm/communicator.hpp"
 #include "ladle/core/check.hpp"
 
 namespace ladle {
@@ -106,7 +107,8 @@ Progress::Progress(ProgressState start, double interval_seconds, bool enabled)
     : state_(std::move(start)),
       interval_seconds_(interval_seconds),
       enabled_(enabled),
-      is_terminal_(isatty(STDOUT_FILENO) == 1) {
+      // Launchers give their ranks a pseudo-terminal even where their own output goes to a file.
+      is_terminal_(isatty(STDOUT_FILENO) == 1 && launch_environment().variable.empty()) {
     state_.done_before = state_.done;
     if (is_terminal_) {
         interval_seconds_ = kBarIntervalSeconds;

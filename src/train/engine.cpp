@@ -17,13 +17,17 @@ Precision precision_of(const Config& config) {
 
 }  // namespace
 
-Backbone load_backbone(const std::string& directory) {
+Backbone load_backbone(const std::string& directory, bool shapes_suffice) {
     Backbone backbone;
     backbone.label = directory;
     const std::string text = read_file(directory + "/config.json", kLargestConfigBytes);
     backbone.config = parse_backbone_config(text, directory);
+    if (shapes_suffice && list_files(directory) == std::vector<std::string>{"config.json"}) {
+        return backbone;
+    }
     PretrainedWeights weights = read_weights(directory);
     backbone.tensors = std::move(weights.tensors);
+    backbone.has_weights = true;
     backbone.digest = Digest().add_text(text).add_text(weights.digest).finish();
     return backbone;
 }
@@ -45,9 +49,16 @@ Engine::Engine(const Config& config, const ModelSpec& spec, Backbone backbone)
     : kernels_(make_cpu_kernels(config.cpu.isa, precision_of(config))),
       pool_(config.cpu.threads),
       memory_(static_cast<std::size_t>(config.cpu.threads)) {
-    NamedTensors tensors(std::move(backbone.tensors), find_architecture(backbone.config.architecture).prefix,
-                         backbone.label);
+    NamedTensors tensors = backbone.has_weights
+                               ? NamedTensors(std::move(backbone.tensors),
+                                              find_architecture(backbone.config.architecture).prefix, backbone.label)
+                               : NamedTensors::zeros(backbone.label);
     model_ = std::make_unique<Classifier<float>>(*kernels_, spec, tensors, table_);
+    frozen_values_ = tensors.taken_values();
+    for (const Parameter& parameter : table_.all()) {
+        frozen_values_ -=
+            parameter.initial.kind == Initial::Kind::values ? static_cast<std::int64_t>(parameter.count) : 0;
+    }
     parameters_.resize(table_.total_count());
     table_.initialize(config.run.seed, parameters_.data());
     if (config.comm.reduction == "exact") {

@@ -10,6 +10,7 @@
 #include "ladle/core/build_info.hpp"
 #include "ladle/core/digest.hpp"
 #include "ladle/core/error.hpp"
+#include "ladle/core/processor.hpp"
 #include "ladle/io/files.hpp"
 #include "ladle/text/tokenizer.hpp"
 
@@ -96,7 +97,7 @@ Identity run_identity(const Config& config, const std::vector<const Split*>& spl
         identity.inputs += fmt::format("data.{} = {}\n", split->name, split->digest);
     }
     identity.inputs += fmt::format("backbone = {}\n", backbone_digest);
-    identity.machine = build_description() + fmt::format("kernels = {}\n", kernels);
+    identity.machine = build_description() + fmt::format("kernels = {}\nprocessor = {}\n", kernels, processor_kind());
     return identity;
 }
 

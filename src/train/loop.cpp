@@ -270,6 +270,7 @@ void TrainingRun::take_as_best(double score) {
     selection_.best_step = steps_done_;
     if (comm_.is_root()) {
         Soup best = make_soup(config_, engine_, data_.task, data_.train, record_.backbone_digest);
+        best.machine = record_.identity.machine;
         best.step = steps_done_;
         best.score = score;
         write_soup(directory_->best_path(), best);
@@ -366,7 +367,7 @@ void TrainingRun::finish() {
     results.steps_done = steps_done_;
     results.epochs_done = steps_done_ / plan_.steps.steps_per_epoch();
     results.stopped_early = selection_.stopped_early;
-    results.parameters = count_parameters(engine_.table(), record_.frozen_parameters);
+    results.parameters = count_parameters(engine_.table(), engine_.frozen_values());
     results.soup_digest = soup.digest;
     directory_->write_results(results);
     directory_->record_end(steps_done_, "finished");

@@ -34,7 +34,8 @@ struct Soup {
     bool regression = false;
     std::int64_t max_length = 0;  ///< of the training data
     // how it came about
-    std::string config;  ///< identity options of the run
+    std::string config;   ///< identity options of the run
+    std::string machine;  ///< build, kernels and kind of processor
     std::uint64_t seed = 0;
     std::int64_t step = 0;
     double score = 0;  ///< on the first dev split, of the metric that decided

@@ -46,7 +46,8 @@ struct ProgressState {
 /// "120/300 steps, 12.3 steps/s, 0:15 left, loss 0.531"; with `bar_width` > 0 preceded by a bar of so many marks.
 std::string progress_text(const ProgressState& state, int bar_width);
 
-/// Shows the state on standard output: a bar that rewrites itself on a terminal, else a line every `interval_seconds`.
+/// Shows the state on standard output: a bar that rewrites itself on a terminal, else (also under a launcher) a line
+/// every `interval_seconds`.
 class Progress {
 public:
     /// `enabled` is false on all ranks but 0; then nothing is ever printed.

@@ -18,14 +18,13 @@ struct Backbone {
     BackboneConfig config;
     TensorMap tensors;
     std::string label;   ///< how errors name it
-    std::string digest;  ///< SHA-256 over config.json and the weights
+    std::string digest;  ///< SHA-256 over config.json and the weights; empty without weights
+    bool has_weights = false;
 };
 
-/// Reads config.json and the weights of a Hugging Face directory; throws DataError.
-Backbone load_backbone(const std::string& directory);
-
-/// Shapes alone, for a dry run: tensors are zero. `directory` may hold config.json only.
-Backbone load_backbone_shape(const std::string& directory);
+/// Reads config.json and the weights of a Hugging Face directory; throws DataError. `shapes_suffice`: a directory
+/// with a config.json alone will do; the model's tensors are then zero.
+Backbone load_backbone(const std::string& directory, bool shapes_suffice = false);
 
 /// The model that a configuration asks for on this backbone.
 ModelSpec model_spec(const Config& config, const BackboneConfig& backbone, int num_outputs);
@@ -46,6 +45,8 @@ public:
     const ParameterTable& table() const { return table_; }
     const ModelSpec& spec() const { return model_->spec(); }
     const Classifier<float>& model() const { return *model_; }
+    /// Numbers of the backbone that do not train.
+    std::int64_t frozen_values() const { return frozen_values_; }
     bool pretrained_head() const { return model_->pretrained_head(); }
     std::vector<float>& parameters() { return parameters_; }
     const std::vector<float>& parameters() const { return parameters_; }
@@ -53,7 +54,7 @@ public:
 
     /// Packs the weights that this plan uses from the current parameters.
     void prepare(const RoutePlan& plan) { model_->prepare(*kernels_, parameters_.data(), plan); }
-    /// The worker's context, its memory emptied.
+    /// Starts a micro-batch: the worker's context, its memory emptied.
     Context<float> begin(int worker, const DropoutPlan& dropout);
 
 private:
@@ -63,6 +64,7 @@ private:
     std::vector<float> parameters_;
     WorkerPool pool_;
     std::vector<WorkerMemory> memory_;
+    std::int64_t frozen_values_ = 0;
 };
 
 /// The batch as the model takes it; points into the batch.

@@ -45,7 +45,6 @@ struct RunRecord {
     Identity identity;
     std::string backbone_digest;
     Provenance provenance;
-    std::int64_t frozen_parameters = 0;
     bool allow_new_hardware = false;
 };
 
