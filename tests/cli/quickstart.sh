@@ -11,8 +11,12 @@ for file in data/train.h5 run/config.cfg run/manifest.json run/metrics.jsonl run
     run/pytorch/adapter_config.json; do
     [ -s "$work/$file" ] || { echo "FAILED: $file is missing or empty"; exit 1; }
 done
+if grep -q $'\r' "$work/out"; then
+    echo "FAILED: a progress bar in a pipe"
+    exit 1
+fi
 for row in base 'expert 3' soup; do
-    grep -qE "^ +$row.* [01]\.[0-9]{3}$" "$work/out" || { echo "FAILED: no score of $row"; exit 1; }
+    grep -qE "^$row +[01]\.[0-9]{4}" "$work/out" || { echo "FAILED: no score of $row"; exit 1; }
 done
 commands=$(sed -n '/^Try next/,$p' "$work/out" | tail -n +2)
 while read -r line; do
