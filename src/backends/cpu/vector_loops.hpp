@@ -12,7 +12,8 @@ namespace ladle::cpu {
 struct VectorLoops {
     const char* isa;
 
-    /// Rounds to nearest even, exactly as ladle::to_bfloat16.
+    /// Rounds to nearest even as ladle::to_bfloat16; with AVX512_BF16 values below the normal floats become zero, which
+    /// its products make of them anyway.
     void (*to_bfloat16)(std::size_t count, const float* x, std::uint16_t* y);
     void (*add)(std::size_t count, const float* x, float* y);
     /// Error below 6 units in the last place of results of 1e-36 or more.

@@ -1,5 +1,6 @@
 // Element-wise loops: conversion, GELU, tanh. One of the sources compiled per instruction set.
 #include "loops.hpp"
+#include "operands.hpp"
 #include "vector_math.hpp"
 
 namespace ladle::cpu::LADLE_ISA {
@@ -23,6 +24,17 @@ LADLE_INLINE void map(std::size_t count, const float* a, const float* b, float* 
 }  // namespace
 
 void to_bfloat16(std::size_t count, const float* x, std::uint16_t* y) {
+#if defined(__AVX512BF16__)
+    std::size_t j = 0;
+    for (; j + 2 * kLanes <= count; j += 2 * kLanes) {
+        store(reinterpret_cast<float*>(y + j), Pairs::join_neighbours(load(x + j), load(x + j + kLanes)));
+    }
+    if (j < count) {
+        float last[kLanes];
+        store(last, Pairs::join_neighbours(x + j, static_cast<int>(count - j)));
+        __builtin_memcpy(y + j, last, sizeof(std::uint16_t) * (count - j));
+    }
+#else
     std::size_t j = 0;
     for (; j + kLanes <= count; j += kLanes) {
         *reinterpret_cast<HalfWordsInMemory*>(y + j) = __builtin_convertvector(bfloat16_bits(load(x + j)), HalfWords);
@@ -33,6 +45,7 @@ void to_bfloat16(std::size_t count, const float* x, std::uint16_t* y) {
             y[j] = static_cast<std::uint16_t>(last[i]);
         }
     }
+#endif
 }
 
 void add(std::size_t count, const float* x, float* y) {

@@ -51,6 +51,12 @@ struct Pairs {
 #endif
     }
 
+    /// The first `count` < 2 * kLanes floats, zeros behind them.
+    static LADLE_INLINE Floats join_neighbours(const float* p, int count) {
+        const int more = count < kLanes ? 0 : count - kLanes;
+        return join_neighbours(load(p, count - more), load(p + (more > 0 ? kLanes : 0), more));
+    }
+
 private:
     static LADLE_INLINE Floats first(Floats pair) {
         return reinterpret_cast<Floats>(reinterpret_cast<Words>(pair) << 16U);
@@ -80,10 +86,7 @@ LADLE_INLINE void join_columns(const float* from, std::ptrdiff_t stride, int row
             store(to + r * to_stride + j / 2, Pairs::join_neighbours(load(row + j), load(row + j + kLanes)));
         }
         if (j < width) {
-            const int left = width - j;
-            const int more = left < kLanes ? 0 : left - kLanes;
-            store(to + r * to_stride + j / 2,
-                  Pairs::join_neighbours(load(row + j, left - more), load(row + j + (more > 0 ? kLanes : 0), more)));
+            store(to + r * to_stride + j / 2, Pairs::join_neighbours(row + j, width - j));
         }
     }
 }
