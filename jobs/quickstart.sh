@@ -81,6 +81,6 @@ Files
 
 Try next
   $ladle inspect $run/soup.h5
-  $ladle evaluate TODO
+  $ladle evaluate $run/best.h5 --model.path $model --data.dir $work/data --expert all
   $ladle convert $run/soup.h5 --to safetensors $run/soup.safetensors --verify
 END
