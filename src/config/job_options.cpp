@@ -182,7 +182,7 @@ std::string resolved_config(const JobSpec& spec, const JobOptions& options) {
         text += fmt::format("{}{:<40}  # {}\n", ini_heading(name, group), line,
                             origin == options.origins.end() ? "default" : origin->second);
     }
-    return text;
+    return text.empty() ? fmt::format("# ladle {} uses no options of config files\n", spec.name) : text;
 }
 
 void require_option(const JobOptions& options, const std::string& option_name) {

@@ -2,24 +2,23 @@
 #include "ladle/core/error.hpp"
 
 namespace ladle {
-namespace {
 
-// Names from files and command lines go into messages: no terminal codes, no endless lines.
-constexpr std::size_t kLongestPart = 2000;
-
-std::string printable(const std::string& part) {
+std::string printable(const std::string& text) {
+    constexpr std::size_t kLongest = 2000;
     constexpr const char* kDigits = "0123456789abcdef";
-    std::string text;
-    for (const char c : part.substr(0, kLongestPart)) {
+    std::string shown;
+    for (const char c : text.substr(0, kLongest)) {
         const auto byte = static_cast<unsigned char>(c);
         if ((byte < 0x20 && c != '\n') || byte == 0x7f) {
-            text += std::string("\\x") + kDigits[byte >> 4U] + kDigits[byte & 15U];
+            shown += std::string("\\x") + kDigits[byte >> 4U] + kDigits[byte & 15U];
         } else {
-            text += c;
+            shown += c;
         }
     }
-    return part.size() > kLongestPart ? text + "..." : text;
+    return text.size() > kLongest ? shown + "..." : shown;
 }
+
+namespace {
 
 std::string compose(const std::string& what, const std::string& why, const std::string& fix) {
     std::string text = printable(what);

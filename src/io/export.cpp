@@ -56,20 +56,32 @@ void export_soup(const Soup& soup, const SoupExport& target) {
     }
 }
 
-Soup import_soup(const std::string& path) {
+SoupFormat detect_soup_format(const std::string& path) {
     if (directory_exists(path)) {
-        return import_adapters(path);
+        return SoupFormat::adapters;
     }
     const BinaryFile file(path);
     const std::string start = file.read_text(0, std::min<std::size_t>(8, file.size()));
     if (start.starts_with("\x89HDF")) {
-        return read_soup(path);
+        return SoupFormat::soup;
     }
-    // A safetensors file starts with a length below 100 MB, so its fifth byte is zero; torch < 1.6 starts with 80 02.
-    if (start.starts_with("PK") || start.starts_with("\x80\x02")) {
-        return import_adamix(path);
+    // A safetensors file starts with a length below 100 MB; torch < 1.6 starts with 80 02 and has bytes other than zero
+    // where such a length has none.
+    const bool old_torch = start.starts_with("\x80\x02") && start.size() == 8 && start[7] != '\0';
+    return start.starts_with("PK\x03\x04") || old_torch ? SoupFormat::adamix : SoupFormat::safetensors;
+}
+
+Soup import_soup(const std::string& path) {
+    switch (detect_soup_format(path)) {
+        case SoupFormat::soup:
+            return read_soup(path);
+        case SoupFormat::adamix:
+            return import_adamix(path);
+        case SoupFormat::adapters:
+            return import_adapters(path);
+        default:
+            return import_safetensors(path);
     }
-    return import_safetensors(path);
 }
 
 void verify_export(const Soup& soup, const SoupExport& target) {

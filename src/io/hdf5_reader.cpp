@@ -252,6 +252,10 @@ bool Hdf5Reader::is_text(const std::string& dataset) const {
     return state_->object(dataset).is_text;
 }
 
+bool Hdf5Reader::is_number(const std::string& dataset) const {
+    return state_->object(dataset).dtype.has_value();
+}
+
 DType Hdf5Reader::dtype(const std::string& dataset) const {
     return *state_->numbers(dataset).dtype;
 }

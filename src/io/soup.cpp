@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "ladle/core/digest.hpp"
 #include "ladle/core/error.hpp"
@@ -136,7 +137,13 @@ Soup average_soups(const std::vector<Soup>& soups, std::vector<double> weights) 
     }
     weights = checked_weights(std::move(weights), soups.size(), "the soups");
     Soup average = soups.front();
+    if (soups.size() == 1 && weights.front() == 1.0) {
+        return average;
+    }
     average.digest.clear();
+    // Nobody has measured the average yet.
+    average.score = std::numeric_limits<double>::quiet_NaN();
+    average.metric.clear();
     average.sources.clear();
     for (const Soup& soup : soups) {
         if (!same_description(soup, soups.front())) {

@@ -147,7 +147,8 @@ void write_soup(const std::string& path, Soup& soup) {
             write_bank(file, soup, layer, true);
         }
     }
-    for (const auto& [name, tensor] : soup.tensors) {
+    // In name order: a soup that was read from another format has the bytes of the one it came from.
+    for (const auto& [name, tensor] : TensorMap(soup.tensors.begin(), soup.tensors.end())) {
         if (name.find(".ExpertSoup.") == std::string::npos && name.find(".output.soup.") == std::string::npos) {
             file.tensor(plain_group(name) + "/" + name, tensor);
         }

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ladle/io/export.hpp"
+#include "ladle/io/inspect.hpp"
 #include "ladle/io/pytorch.hpp"
 #include "ladle/io/safetensors.hpp"
 #include "names.hpp"
@@ -287,6 +288,50 @@ BOOST_AUTO_TEST_CASE(damaged_and_foreign_files_name_the_tensor) {
     std::filesystem::copy(scratch.path("e/e0/pytorch_adapter.bin"), scratch.path("d/pytorch_adapter.bin"),
                           std::filesystem::copy_options::overwrite_existing);
     BOOST_CHECK_EXCEPTION(ladle::import_soup(scratch.path("d")), DataError, names("different tensors"));
+}
+
+BOOST_AUTO_TEST_CASE(one_soup_of_weight_one_is_itself_and_an_average_has_no_score) {
+    const Scratch scratch;
+    Soup soup = make_soup("bert", "adamix", 2, true);
+    ladle::write_soup(scratch.path("a.h5"), soup);
+    Soup same = ladle::average_soups({soup}, {1.0});
+    ladle::write_soup(scratch.path("b.h5"), same);
+    BOOST_TEST((slurp(scratch.path("a.h5")) == slurp(scratch.path("b.h5"))));
+    const Soup average = ladle::average_soups({soup, soup});
+    BOOST_TEST(std::isnan(average.score));
+    BOOST_TEST(average.sources.size() == 2U);
+    BOOST_TEST(ladle::tensor_digest(average) == ladle::tensor_digest(soup));
+    check_round_trip(average, {SoupFormat::safetensors, "", false, false});
+}
+
+BOOST_AUTO_TEST_CASE(reports_tell_what_differs) {
+    const Scratch scratch;
+    const auto path_of = [&](const char* name) { return scratch.path(name); };
+    Soup soup = make_soup("bert", "adamix", 2, true);
+    ladle::write_soup(path_of("a.h5"), soup);
+    ladle::export_soup(soup, {SoupFormat::adamix, path_of("a.bin"), false, false});
+    ladle::export_soup(soup, {SoupFormat::safetensors, path_of("a.st"), false, false});
+    ladle::export_soup(ladle::merge_experts(soup), {SoupFormat::adapters, path_of("d"), false, false});
+    const auto report = ladle::inspect_path(path_of("a.h5"));
+    BOOST_TEST(report.kind == "ladle.soup 1.0");
+    BOOST_TEST(report.digest == "content_sha256 " + soup.digest);
+    BOOST_TEST(ladle::facts_text(report).find("tensors_sha256 = " + ladle::tensor_digest(soup)) != std::string::npos);
+    BOOST_TEST(ladle::facts_text(report).find("provenance.config =\n    a = 1\n") != std::string::npos);
+    BOOST_TEST(report.tensors.at("adapter/layer_01/down/weight").shape[0] == 2);
+    BOOST_TEST(ladle::inspect_path(path_of("a.bin")).kind == "torch");
+    BOOST_TEST(ladle::inspect_path(path_of("a.st")).kind == "safetensors");
+    BOOST_TEST(ladle::inspect_path(path_of("d")).kind == "adapters directory");
+    BOOST_TEST(ladle::differences(report, report).empty());
+
+    soup.tensors[0].second = Tensor::from_floats({3, 6}, std::vector<float>(18, 0.0F).data());
+    soup.task = "rte";
+    ladle::write_soup(path_of("b.h5"), soup);
+    const auto lines = ladle::differences(report, ladle::inspect_path(path_of("b.h5")));
+    BOOST_TEST_REQUIRE(lines.size() == 2U);
+    BOOST_TEST(lines[0] == "task.name: mnli | rte");
+    BOOST_TEST(lines[1] == "adapter/layer_00/down/weight: values differ by at most 0.17");
+    spill(path_of("escape"), "\x1b[2J");
+    BOOST_CHECK_THROW(ladle::inspect_path(path_of("escape")), DataError);
 }
 
 BOOST_AUTO_TEST_CASE(verification_notices_another_soup) {

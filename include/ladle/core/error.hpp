@@ -20,6 +20,10 @@ enum class ExitCode : int {
     requeue = 85,
 };
 
+/// Text from files and command lines as it may be shown: control characters but line ends as escapes (no terminal
+/// codes), cut after 2000 bytes.
+std::string printable(const std::string& text);
+
 /// Base of all reported errors. what() is "<what>: <why>" and, if there is a remedy, a second line "  fix: <fix>".
 /// Control characters of the parts are shown as \xNN (line ends stay) and overlong parts are cut.
 class Error : public std::runtime_error {

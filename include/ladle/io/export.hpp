@@ -17,6 +17,9 @@ enum class SoupFormat {
 /// "soup", "adamix", "safetensors" or "adapters"; throws ConfigError listing them.
 SoupFormat soup_format(const std::string& name);
 
+/// The format of a file or directory, told by its content; throws DataError if it cannot be opened.
+SoupFormat detect_soup_format(const std::string& path);
+
 /// Where a soup goes and how.
 struct SoupExport {
     SoupFormat format = SoupFormat::safetensors;
@@ -30,7 +33,7 @@ struct SoupExport {
 /// the nearest possible format if the soup does not fit the format, CheckpointError if it cannot be written.
 void export_soup(const Soup& soup, const SoupExport& target);
 
-/// Reads a soup in any of the formats, told apart by content. What a foreign file does not say (task, labels, digests)
+/// Reads a soup in any of the formats (see detect_soup_format). What a foreign file does not say (task, labels, digests)
 /// stays empty; labels are then LABEL_0, LABEL_1, ..., and one output is a regression. Throws DataError.
 Soup import_soup(const std::string& path);
 

@@ -101,6 +101,8 @@ public:
     Shape shape(const std::string& dataset) const;
     /// True for a data set of strings; its dtype() throws.
     bool is_text(const std::string& dataset) const;
+    /// True for a data set of numbers.
+    bool is_number(const std::string& dataset) const;
     DType dtype(const std::string& dataset) const;
     Tensor tensor(const std::string& dataset) const;
     /// The data set if it has this type and shape.

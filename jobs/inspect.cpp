@@ -1,0 +1,69 @@
+// ladle inspect: what is in a file, or what differs between two.
+#include "ladle/io/inspect.hpp"
+
+#include <fmt/format.h>
+
+#include "jobs.hpp"
+#include "ladle/core/error.hpp"
+#include "ladle/train/console.hpp"
+
+namespace ladle {
+namespace {
+
+void print_report(const std::string& path, const FileReport& report) {
+    fmt::print("{}: {}\n{}\n\n", printable(path), printable(report.kind), report.digest);
+    fmt::print("{}", facts_text(report));
+    TextTable table({{"name", false}, {"type", false}, {"shape", false}, {"values", true}, {"sha256", false}});
+    std::int64_t total = 0;
+    for (const auto& [name, tensor] : report.tensors) {
+        const auto count = static_cast<std::int64_t>(tensor.elements());
+        total += count;
+        table.add_row({printable(name), dtype_name(tensor.dtype), shape_text(tensor.shape), grouped_digits(count),
+                       short_digest(tensor)});
+    }
+    for (const auto& [name, values] : report.texts) {
+        table.add_row({printable(name), "string", fmt::format("[{}]", values.size()), "", ""});
+    }
+    fmt::print("\n{}\n{} tensors, {} values\n", table.text(), report.tensors.size(), grouped_digits(total));
+}
+
+int print_differences(const JobOptions& job) {
+    if (job.positional.size() != 2) {
+        throw ConfigError("--diff compares two files", fmt::format("{} are given", job.positional.size()),
+                          "ladle inspect --diff A B");
+    }
+    const std::vector<std::string> lines =
+        differences(inspect_path(job.positional[0]), inspect_path(job.positional[1]));
+    for (const std::string& line : lines) {
+        fmt::print("{}\n", printable(line));
+    }
+    fmt::print("{}\n", lines.empty() ? "same contents" : fmt::format("{} differences", lines.size()));
+    return lines.empty() ? 0 : 1;
+}
+
+int inspect(const JobOptions& job, Communicator&) {
+    if (job.has("diff")) {
+        return print_differences(job);
+    }
+    if (job.positional.empty()) {
+        throw ConfigError("ladle inspect needs a file", "none is given", "name a shard, checkpoint, soup or model");
+    }
+    for (const std::string& path : job.positional) {
+        print_report(path, inspect_path(path));
+    }
+    return static_cast<int>(ExitCode::done);
+}
+
+}  // namespace
+
+Job inspect_job() {
+    JobSpec spec;
+    spec.name = "inspect";
+    spec.purpose = "Shows what is in a file that ladle reads or writes, or what differs between two.";
+    spec.switches = {{"diff", "", "Two files are compared; the exit code is 1 if their contents differ."}};
+    spec.positional = "FILE ...";
+    spec.examples = {"ladle inspect runs/mrpc/soup.h5", "ladle inspect --diff runs/a/soup.h5 runs/b/soup.h5"};
+    return {spec, inspect, false};
+}
+
+}  // namespace ladle

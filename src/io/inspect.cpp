@@ -1,0 +1,242 @@
+// Reports on files, and what differs between two of them.
+#include "ladle/io/inspect.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <optional>
+
+#include "export_parts.hpp"
+#include "ladle/core/digest.hpp"
+#include "ladle/core/error.hpp"
+#include "ladle/core/json_file.hpp"
+#include "ladle/io/files.hpp"
+#include "ladle/io/hdf5.hpp"
+#include "ladle/io/pretrained.hpp"
+#include "ladle/io/pytorch.hpp"
+#include "ladle/io/safetensors.hpp"
+
+namespace ladle {
+namespace {
+
+constexpr const char* kContentDigest = "content_sha256";
+constexpr const char* kTensorDigest = "tensors_sha256";
+
+std::string attribute_text(const Hdf5Attribute& value) {
+    if (value.type == "string") {
+        return fmt::format("{}", fmt::join(value.texts, value.shape.empty() ? "" : ", "));
+    }
+    if (value.type == dtype_name(DType::boolean) && value.integers.size() == 1) {
+        return value.integers[0] != 0 ? "true" : "false";
+    }
+    return value.integers.empty() ? fmt::format("{}", fmt::join(value.reals, ", "))
+                                  : fmt::format("{}", fmt::join(value.integers, ", "));
+}
+
+void add_object(const Hdf5Reader& file, const std::string& path, FileReport& report) {
+    const std::string shown = path == "/" ? "" : path.substr(1);
+    for (const auto& [name, value] : file.attributes(path)) {
+        if (name != kContentDigest) {
+            report.facts.emplace_back(shown.empty() ? name : shown + "." + name, attribute_text(value));
+        }
+    }
+    if (file.is_group(path)) {
+        for (const std::string& member : file.members(path)) {
+            add_object(file, (path == "/" ? "/" : path + "/") + member, report);
+        }
+    } else if (file.is_text(path)) {
+        report.texts.emplace(shown, file.strings(path));
+    } else if (file.is_number(path)) {
+        report.tensors.emplace(shown, file.tensor(path));
+    }
+}
+
+FileReport inspect_hdf5(const std::string& path) {
+    // What ladle wrote names its schema; golden fixtures and files of other programs are shown without verification.
+    const bool own = !Hdf5Reader(path, Hdf5Origin::foreign).schema().empty();
+    const Hdf5Reader file(path, own ? Hdf5Origin::ladle : Hdf5Origin::foreign);
+    FileReport report;
+    report.kind = "HDF5 of another program";
+    report.digest = "sha256 " + file_digest(path);
+    if (own) {
+        const auto version = file.integers("/", "schema_version");
+        report.kind = fmt::format("{} {}", file.schema(), fmt::join(version, "."));
+        report.digest = std::string(kContentDigest) + " " + file.digest();
+    }
+    add_object(file, "/", report);
+    if (file.schema() == "ladle.soup") {
+        report.facts.emplace_back(kTensorDigest, tensor_digest(read_soup(path)));
+    }
+    return report;
+}
+
+/// Every value of a JSON object, nested keys joined by dots.
+void add_json(const nlohmann::ordered_json& value, const std::string& key, FileReport& report) {
+    if (value.is_object() && !value.empty()) {
+        for (const auto& [name, member] : value.items()) {
+            add_json(member, key.empty() ? name : key + "." + name, report);
+        }
+    } else {
+        report.facts.emplace_back(key, value.is_string() ? value.get<std::string>() : value.dump());
+    }
+}
+
+/// What a soup in a foreign format says beyond its tensors; nothing if the tensors are no soup.
+void add_soup_facts(const std::string& path, FileReport& report) {
+    try {
+        const Soup soup = import_soup(path);
+        add_json(describe_soup(soup), "soup", report);
+        report.facts.emplace_back(kTensorDigest, tensor_digest(soup));
+    } catch (const DataError&) {
+        report.facts.emplace_back("soup", "no soup that ladle converts");
+    }
+}
+
+FileReport inspect_safetensors(const std::string& path) {
+    SafetensorsFile file = read_safetensors(path);
+    FileReport report;
+    report.kind = "safetensors";
+    report.digest = "sha256 " + file_digest(path);
+    for (const auto& [key, value] : file.metadata) {
+        if (key != "ladle.soup") {
+            report.facts.emplace_back(key, value);
+        }
+    }
+    report.tensors = std::move(file.tensors);
+    add_soup_facts(path, report);
+    return report;
+}
+
+FileReport inspect_torch(const std::string& path) {
+    FileReport report;
+    report.kind = "torch";
+    report.digest = "sha256 " + file_digest(path);
+    for (auto& [name, tensor] : read_torch(path)) {
+        report.tensors.emplace(name, std::move(tensor));
+    }
+    add_soup_facts(path, report);
+    return report;
+}
+
+FileReport inspect_adapters(const std::string& path) {
+    const Soup soup = import_soup(path);
+    FileReport report;
+    report.kind = soup.merged || soup.num_experts == 1 ? "adapters directory" : "adapters directories of experts";
+    report.digest = std::string(kTensorDigest) + " " + tensor_digest(soup);
+    add_json(describe_soup(soup), "soup", report);
+    for (const auto& [name, tensor] : soup.tensors) {
+        report.tensors.emplace(name, tensor);
+    }
+    return report;
+}
+
+FileReport inspect_model(const std::string& directory) {
+    FileReport report;
+    PretrainedWeights weights = read_weights(directory);
+    report.kind = "Hugging Face model directory";
+    report.digest = "sha256 of the weights " + weights.digest;
+    report.tensors = std::move(weights.tensors);
+    add_json(read_json_file(directory + "/config.json"), "", report);
+    return report;
+}
+
+std::string describe(const Tensor& tensor) {
+    return dtype_name(tensor.dtype) + " " + shape_text(tensor.shape);
+}
+
+std::string compare_tensors(const std::string& name, const Tensor& a, const Tensor& b) {
+    if (a.dtype != b.dtype || a.shape != b.shape) {
+        return fmt::format("{}: {} | {}", name, describe(a), describe(b));
+    }
+    if (a.dtype != DType::f32) {
+        return fmt::format("{}: values differ", name);
+    }
+    const std::vector<float> left = a.to_floats();
+    const std::vector<float> right = b.to_floats();
+    float largest = 0;
+    for (std::size_t i = 0; i < left.size(); ++i) {
+        largest = std::fmax(largest, std::fabs(left[i] - right[i]));
+    }
+    return fmt::format("{}: values differ by at most {:g}", name, largest);
+}
+
+/// Walks two maps in key order; `compare` gives a line for values of one key, or nothing.
+template <class Map, class Compare>
+void compare_maps(const Map& a, const Map& b, std::vector<std::string>& lines, const Compare& compare) {
+    for (const auto& [key, value] : a) {
+        const auto other = b.find(key);
+        if (other == b.end()) {
+            lines.push_back(key + ": only in the first");
+        } else if (const std::optional<std::string> line = compare(key, value, other->second)) {
+            lines.push_back(*line);
+        }
+    }
+    for (const auto& [key, value] : b) {
+        if (!a.contains(key)) {
+            lines.push_back(key + ": only in the second");
+        }
+    }
+}
+
+}  // namespace
+
+FileReport inspect_path(const std::string& path) {
+    if (directory_exists(path) && file_exists(path + "/config.json")) {
+        return inspect_model(path);
+    }
+    switch (detect_soup_format(path)) {
+        case SoupFormat::soup:
+            return inspect_hdf5(path);
+        case SoupFormat::adamix:
+            return inspect_torch(path);
+        case SoupFormat::adapters:
+            return inspect_adapters(path);
+        default:
+            return inspect_safetensors(path);
+    }
+}
+
+std::string facts_text(const FileReport& report) {
+    std::string text;
+    for (const auto& [name, value] : report.facts) {
+        const bool long_text = value.find('\n') != std::string::npos;
+        text += printable(name) + (long_text ? " =\n" : " = ");
+        for (std::size_t begin = 0; begin < value.size();) {
+            const std::size_t end = std::min(value.find('\n', begin), value.size());
+            text += (long_text ? "    " : "") + printable(value.substr(begin, end - begin)) + (long_text ? "\n" : "");
+            begin = end + 1;
+        }
+        text += long_text ? "" : "\n";
+    }
+    return text;
+}
+
+std::string short_digest(const Tensor& tensor) {
+    return Digest().add(tensor.bytes.data(), tensor.bytes.size()).finish().substr(0, 16);
+}
+
+std::vector<std::string> differences(const FileReport& a, const FileReport& b) {
+    using Line = std::optional<std::string>;
+    std::vector<std::string> lines;
+    if (a.kind != b.kind) {
+        lines.push_back(fmt::format("kind: {} | {}", a.kind, b.kind));
+    }
+    const auto facts_of = [](const FileReport& report) {
+        std::map<std::string, std::string> facts(report.facts.begin(), report.facts.end());
+        facts.erase(kTensorDigest);
+        return facts;
+    };
+    compare_maps(facts_of(a), facts_of(b), lines, [](const auto& key, const auto& left, const auto& right) {
+        return left == right ? Line() : fmt::format("{}: {} | {}", key, left, right);
+    });
+    compare_maps(a.tensors, b.tensors, lines, [](const auto& key, const auto& left, const auto& right) {
+        const bool same = left.dtype == right.dtype && left.shape == right.shape && left.bytes == right.bytes;
+        return same ? Line() : compare_tensors(key, left, right);
+    });
+    compare_maps(a.texts, b.texts, lines, [](const auto& key, const auto& left, const auto& right) {
+        return left == right ? Line() : fmt::format("{}: texts differ", key);
+    });
+    return lines;
+}
+
+}  // namespace ladle
