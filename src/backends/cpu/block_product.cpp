@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
+#include <atomic>
+#include <unordered_map>
+#include <utility>
 
 #include "ladle/core/error.hpp"
 #include "onednn.hpp"
@@ -23,12 +25,25 @@ memory::desc source_desc(const ProductShape& shape, bool transposed) {
     return {{shape.k, shape.n}, memory::data_type::f32, transposed ? memory::format_tag::ba : memory::format_tag::ab};
 }
 
+memory::desc bias_desc(const ProductShape& shape) {
+    return {{1, shape.n}, memory::data_type::f32, memory::format_tag::ab};
+}
+
 // oneDNN's interface takes pointers to mutable memory for its inputs, too.
 memory wrap(const memory::desc& desc, const void* data) {
     return {desc, onednn_engine(), const_cast<void*>(data)};
 }
 
 }  // namespace
+
+/// The calling thread's handles on a block's arrays, pointed to the arrays of each call: making them costs about as
+/// much as an adapter's product of 64 rows.
+struct BlockProduct::Call {
+    memory x;
+    memory y;
+    memory scratchpad;
+    memory bias;
+};
 
 BlockProduct::BlockProduct(const ProductShape& shape)
     : shape_(shape), no_bias_(static_cast<std::size_t>(shape.bias ? shape.n : 0)) {
@@ -50,11 +65,11 @@ BlockProduct::BlockProduct(const ProductShape& shape)
 BlockProduct::Block BlockProduct::make_block(int rows, const memory::desc& weights) {
     const memory::desc x({rows, shape_.k}, operand_type(shape_.precision), memory::format_tag::ab);
     const memory::desc y({rows, shape_.n}, memory::data_type::f32, memory::format_tag::ab);
-    const memory::desc bias =
-        shape_.bias ? memory::desc({1, shape_.n}, memory::data_type::f32, memory::format_tag::ab) : memory::desc();
+    const memory::desc bias = shape_.bias ? bias_desc(shape_) : memory::desc();
     const auto primitive = make_matmul(x, weights, bias, y);
     weights_ = primitive.weights_desc();
-    return {rows, x, y, primitive.scratchpad_desc(), dnnl::matmul(primitive)};
+    static std::atomic<std::uint64_t> made = 0;
+    return {made++, rows, x, y, primitive.scratchpad_desc(), dnnl::matmul(primitive)};
 }
 
 memory BlockProduct::make_weights() const {
@@ -102,21 +117,40 @@ const void* BlockProduct::block_input(const Block& block, ToBfloat16 to_bfloat16
     return input;
 }
 
+BlockProduct::Call& BlockProduct::thread_call(const Block& block) const {
+    // Numbers are never used again, so what a destroyed BlockProduct leaves behind is never found.
+    thread_local std::unordered_map<std::uint64_t, Call> calls;
+    const auto found = calls.find(block.number);
+    if (found != calls.end()) {
+        return found->second;
+    }
+    Call call{wrap(block.x, nullptr), wrap(block.y, nullptr), wrap(block.scratchpad, nullptr), {}};
+    if (shape_.bias) {
+        call.bias = wrap(bias_desc(shape_), nullptr);
+    }
+    return calls.emplace(block.number, std::move(call)).first->second;
+}
+
 void BlockProduct::run_block(const Block& block, ToBfloat16 to_bfloat16, const memory& weights, int rows,
                              const float* x, const float* bias, float* y) const {
     const bool whole = rows == block.rows;
     auto* output = whole ? y : static_cast<float*>(thread_scratch(ScratchSlot::output, block.y.get_size()));
-    std::unordered_map<int, memory> arguments = {
-        {DNNL_ARG_SRC, wrap(block.x, block_input(block, to_bfloat16, rows, x))},
-        {DNNL_ARG_WEIGHTS, weights},
-        {DNNL_ARG_DST, wrap(block.y, output)},
-        {DNNL_ARG_SCRATCHPAD,
-         wrap(block.scratchpad, thread_scratch(ScratchSlot::library, block.scratchpad.get_size()))}};
+    Call& call = thread_call(block);
+    call.x.set_data_handle(const_cast<void*>(block_input(block, to_bfloat16, rows, x)));
+    call.y.set_data_handle(output);
+    call.scratchpad.set_data_handle(thread_scratch(ScratchSlot::library, block.scratchpad.get_size()));
+    std::array<dnnl_exec_arg_t, 5> arguments = {{{DNNL_ARG_SRC, call.x.get()},
+                                                 {DNNL_ARG_WEIGHTS, weights.get()},
+                                                 {DNNL_ARG_DST, call.y.get()},
+                                                 {DNNL_ARG_SCRATCHPAD, call.scratchpad.get()},
+                                                 {DNNL_ARG_BIAS, nullptr}}};
     if (shape_.bias) {
-        const memory::desc bias_desc({1, shape_.n}, memory::data_type::f32, memory::format_tag::ab);
-        arguments.emplace(DNNL_ARG_BIAS, wrap(bias_desc, bias));
+        call.bias.set_data_handle(const_cast<float*>(bias));
+        arguments[4].memory = call.bias.get();
     }
-    block.primitive.execute(onednn_stream(), arguments);
+    dnnl::error::wrap_c_api(
+        dnnl_primitive_execute(block.primitive.get(), onednn_stream().get(), shape_.bias ? 5 : 4, arguments.data()),
+        "could not run a product");
     onednn_stream().wait();
     if (!whole) {
         std::copy_n(output, static_cast<std::size_t>(rows) * static_cast<std::size_t>(shape_.n), y);

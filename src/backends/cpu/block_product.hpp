@@ -29,13 +29,16 @@ public:
 
 private:
     struct Block {
+        std::uint64_t number;  ///< of its own in the process
         int rows;
         dnnl::memory::desc x;
         dnnl::memory::desc y;
         dnnl::memory::desc scratchpad;
         dnnl::matmul primitive;
     };
+    struct Call;
     Block make_block(int rows, const dnnl::memory::desc& weights);
+    Call& thread_call(const Block& block) const;
     void run_block(const Block& block, ToBfloat16 to_bfloat16, const dnnl::memory& weights, int rows, const float* x,
                    const float* bias, float* y) const;
     const void* block_input(const Block& block, ToBfloat16 to_bfloat16, int rows, const float* x) const;
