@@ -157,7 +157,9 @@ std::vector<Option> train_rows() {
 std::vector<Option> optimizer_rows() {
     return {
         {"optim.lr", [](C& c) -> F { return &c.optim.lr; }, at_least(0), "",
-         "The learning rate rises to this value during warm-up and then falls linearly to zero.", true},
+         "The learning rate rises to this value during warm-up and then follows optim.schedule.", true},
+        {"optim.schedule", [](C& c) -> F { return &c.optim.schedule; }, one_of({"linear", "constant"}), "",
+         "After the warm-up the learning rate falls linearly to zero, as published, or stays.", true},
         {"optim.weight_decay", [](C& c) -> F { return &c.optim.weight_decay; }, at_least(0), "",
          "Each step subtracts learning rate times this from the weights, biases excepted.", true},
         {"optim.warmup_ratio", [](C& c) -> F { return &c.optim.warmup_ratio; }, between(0, 1), "of all steps",

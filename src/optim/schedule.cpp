@@ -34,19 +34,22 @@ BatchWindow StepPlan::window(std::int64_t step) const {
     return window;
 }
 
-double LinearSchedule::rate(std::int64_t step) const {
+double Schedule::rate(std::int64_t step) const {
     const auto ratio = [](std::int64_t part, std::int64_t whole) {
         return static_cast<double>(part) / static_cast<double>(std::max<std::int64_t>(1, whole));
     };
     if (step < warmup_steps) {
         return base_rate * ratio(step, warmup_steps);
     }
+    if (shape == ScheduleShape::constant) {
+        return base_rate;
+    }
     return base_rate * std::max(0.0, ratio(total_steps - step, total_steps - warmup_steps));
 }
 
-LinearSchedule make_linear_schedule(double base_rate, double warmup_ratio, std::int64_t total_steps) {
+Schedule make_schedule(ScheduleShape shape, double base_rate, double warmup_ratio, std::int64_t total_steps) {
     const double warmup = std::ceil(static_cast<double>(total_steps) * warmup_ratio);
-    return {base_rate, static_cast<std::int64_t>(warmup), total_steps};
+    return {shape, base_rate, static_cast<std::int64_t>(warmup), total_steps};
 }
 
 }  // namespace ladle

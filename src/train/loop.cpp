@@ -76,7 +76,8 @@ TrainingPlan training_plan(const Config& config, std::size_t samples) {
     plan.steps.accumulate = config.train.accumulate;
     plan.steps.leftover = config.train.leftover == "own" ? LeftoverBatches::own_window : LeftoverBatches::carry;
     plan.total_steps = plan.steps.total_steps(config.train.epochs, config.train.max_steps);
-    plan.schedule = make_linear_schedule(config.optim.lr, config.optim.warmup_ratio, plan.total_steps);
+    const auto shape = config.optim.schedule == "constant" ? ScheduleShape::constant : ScheduleShape::linear;
+    plan.schedule = make_schedule(shape, config.optim.lr, config.optim.warmup_ratio, plan.total_steps);
     return plan;
 }
 

@@ -68,7 +68,7 @@ std::vector<float> sample_weights(std::size_t samples, int groups, std::int64_t 
 }
 
 TrainingStep::TrainingStep(const Config& config, Engine& engine, Communicator& comm, const Split& train,
-                           const LinearSchedule& schedule, const StepPlan& plan)
+                           const Schedule& schedule, const StepPlan& plan)
     : config_(config),
       engine_(engine),
       comm_(comm),

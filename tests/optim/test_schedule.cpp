@@ -10,7 +10,7 @@ using namespace ladle;
 
 BOOST_AUTO_TEST_CASE(rates_rise_from_zero_and_fall_to_the_last_step) {
     // The golden fixtures' schedule: 100 steps, warm-up ratio 0.06.
-    const LinearSchedule schedule = make_linear_schedule(3e-4, 0.06, 100);
+    const Schedule schedule = make_schedule(ScheduleShape::linear, 3e-4, 0.06, 100);
     BOOST_TEST(schedule.warmup_steps == 6);
     const double expected[] = {0, 5e-5, 1e-4, 1.5e-4, 2e-4, 2.5e-4, 3e-4};
     for (int step = 0; step < 7; ++step) {
@@ -20,8 +20,15 @@ BOOST_AUTO_TEST_CASE(rates_rise_from_zero_and_fall_to_the_last_step) {
     BOOST_TEST(schedule.rate(100) == 0.0);
     BOOST_TEST(schedule.rate(101) == 0.0);
     // 18 samples, batch 4: five steps an epoch, ceil(15 * 0.06) = 1 step of warm-up.
-    BOOST_TEST(make_linear_schedule(1, 0.06, 15).warmup_steps == 1);
-    BOOST_TEST(make_linear_schedule(1, 0, 15).rate(0) == 1.0);
+    BOOST_TEST(make_schedule(ScheduleShape::linear, 1, 0.06, 15).warmup_steps == 1);
+    BOOST_TEST(make_schedule(ScheduleShape::linear, 1, 0, 15).rate(0) == 1.0);
+}
+
+BOOST_AUTO_TEST_CASE(a_constant_rate_stays_after_its_warm_up) {
+    const Schedule schedule = make_schedule(ScheduleShape::constant, 2e-3, 0.1, 100);
+    BOOST_TEST(schedule.rate(5) == 1e-3);
+    BOOST_TEST(schedule.rate(10) == 2e-3);
+    BOOST_TEST(schedule.rate(99) == 2e-3);
 }
 
 BOOST_AUTO_TEST_CASE(steps_are_counted_from_batches_and_windows) {

@@ -130,8 +130,9 @@ void check_trajectory(AdamixCase<Real>& model, const std::string& group, Gradien
     options.max_grad_norm = model.number("max_grad_norm");
     options.gradient_reset = reset;
     AdamW<Real> optimizer(model.table, options);
-    const LinearSchedule schedule = make_linear_schedule(model.number("learning_rate"), model.number("warmup_ratio"),
-                                                         static_cast<std::int64_t>(model.number("total_steps")));
+    const Schedule schedule =
+        make_schedule(ScheduleShape::linear, model.number("learning_rate"), model.number("warmup_ratio"),
+                      static_cast<std::int64_t>(model.number("total_steps")));
     const auto rates = model.numbers(group + "/lr");
     for (int step = 0; step < 5; ++step) {
         const auto at = static_cast<std::size_t>(step);

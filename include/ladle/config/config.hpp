@@ -53,6 +53,7 @@ struct TrainConfig {
 struct OptimConfig {
     double lr = 3e-4;
     double weight_decay = 0.1;
+    std::string schedule = "linear";  ///< linear | constant
     double warmup_ratio = 0.06;
     double max_grad_norm = 1.0;           ///< 0: off
     std::string gradient_reset = "zero";  ///< zero | none

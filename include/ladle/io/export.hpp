@@ -33,8 +33,8 @@ struct SoupExport {
 /// the nearest possible format if the soup does not fit the format, CheckpointError if it cannot be written.
 void export_soup(const Soup& soup, const SoupExport& target);
 
-/// Reads a soup in any of the formats (see detect_soup_format). What a foreign file does not say (task, labels, digests)
-/// stays empty; labels are then LABEL_0, LABEL_1, ..., and one output is a regression. Throws DataError.
+/// Reads a soup in any of the formats (see detect_soup_format). What a foreign file does not say (task, labels,
+/// digests) stays empty; labels are then LABEL_0, LABEL_1, ..., and one output is a regression. Throws DataError.
 Soup import_soup(const std::string& path);
 
 /// Reads back what export_soup wrote and compares description and tensors with the soup; throws CheckpointError.

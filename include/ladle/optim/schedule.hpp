@@ -38,9 +38,16 @@ struct StepPlan {
     bool ends_epoch(std::int64_t steps_done) const { return steps_done % steps_per_epoch() == 0; }
 };
 
-/// Linear warm-up from 0, then linear decay to 0.
-/// Source: transformers 4.4.2, optimization.py, get_linear_schedule_with_warmup.
-struct LinearSchedule {
+/// What the learning rate does after its warm-up.
+enum class ScheduleShape {
+    linear,   ///< falls linearly to 0 (published)
+    constant  ///< stays
+};
+
+/// Linear warm-up from 0, then the shape.
+/// Source: transformers 4.4.2, optimization.py, get_linear_schedule_with_warmup, get_constant_schedule_with_warmup.
+struct Schedule {
+    ScheduleShape shape = ScheduleShape::linear;
     double base_rate = 0;
     std::int64_t warmup_steps = 0;
     std::int64_t total_steps = 1;
@@ -50,6 +57,6 @@ struct LinearSchedule {
 };
 
 /// The schedule with ceil(total_steps * warmup_ratio) warm-up steps.
-LinearSchedule make_linear_schedule(double base_rate, double warmup_ratio, std::int64_t total_steps);
+Schedule make_schedule(ScheduleShape shape, double base_rate, double warmup_ratio, std::int64_t total_steps);
 
 }  // namespace ladle

@@ -35,7 +35,7 @@ RunData open_run_data(const Config& config);
 /// Steps and learning rates of a run.
 struct TrainingPlan {
     StepPlan steps;
-    LinearSchedule schedule;
+    Schedule schedule;
     std::int64_t total_steps = 0;
 };
 TrainingPlan training_plan(const Config& config, std::size_t samples);

@@ -46,8 +46,8 @@ std::vector<float> sample_weights(std::size_t samples, int groups, std::int64_t 
 
 class TrainingStep {
 public:
-    TrainingStep(const Config& config, Engine& engine, Communicator& comm, const Split& train,
-                 const LinearSchedule& schedule, const StepPlan& plan);
+    TrainingStep(const Config& config, Engine& engine, Communicator& comm, const Split& train, const Schedule& schedule,
+                 const StepPlan& plan);
 
     /// Optimizer step `step` (from 0). Throws NotFiniteError naming the tensor; the weights are then unchanged.
     StepResult run(std::int64_t step, const StepRequests& requests);
@@ -63,7 +63,7 @@ private:
     Engine& engine_;
     Communicator& comm_;
     const Split& train_;
-    LinearSchedule schedule_;
+    Schedule schedule_;
     StepPlan plan_;
     PassPlan passes_;
     Sampler sampler_;
