@@ -18,7 +18,8 @@ void add_sample(const Split& split, std::uint32_t sample, PackedBatch& batch) {
 void add_rows(const Split& split, std::uint32_t sample, std::uint32_t pass, PackedBatch& batch) {
     const auto begin = static_cast<std::size_t>(split.offsets[sample]);
     const auto length = static_cast<std::uint32_t>(split.length(sample));
-    const std::uint32_t second = split.sep_pos[sample];
+    // RoBERTa has one segment type: both texts of a pair carry type 0.
+    const std::uint32_t second = split.model_family == "roberta" ? 0 : split.sep_pos[sample];
     for (std::uint32_t token = 0; token < length; ++token) {
         batch.input_ids.push_back(split.input_ids[begin + token]);
         batch.type_ids.push_back(second != 0 && token >= second ? 1 : 0);

@@ -72,6 +72,12 @@ void check_split(const Split& split, const BackboneConfig& backbone, const std::
         throw DataError("cannot use " + shard_name(split),
                         "it was made with another tokenizer than that of " + model_directory, prepare_again);
     }
+    const bool pairs = std::any_of(split.sep_pos.begin(), split.sep_pos.end(), [](auto second) { return second != 0; });
+    if (pairs && split.model_family == "bert" && backbone.type_vocab_size < 2) {
+        throw DataError("cannot use " + shard_name(split),
+                        "it holds pairs of texts, but the backbone has one token type only",
+                        "set model.path to a backbone with type_vocab_size of 2 or more");
+    }
     int longest = 0;
     for (std::size_t s = 0; s < split.samples(); ++s) {
         longest = std::max(longest, split.length(s));

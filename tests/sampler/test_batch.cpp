@@ -36,6 +36,13 @@ BOOST_AUTO_TEST_CASE(types_follow_from_where_the_second_segment_starts) {
                boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(pairs_of_roberta_have_one_type) {
+    Split split = make_counting_split(2);
+    split.model_family = "roberta";
+    const PackedBatch batch = pack_leaves(split, make_leaves(split, {0, 1}, 4), 1);
+    BOOST_TEST(batch.type_ids == std::vector<std::int32_t>(13, 0), boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(regression_carries_targets_and_places) {
     Split split = make_counting_split(4);
     split.is_regression = true;

@@ -17,7 +17,7 @@ struct PackedBatch {
     std::vector<int> leaf_offsets;             ///< [L + 1] in samples
     std::vector<int> segment_offsets;          ///< [P * S + 1] in rows; segment p * S + s is sample s in pass p
     std::vector<std::int32_t> input_ids;       ///< [R]
-    std::vector<std::int32_t> type_ids;        ///< [R] 0, or 1 for segment B
+    std::vector<std::int32_t> type_ids;        ///< [R] 0, or 1 for segment B (never for RoBERTa)
     std::vector<std::uint32_t> sample_of_row;  ///< [R] row of the sample in its split
     std::vector<std::uint32_t> token_of_row;   ///< [R] index inside the sample
     std::vector<std::uint32_t> pass_of_row;    ///< [R]
