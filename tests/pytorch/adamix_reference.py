@@ -58,15 +58,25 @@ def encoder_of(model):
     return model.base_model.encoder
 
 
-def attach(model, size, experts, share_down=False, share_up=True):
+def attach(model, size, down_experts, up_experts):
     """Adds an adapter behind every layer's feed-forward output and freezes everything else but the head."""
-    hidden = model.config.hidden_size
     for layer in encoder_of(model).layer:
-        soup = ExpertSoup(hidden, size, 1 if share_down else experts, 1 if share_up else experts)
+        soup = ExpertSoup(model.config.hidden_size, size, down_experts, up_experts)
         layer.output.ExpertSoup = soup
         layer.output.dense.register_forward_hook(lambda _module, _inputs, h, soup=soup: soup(h))
     for name, parameter in model.named_parameters():
         parameter.requires_grad = name.startswith("classifier.") or ".deepspeed_experts." in name
+    return model
+
+
+def attach_tensors(model, tensors):
+    """Adds adapters of the dimensions that these tensors have and fills them and the head; none may be left over."""
+    first = [name for name in tensors if ".layer.0.output.ExpertSoup." in name and name.endswith(".weight")]
+    down = [name for name in first if ".MoA_A." in name]
+    attach(model, len(tensors[down[0]]), len(down), len(first) - len(down))
+    result = model.load_state_dict(tensors, strict=False)
+    missing = [name for name in result.missing_keys if "deepspeed_experts" in name or name.startswith("classifier.")]
+    assert not missing and not result.unexpected_keys, (missing, result.unexpected_keys)
     return model
 
 

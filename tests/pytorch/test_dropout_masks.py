@@ -27,7 +27,7 @@ def build_model(file, architecture):
              "max_position_embeddings", "type_vocab_size", "pad_token_id", "num_labels")
     config = {name: int(inputs.attrs[name]) for name in names}
     model = reference.make_classifier(architecture, layer_norm_eps=float(inputs.attrs["layer_norm_eps"]), **config)
-    reference.attach(model, int(inputs.attrs["adapter_size"]), int(inputs.attrs["num_experts"]))
+    reference.attach(model, int(inputs.attrs["adapter_size"]), int(inputs.attrs["num_experts"]), 1)
     tensors = {architecture + "." + name: torch.from_numpy(values[()]) for name, values in file["backbone"].items()}
     tensors.update((name, torch.from_numpy(values[()])) for name, values in file["outputs/cpu/trainable"].items())
     result = model.load_state_dict(tensors, strict=False)
