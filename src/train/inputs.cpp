@@ -48,6 +48,10 @@ Split open_split(const Config& config, const std::string& name) {
                         fmt::format("it holds the task {}, not {}", split.task, config.data.task),
                         "correct data.dir or data.task");
     }
+    if (split.name != name) {
+        throw DataError("cannot use " + shard_path(config.data.dir, name),
+                        fmt::format("it holds the split {}, not {}", split.name, name), "prepare the task again");
+    }
     return split;
 }
 

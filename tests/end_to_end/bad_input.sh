@@ -1,0 +1,82 @@
+#!/bin/bash
+# Bad input to train and evaluate: exit code, one error line with its fix, and no file made or changed.
+# Usage: see common.sh; the directory of the golden files comes last. Bad text files: tests/cli/prepare.sh.
+source "$(dirname "$0")/common.sh"
+fixtures=$5
+tiny_model model
+tiny_shards shards model
+for kind in missing surplus misshapen other_weights other_words few_positions; do
+    tiny_model $kind $kind
+done
+
+files() { find . -type f ! -name log ! -name before -exec sha256sum {} + | sort -k 2; }
+
+# expect CODE TEXT RANKS WORDS...: ladle WORDS on so many ranks exits with CODE, says TEXT once, and touches no file
+expect() {
+    local code=$1 text=$2 ranks=$3
+    shift 3
+    files >before
+    on_ranks "$ranks" "$@"
+    local got=$?
+    [ $got -eq "$code" ] || fail "$*: exit code $got, expected $code"
+    [ "$(grep -cF -- "$text" log)" -eq 1 ] || fail "$*: \"$text\" is not said once"
+    [ "$(grep -c '^ladle: .*: ' log)" -eq 1 ] || fail "$*: not one line of error"
+    grep -A 1 '^ladle: ' log | grep -q '^  fix: ' || fail "$*: does not say how to mend it"
+    files | diff before - || fail "$*: files were made or changed"
+}
+
+# bad_train CODE TEXT RANKS WORDS...: later words override the good ones
+bad_train() {
+    local code=$1 text=$2 ranks=$3
+    shift 3
+    expect "$code" "$text" "$ranks" train --config good.cfg "$@"
+}
+printf '[model]\npath = model\n[data]\ndir = shards\n[run]\ndir = run\n[train]\nmax_steps = 4\nbatch = 8\n' >good.cfg
+
+# The model directory.
+bad_train 3 "encoder.layer.1.output.dense.weight" 1 --model.path missing
+bad_train 3 "encoder.layer.7.output.dense.weight" 1 --model.path surplus
+bad_train 3 "encoder.layer.1.output.dense.weight" 1 --model.path misshapen
+bad_train 3 "encoder.layer.1.output.dense.weight" 2 --model.path missing
+bad_train 3 "no_such/config.json" 2 --model.path no_such
+mkdir cut && cp model/* cut && truncate -s -4 cut/model.safetensors
+bad_train 3 "cut/model.safetensors" 1 --model.path cut
+mkdir empty && cp model/* empty && : >empty/config.json
+bad_train 3 "empty" 1 --model.path empty
+
+# The shards.
+bad_train 3 "another tokenizer than that of other_words" 2 --model.path other_words
+bad_train 3 "positions for 16" 1 --model.path few_positions
+bad_train 3 "it holds the task sample, not mrpc" 1 --data.task mrpc
+bad_train 3 "nowhere/train.h5" 1 --data.dir nowhere
+for damage in cut empty foreign soup; do
+    cp -r shards "shards_$damage"
+done
+truncate -s -100 shards_cut/train.h5
+: >shards_empty/train.h5
+cp "$(find "$fixtures" -name '*.h5' | head -n 1)" shards_foreign/train.h5
+on_ranks 1 train --config good.cfg || fail "the good run"
+cp run/soup.h5 shards_soup/train.h5
+for damage in cut empty foreign soup; do
+    bad_train 3 "shards_$damage/train.h5" 2 --data.dir "shards_$damage" --run.dir other
+done
+printf 'sentence,label\nsome words,problem\nmore words,no_problem\n' >two.csv
+"$ladle" prepare --data.task sample --train-file two.csv --validation-file "$sample/dev.tsv" --test-file two.csv \
+    --model.path model --data.dir shards_two >log || fail "prepare"
+bad_train 2 "data.train: " 1 --data.dir shards_two
+cp shards_two/test.h5 shards_two/train.h5
+bad_train 3 "it holds the split test, not train" 1 --data.dir shards_two
+
+# The launch and the run directory.
+bad_train 2 'unknown option --optim.lrr' 2 --optim.lrr 1
+bad_train 2 "4 ranks are too many" 4 --run.dir other
+bad_train 2 "run.seed: 0 then, 1 now" 2 --run.seed 1
+OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0 expect 4 "OMPI_COMM_WORLD_SIZE says that 2 were started" 1 \
+    train --config good.cfg --run.dir other
+
+# Soups that do not belong to backbone or data.
+good=(evaluate run/soup.h5 --model.path model --data.dir shards --output out --logits logits.safetensors)
+expect 3 "trained on other weights" 1 "${good[@]}" --model.path other_weights
+expect 3 "another tokenizer" 2 "${good[@]}" --model.path other_words
+expect 3 "shards/train.h5" 1 evaluate shards/train.h5 --model.path model --data.dir shards
+finish

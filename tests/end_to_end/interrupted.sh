@@ -1,0 +1,77 @@
+#!/bin/bash
+# Runs that are stopped or killed and go on with another number of ranks end with the bytes of an undisturbed run.
+# Usage: see common.sh
+source "$(dirname "$0")/common.sh"
+tiny_model model
+tiny_shards shards model
+
+options=(train --model.path model --data.dir shards --train.max_steps 80 --train.batch 16 --optim.lr 1e-2
+    --train.consistency 1 --checkpoint.every_steps 3)
+on_ranks 1 "${options[@]}" --run.dir whole || fail "the undisturbed run"
+
+# steps RUN: training steps in its metrics
+steps() { cat "$1/metrics.jsonl" 2>/dev/null | grep -c '"kind":"step"'; }
+
+# start RANKS RUN: in the background, until some steps are done; sets job, and rank_pid to the process of its last rank
+start() {
+    local launcher=()
+    [ "$1" -eq 1 ] || launcher=("$mpirun" -n "$1")
+    local before
+    before=$(steps "$2")
+    rm -f pid
+    # Every rank notes its process; the last to do so is as good as any.
+    timeout 60 "${launcher[@]}" sh -c 'echo $$ >pid; exec "$0" "$@"' "$ladle" "${options[@]}" --run.dir "$2" >log 2>&1 &
+    job=$!
+    while kill -0 $job 2>/dev/null && [ "$(steps "$2")" -lt $((before + 4)) ]; do sleep 0.02; done
+    rank_pid=$(cat pid)
+}
+
+# resumed RUN RANKS
+resumed() {
+    on_ranks "$2" "${options[@]}" --run.dir "$1" || fail "$1: exit code $? after a resume"
+    grep -q "resumed at step" log || fail "$1 did not resume"
+    same_results whole "$1" || fail "$1 differs from the undisturbed run"
+    [ "$(steps "$1")" -eq 80 ] || fail "$1: $(steps "$1") steps in metrics.jsonl instead of 80"
+}
+
+mkdir stop && touch stop/STOP
+on_ranks 2 "${options[@]}" --run.dir stop
+[ $? -eq 85 ] || fail "STOP: not 85"
+[ -e stop/STOP ] && fail "the STOP file is still there"
+[ -e stop/checkpoints/step-1.h5 ] || fail "STOP: not at the next step"
+resumed stop 1
+
+start 1 term
+kill -TERM "$rank_pid"
+wait $job
+[ $? -eq 85 ] || fail "SIGTERM: not 85"
+resumed term 2
+
+start 2 term2
+kill -TERM "$rank_pid"
+wait $job
+[ $? -eq 85 ] || fail "SIGTERM to one of two ranks: not 85"
+resumed term2 4
+
+for ranks in 2 1 2; do
+    start $ranks killed
+    kill -KILL "$rank_pid"
+    wait $job
+    code=$?
+    { [ $code -ne 0 ] && [ $code -ne 124 ]; } || fail "SIGKILL on $ranks ranks: exit code $code"
+done
+resumed killed 1
+
+# The newest checkpoint is damaged: the one before it serves.
+cp -r whole damaged
+rm damaged/soup.h5
+newest=damaged/checkpoints/$(cat damaged/checkpoints/last)
+truncate -s -100 "$newest"
+resumed damaged 1
+grep -q "not resumed from" log || fail "the refused checkpoint is not named"
+
+# A finished run started again changes nothing.
+digests whole >before
+on_ranks 2 "${options[@]}" --run.dir whole || fail "a finished run started again: exit code $?"
+digests whole | diff before - || fail "a finished run started again changed files"
+finish
