@@ -1,0 +1,63 @@
+#!/bin/bash
+# ladle evaluate: the scores of the training run again, files for every split, and what has no meaning is refused.
+# Usage: see common.sh
+source "$(dirname "$0")/common.sh"
+tiny_model model
+tiny_model with_head with_head
+tiny_shards shards model
+on_ranks 1 train --model.path model --data.dir shards --run.dir run --train.max_steps 12 --optim.lr 1e-2 || fail "train"
+sed -n '/^model/,$p' log | awk '$1 != "base"' | awk '{$NF = $NF; print $1, $2, $3, $4, $5}' >table
+data=(--model.path model --data.dir shards)
+
+# row NAME: scores of one line of the last table
+row() { sed -n "s/^$1  *//p" log | tr -s ' '; }
+
+on_ranks 2 evaluate run/best.h5 "${data[@]}" --expert all --output all || fail "evaluate --expert all"
+cp log all.log
+for model in "expert 0" "expert 3" soup; do
+    expected=$(sed -n "s/^$model //p" table | sed 's/ *$//')
+    [[ "$(row "$model")" == "$expected "* ]] || fail "$model: $(row "$model") instead of $expected"
+done
+merged=$(row soup)
+on_ranks 1 evaluate run/soup.h5 "${data[@]}" || fail "evaluate soup.h5"
+[ "$(row soup)" = "$merged" ] || fail "soup.h5: $(row soup), experts merged on the way: $merged"
+on_ranks 1 evaluate run/best.h5 "${data[@]}" --expert 3 --eval.batch 7 || fail "evaluate --expert 3"
+[ "$(row "expert 3")" = "$(cp all.log log && row "expert 3")" ] || fail "expert 3 alone"
+
+# Files.
+on_ranks 1 evaluate run/soup.h5 "${data[@]}" --split validation,train --output out --logits one.safetensors ||
+    fail "evaluate two splits"
+[ "$(ls out | tr '\n' ' ')" = "results.json sample.train.tsv sample.validation.tsv " ] || fail "files: $(ls out)"
+[ "$(wc -l <out/sample.validation.tsv)" -eq "$(wc -l <"$sample/dev.tsv")" ] || fail "rows of the predictions"
+on_ranks 2 evaluate run/soup.h5 "${data[@]}" --split validation,train --logits two.safetensors --eval.batch 5 ||
+    fail "evaluate on two ranks"
+cmp one.safetensors two.safetensors || fail "logits depend on the ranks"
+
+# A directory's own head, and hidden labels.
+on_ranks 1 evaluate --model.path with_head --data.dir shards --data.task sample || fail "evaluate a pretrained head"
+grep -q '^head  *0\.[0-9]' log || fail "no scores of the head"
+printf 'sentence\nno label here\nnor here\n' >test.csv
+"$ladle" prepare --data.task sample --train-file "$sample/train.tsv" --test-file test.csv --model.path model \
+    --data.dir hidden >log || fail "prepare"
+on_ranks 1 evaluate run/soup.h5 --model.path model --data.dir hidden --split test --output hidden_out || fail "hidden labels"
+grep -q '^soup  *n/a  *n/a' log || fail "hidden labels have scores"
+grep -q '"accuracy": null' hidden_out/results.json || fail "hidden labels have scores in results.json"
+
+# refused TEXT WORDS...
+refused() {
+    local text=$1
+    shift
+    on_ranks 1 evaluate "$@"
+    [ $? -eq 2 ] || fail "$*: not exit code 2"
+    grep -qF -- "$text" log || fail "$*: does not say \"$text\""
+}
+refused "merged into one" run/soup.h5 "${data[@]}" --eval.level 1
+refused "merged into one" run/soup.h5 "${data[@]}" --expert 0
+refused "4 experts" run/best.h5 "${data[@]}" --expert 4
+refused "leave one of them out" run/best.h5 "${data[@]}" --expert 0 --eval.level 0
+refused "named twice" run/best.h5 "${data[@]}" --split validation,validation
+refused "--data.task is missing" "${data[@]}"
+on_ranks 1 evaluate "${data[@]}" --data.task sample
+[ $? -eq 3 ] || fail "no head: not exit code 3"
+grep -q "no classification head with 2 outputs" log || fail "no head: not said"
+finish
