@@ -36,8 +36,10 @@ mkdir -p "$work"
 say "1/6 packages"
 if [ -z "${LADLE:-}" ]; then
     install_missing "${program_packages[@]}" "${model_packages[@]}"
+    echo "all there"
+else
+    echo "not looked at: LADLE names a program"
 fi
-echo "all there"
 
 say "2/6 build"
 if [ -z "${LADLE:-}" ]; then
