@@ -45,7 +45,8 @@ int train(const JobOptions& options, Communicator& comm) {
     const bool has_weights = backbone.has_weights;
     const ModelSpec spec = model_spec(config, backbone.config, data.task.num_outputs());
     Engine engine(config, spec, std::move(backbone));
-    record.identity = run_identity(config, data.all(), record.backbone_digest, engine.kernels().description());
+    record.identity =
+        run_identity(config, data.all(), record.backbone_digest, engine.kernels().description(), comm.world_size());
     require_same_on_all_ranks(comm, "the input of this run",
                               record.identity.options + record.identity.inputs + record.identity.machine);
     record.provenance = provenance(config, comm);

@@ -100,9 +100,12 @@ bool hides_labels(const Split& split) {
 }
 
 Identity run_identity(const Config& config, const std::vector<const Split*>& splits, const std::string& backbone_digest,
-                      const std::string& kernels) {
+                      const std::string& kernels, int ranks) {
     Identity identity;
     identity.options = identity_text(config);
+    if (config.comm.reduction == "fast") {
+        identity.options += fmt::format("ranks = {}\n", ranks);
+    }
     for (const Split* split : splits) {
         identity.inputs += fmt::format("data.{} = {}\n", split->name, split->digest);
     }

@@ -27,7 +27,8 @@ void check_split(const Split& split, const BackboneConfig& backbone, const std::
 /// True if any label of the split is hidden, as in the benchmark's test splits.
 bool hides_labels(const Split& split);
 
-/// Everything that decides the bits of a run: identity options, data and backbone digests, build and kernels.
+/// Everything that decides the bits of a run: identity options, data and backbone digests, build and kernels; with
+/// comm.reduction = fast the number of ranks, too.
 Identity run_identity(const Config& config, const std::vector<const Split*>& splits, const std::string& backbone_digest,
                       const std::string& kernels);
 
