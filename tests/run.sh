@@ -77,7 +77,7 @@ cmake --build --preset $preset --parallel "$jobs"
 # What the tests find in their environment.
 export LADLE_GLUE_DIR=${LADLE_GLUE_DIR:-$root/../shared/data/glue}
 [ -d "$LADLE_GLUE_DIR" ] || skipped+=("tests on real GLUE files: no $LADLE_GLUE_DIR (set LADLE_GLUE_DIR)")
-if LADLE_MINILM_DIR=$(jobs/fetch_minilm.sh build/cache); then
+if LADLE_MINILM_DIR=$(jobs/fetch_minilm.sh "$root/build/cache"); then
     export LADLE_MINILM_DIR
 else
     unset LADLE_MINILM_DIR
