@@ -30,7 +30,7 @@ bool hides_labels(const Split& split);
 /// Everything that decides the bits of a run: identity options, data and backbone digests, build and kernels; with
 /// comm.reduction = fast the number of ranks, too.
 Identity run_identity(const Config& config, const std::vector<const Split*>& splits, const std::string& backbone_digest,
-                      const std::string& kernels);
+                      const std::string& kernels, int ranks);
 
 /// Throws DataError on every rank unless all ranks hold the same text, e.g. the identity.
 void require_same_on_all_ranks(Communicator& comm, const std::string& what, const std::string& text);
