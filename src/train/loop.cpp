@@ -43,6 +43,15 @@ void require_labels(const Split& split) {
     }
 }
 
+/// A metric that the task does not compute must stop the run before it starts.
+void check_selection(const Task& task, const std::string& metric) {
+    Scores scores;
+    for (const std::string& name : task.score_names()) {
+        scores.emplace_back(name, 0.0);
+    }
+    find_score(scores, metric);
+}
+
 }  // namespace
 
 std::vector<const Split*> RunData::all() const {
@@ -57,6 +66,9 @@ RunData open_run_data(const Config& config) {
     RunData data;
     data.train = open_split(config, "train");
     data.task = task_of(data.train);
+    if (!config.eval.select.empty()) {
+        check_selection(data.task, config.eval.select);
+    }
     require_labels(data.train);
     for (const std::string& name : data.task.dev_splits) {
         data.dev.push_back(open_split(config, name));

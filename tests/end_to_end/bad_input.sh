@@ -64,12 +64,28 @@ printf 'sentence,label\nsome words,problem\nmore words,no_problem\n' >two.csv
 "$ladle" prepare --data.task sample --train-file two.csv --validation-file "$sample/dev.tsv" --test-file two.csv \
     --model.path model --data.dir shards_two >log || fail "prepare"
 bad_train 2 "data.train: " 1 --data.dir shards_two
+cp -r shards_two shards_more
 cp shards_two/test.h5 shards_two/train.h5
 bad_train 3 "it holds the split test, not train" 1 --data.dir shards_two
+
+# One rank that sees something else, or fails alone: all end.
+expect_mixed() {
+    local code=$1 text=$2
+    files >before
+    timeout 60 "$mpirun" -n 1 "$ladle" train --config good.cfg --run.dir other : \
+        -n 1 "$ladle" train --config good.cfg --run.dir other "${@:3}" >log 2>&1
+    local got=$?
+    [ $got -eq "$code" ] || fail "one rank with ${*:3}: exit code $got, expected $code"
+    [ "$(grep -cF -- "$text" log)" -eq 1 ] || fail "one rank with ${*:3}: \"$text\" is not said once"
+    files | diff before - || fail "one rank with ${*:3}: files were made or changed"
+}
+expect_mixed 3 "the input of this run differs on 1 of 2 ranks" --data.dir shards_more
+expect_mixed 3 "rank 1/2] cannot read nowhere/train.h5" --data.dir nowhere
 
 # The launch and the run directory.
 bad_train 2 'unknown option --optim.lrr' 2 --optim.lrr 1
 bad_train 2 "4 ranks are too many" 4 --run.dir other
+bad_train 2 "unknown score 'f3'" 2 --run.dir other --eval.select f3
 bad_train 2 "run.seed: 0 then, 1 now" 2 --run.seed 1
 OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0 expect 4 "OMPI_COMM_WORLD_SIZE says that 2 were started" 1 \
     train --config good.cfg --run.dir other
