@@ -120,7 +120,7 @@ void require_same_on_all_ranks(Communicator& comm, const std::string& what, cons
     comm.all_reduce_sum(&different, 1);
     if (different != 0) {
         throw DataError(fmt::format("{} differs on {} of {} ranks", what, different, comm.world_size()),
-                        "ranks would not train the same model",
+                        "ranks would not work on the same model",
                         "give all ranks the same files and the same build of ladle");
     }
 }

@@ -127,6 +127,14 @@ ModelSpec evaluation_spec(const EvaluationInput& input, const Backbone& backbone
     return spec;
 }
 
+void require_same_inputs(Communicator& comm, const EvaluationInput& input, const Backbone& backbone) {
+    std::string digests = backbone.digest + (input.soup ? input.soup->digest : "");
+    for (const Split& split : input.splits) {
+        digests += split.digest;
+    }
+    require_same_on_all_ranks(comm, "the input of this evaluation", digests);
+}
+
 void load_evaluated_model(const EvaluationInput& input, Engine& engine, const std::string& model_directory) {
     if (input.soup) {
         load_soup(*input.soup, engine);

@@ -60,4 +60,9 @@ refused "--data.task is missing" "${data[@]}"
 on_ranks 1 evaluate "${data[@]}" --data.task sample
 [ $? -eq 3 ] || fail "no head: not exit code 3"
 grep -q "no classification head with 2 outputs" log || fail "no head: not said"
+
+# Two ranks that read different soups.
+timeout 60 "$mpirun" -n 1 "$ladle" evaluate run/soup.h5 "${data[@]}" : -n 1 "$ladle" evaluate run/best.h5 "${data[@]}" >log 2>&1
+[ $? -eq 3 ] || fail "different soups: not exit code 3"
+grep -q "the input of this evaluation differs on 1 of 2 ranks" log || fail "different soups: not said"
 finish

@@ -44,6 +44,9 @@ EvaluationInput open_evaluation(const Config& config, const std::string& soup_pa
 /// The model to build on this backbone. Throws DataError if soup, backbone and splits do not belong together.
 ModelSpec evaluation_spec(const EvaluationInput& input, const Backbone& backbone, const Config& config);
 
+/// Throws DataError on every rank unless all ranks read the same soup, weights and data.
+void require_same_inputs(Communicator& comm, const EvaluationInput& input, const Backbone& backbone);
+
 /// Puts the soup into the engine's parameters; without one, throws DataError unless the directory had a fitting head.
 void load_evaluated_model(const EvaluationInput& input, Engine& engine, const std::string& model_directory);
 
