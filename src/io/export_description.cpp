@@ -41,6 +41,7 @@ void visit_fields(Visitor&& visit) {
     visit("regression", &Soup::regression);
     visit("max_length", &Soup::max_length);
     visit("config", &Soup::config);
+    visit("machine", &Soup::machine);
     visit("seed", &Soup::seed);
     visit("step", &Soup::step);
     visit("score", &Soup::score);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <optional>
 
+#include "binary_file.hpp"
 #include "export_parts.hpp"
 #include "ladle/core/digest.hpp"
 #include "ladle/core/error.hpp"
@@ -52,8 +53,11 @@ void add_object(const Hdf5Reader& file, const std::string& path, FileReport& rep
 }
 
 FileReport inspect_hdf5(const std::string& path) {
-    // What ladle wrote names its schema; golden fixtures and files of other programs are shown without verification.
-    const bool own = !Hdf5Reader(path, Hdf5Origin::foreign).schema().empty();
+    // Ladle writes the 1.10 format (superblock 3) alone; such a file must pass all checks before the library parses it.
+    // Golden fixtures and most files of other programs have the older one and are shown without verification.
+    constexpr std::size_t kSuperblockVersion = 8;
+    const BinaryFile bytes(path);
+    const bool own = bytes.size() <= kSuperblockVersion || bytes.read(kSuperblockVersion, 1)[0] == std::byte{3};
     const Hdf5Reader file(path, own ? Hdf5Origin::ladle : Hdf5Origin::foreign);
     FileReport report;
     report.kind = "HDF5 of another program";

@@ -41,6 +41,7 @@ Soup make_soup(const std::string& architecture, const std::string& kind, std::in
     soup.seed = ~std::uint64_t{0};
     soup.score = 0.1;
     soup.config = "a = 1\n";
+    soup.machine = "abacus";
     soup.sources = {std::string(64, 'a')};
     for (std::int64_t layer = 0; ladle::has_banks(soup) && layer < 2; ++layer) {
         for (const bool up : {false, true}) {

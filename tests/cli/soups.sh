@@ -1,0 +1,105 @@
+#!/bin/bash
+# ladle soup, convert and inspect on the files of a small run: what comes back is the same, what cannot be is refused.
+# Usage: soups.sh LADLE_PROGRAM SOURCE_DIRECTORY
+ladle=$1
+source=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+
+fail() {
+    echo "FAILED: $1"
+    sed 's/^/  | /' out err | head -20
+    failures=$((failures + 1))
+}
+
+# expect CODE TEXT WORDS...: ladle WORDS exits with CODE and says TEXT; errors have at most two lines
+expect() {
+    local code=$1 text=$2
+    shift 2
+    timeout 120 "$ladle" "$@" >out 2>err
+    local got=$?
+    [ $got -eq "$code" ] || fail "ladle $*: exit code $got, expected $code"
+    cat out err | grep -qF -- "$text" || fail "ladle $*: does not say \"$text\""
+    [ "$(wc -l <err)" -le 2 ] || fail "ladle $*: more than two lines"
+}
+
+# same FILE FILE
+same() {
+    cmp -s "$1" "$2" || fail "$1 and $2 differ"
+}
+
+"$source/jobs/make_tiny_encoder.py" encoder "$source/data/sample/train.tsv" || exit 1
+expect 0 "train" prepare --data.task sample --data.source "$source/data/sample" --model.path encoder --data.dir data
+expect 0 "soup" train --model.path encoder --data.dir data --data.task sample --run.dir run --adapter.size 13 \
+    --train.epochs 2 --train.batch 16 --optim.lr 0.01
+
+# Every format and back: byte for byte the soup of the run.
+for format in soup adamix safetensors adapters; do
+    expect 0 "read back and equal" convert run/soup.h5 --to $format merged.$format --verify
+    expect 0 "soup" convert merged.$format --to soup back.h5
+    same back.h5 run/soup.h5
+    expect 0 "same contents" inspect --diff back.h5 run/soup.h5
+done
+expect 0 "read back and equal" convert run/soup.h5 --to adamix one.bin --merged-as one --verify
+expect 0 "soup" convert one.bin --to soup back.h5
+same back.h5 run/soup.h5
+for format in adamix safetensors; do
+    expect 0 "read back and equal" convert run/best.h5 --to $format experts.$format --verify
+    expect 0 "soup" convert experts.$format --to soup back.h5 --from $format
+    same back.h5 run/best.h5
+done
+expect 0 "read back and equal" convert run/best.h5 --to adapters experts --experts --verify
+expect 0 "soup" convert experts --to soup back.h5
+same back.h5 run/best.h5
+
+# An AdaMix file without ladle's description beside it.
+cp experts.adamix published.bin
+expect 0 "tensors_sha256" convert published.bin --to soup published.h5 --data.task mrpc
+expect 0 "task.label_names = not_equivalent, equivalent" inspect published.h5
+expect 3 "its head has 2 outputs, the task 3" convert published.bin --to soup none.h5 --data.task mnli
+
+# Pairs that cannot be.
+expect 2 "it holds 4 experts, the directory one adapter" convert run/best.h5 --to adapters none
+expect 2 "leave --experts out" convert run/soup.h5 --to adapters none --experts
+expect 2 "known formats are" convert run/soup.h5 --to onnx none
+expect 2 "--merged-as" convert run/soup.h5 --to adamix none --merged-as two
+expect 2 "needs INPUT" convert run/soup.h5 --to adamix
+expect 3 "another format" convert run/soup.h5 --from adamix --to safetensors none
+expect 3 "ladle.ckpt" convert "run/checkpoints/$(ls run/checkpoints | grep h5 | head -1)" --to safetensors none
+expect 3 "No such file" convert absent.h5 --to safetensors none
+expect 74 "Not a directory" convert run/soup.h5 --to safetensors run/soup.h5/none
+[ -e none ] && fail "a refused conversion left something"
+[ -n "$(find . -name '*.ladle-tmp')" ] && fail "a temporary file is left"
+
+# Averages.
+expect 0 "4 experts averaged" soup run/best.h5 --output mean.h5
+same mean.h5 run/soup.h5
+expect 0 "1 soups averaged" soup run/soup.h5 --weights 1 --output mean.h5
+same mean.h5 run/soup.h5
+expect 0 "4 experts averaged" soup run/best.h5 --weights 1,0,0,0 --output first.h5
+expect 1 "values differ by at most" inspect --diff first.h5 run/soup.h5
+expect 0 "2 soups averaged" soup first.h5 merged.safetensors --weights 0.5,0.5 --output mean.h5
+expect 2 "there are 4" soup run/best.h5 --weights 0.5,0.5 --output none
+expect 2 "their sum is 2" soup run/best.h5 --weights 0.5,0.5,0.5,0.5 --output none
+expect 2 "is not a number" soup run/best.h5 --weights 0.5,x --output none
+expect 2 "different models" soup run/best.h5 run/soup.h5 --output none
+expect 2 "--output is missing" soup run/best.h5
+
+# Everything a run reads and writes can be looked at, also through a pipe that closes early.
+for file in data/train.h5 run/checkpoints/*.h5 run/best.h5 run/soup.h5 merged.adamix merged.safetensors merged.adapters \
+    experts encoder; do
+    expect 0 "tensors, " inspect "$file"
+done
+[ "$("$ladle" inspect run/best.h5 run/soup.h5 data/train.h5 2>err | head -n 1)" = "run/best.h5: ladle.soup 1.0" ] ||
+    fail "inspect in a pipe"
+[ -s err ] && fail "inspect in a pipe complains"
+head -c 3000 run/soup.h5 >cut.h5
+expect 3 "truncated, damaged or was edited" inspect cut.h5
+expect 3 "not an HDF5 file" evaluate merged.safetensors --model.path encoder --data.dir data
+expect 2 "--diff compares two files" inspect --diff run/soup.h5
+
+echo "$failures failures"
+[ $failures -eq 0 ]
