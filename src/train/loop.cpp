@@ -274,8 +274,8 @@ void TrainingRun::evaluate() {
     }
     const ExpertDistances distances = expert_distances(engine_.table(), engine_.parameters().data());
     log_->write(EpochRecord{steps_done_, epoch, distances.down, distances.up});
-    progress_->print(fmt::format("step {}, epoch {}: {} {:.4f}{}\n", steps_done_, epoch + 1, metric(), decision.score,
-                                 decision.best ? "  (best so far)" : ""));
+    progress_->print(fmt::format("step {}, epoch {}: {} {}{}\n", steps_done_, epoch + 1, metric(),
+                                 score_text(decision.score), decision.best ? "  (best so far)" : ""));
 }
 
 void TrainingRun::take_as_best(double score) {

@@ -14,13 +14,17 @@ std::vector<std::string> score_cells(const std::string& model, const SplitScores
     std::vector<std::string> cells = {model};
     for (const auto& [split, values] : scores) {
         for (const auto& [name, value] : values) {
-            cells.push_back(std::isnan(value) ? "n/a" : fmt::format("{:.4f}", value));
+            cells.push_back(score_text(value));
         }
     }
     return cells;
 }
 
 }  // namespace
+
+std::string score_text(double score) {
+    return std::isnan(score) ? "n/a" : fmt::format("{:.4f}", score);
+}
 
 std::string scores_table(const ModelScores& models) {
     std::vector<TextTable::Column> columns = {{"model", false}};

@@ -43,6 +43,17 @@ on_ranks 1 evaluate run/soup.h5 --model.path model --data.dir hidden --split tes
 grep -q '^soup  *n/a  *n/a' log || fail "hidden labels have scores"
 grep -q '"accuracy": null' hidden_out/results.json || fail "hidden labels have scores in results.json"
 
+# A score that is never defined (correlation with a constant): the last step counts, and nothing is a number.
+printf 'text,label\nnode disk,1.5\nfan rack,0.5\nport core,2\n' >numbers.csv
+printf 'text,label\nnode disk,1.5\nfan rack,1.5\nport core,1.5\n' >constant.csv
+"$ladle" prepare --data.task numbers --regression --train-file numbers.csv --validation-file constant.csv \
+    --model.path model --data.dir numbers >log || fail "prepare"
+on_ranks 2 train --model.path model --data.dir numbers --run.dir undefined --train.max_steps 2 || fail "train without a score"
+grep -q "pearson was never defined" log || fail "undefined score: not said"
+grep -q '^soup  *n/a  *n/a' log || fail "undefined score: shown"
+grep -q '"score": null' undefined/results.json || fail "undefined score: in results.json"
+[ -s undefined/soup.h5 ] || fail "undefined score: no soup"
+
 # refused TEXT WORDS...
 refused() {
     local text=$1

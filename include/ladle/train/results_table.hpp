@@ -7,7 +7,10 @@
 
 namespace ladle {
 
-/// One line per model, one column per split and score; what is undefined (NaN) shows as "n/a".
+/// A score with four decimals; "n/a" where it is undefined (NaN).
+std::string score_text(double score);
+
+/// One line per model, one column per split and score.
 std::string scores_table(const ModelScores& models);
 
 /// One line per model (base, each expert, soup), one column per split and score.
