@@ -21,7 +21,7 @@ say() { printf '\n== %s\n' "$*"; }
 quiet() {
     echo "\$ $*"
     "$@" >"$work/log" 2>&1 || {
-        tail -n 40 "$work/log" >&2
+        grep -v '^\[[0-9]*/[0-9]*\] ' "$work/log" | tail -n 40 >&2
         return 1
     }
 }
