@@ -27,6 +27,20 @@ std::vector<double> as_doubles(const Tensor& tensor) {
 
 }  // namespace
 
+std::vector<std::string> adamix_files() {
+    std::vector<std::string> files;
+    for (const std::string& path : fixture_files("adamix", ".h5")) {
+        const std::string kind = fixture_kind(path);
+        if (kind == "unknown") {
+            throw std::runtime_error(path + " is a golden file of no known kind");
+        }
+        if (kind == "adamix") {
+            files.push_back(path);
+        }
+    }
+    return files;
+}
+
 PackedFixture::PackedFixture(const Hdf5Reader& file, int passes_) : passes(passes_) {
     const Shape shape = file.shape("/inputs/input_ids");
     const auto all_ids = as_doubles(file.tensor("/inputs/input_ids"));

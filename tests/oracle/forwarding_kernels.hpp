@@ -1,0 +1,95 @@
+// Kernels that pass every call on to others: a planted mutation overrides one of them.
+#pragma once
+
+#include "ladle/backends/kernels.hpp"
+
+namespace ladle::test {
+
+template <class Real>
+class ForwardingKernels : public Kernels<Real> {
+public:
+    explicit ForwardingKernels(const Kernels<Real>& inner) : inner_(inner) {}
+
+    std::string description() const override { return "mutated " + inner_.description(); }
+    std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward) const override {
+        return inner_.make_matrix(out, in, precision, backward);
+    }
+    void pack(Matrix& matrix, const Real* w) const override { inner_.pack(matrix, w); }
+    void product(const Matrix& matrix, int rows, const Real* x, const Real* bias, Real* y) const override {
+        inner_.product(matrix, rows, x, bias, y);
+    }
+    void product_transposed(const Matrix& matrix, int rows, const Real* dy, Real* dx) const override {
+        inner_.product_transposed(matrix, rows, dy, dx);
+    }
+    void check_row_independence() const override { inner_.check_row_independence(); }
+    void add_weight_gradient(int rows, int out, int in, const Real* dy, const Real* x, Real* dw) const override {
+        inner_.add_weight_gradient(rows, out, in, dy, x, dw);
+    }
+    void add_column_sums(int rows, int width, const Real* x, Real* sums) const override {
+        inner_.add_column_sums(rows, width, x, sums);
+    }
+    void embed(int rows, int width, const std::int32_t* ids, const std::int32_t* position_ids,
+               const std::int32_t* type_ids, const Real* words, const Real* positions, const Real* types,
+               Real* y) const override {
+        inner_.embed(rows, width, ids, position_ids, type_ids, words, positions, types, y);
+    }
+    void gather_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const override {
+        inner_.gather_rows(count, width, index, x, y);
+    }
+    void scatter_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const override {
+        inner_.scatter_rows(count, width, index, x, y);
+    }
+    void add_scattered_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const override {
+        inner_.add_scattered_rows(count, width, index, x, y);
+    }
+    void add(std::size_t count, const Real* x, Real* y) const override { inner_.add(count, x, y); }
+    void dropout(int rows, int width, const RowOrigins& origins, const DropoutSite& site, const Real* x,
+                 Real* y) const override {
+        inner_.dropout(rows, width, origins, site, x, y);
+    }
+    void gelu(std::size_t count, const Real* x, Real* y) const override { inner_.gelu(count, x, y); }
+    void gelu_backward(std::size_t count, const Real* x, const Real* dy, Real* dx) const override {
+        inner_.gelu_backward(count, x, dy, dx);
+    }
+    void tanh(std::size_t count, const Real* x, Real* y) const override { inner_.tanh(count, x, y); }
+    void tanh_backward(std::size_t count, const Real* y, const Real* dy, Real* dx) const override {
+        inner_.tanh_backward(count, y, dy, dx);
+    }
+    void residual_norm(const ResidualNorm<Real>& call) const override { inner_.residual_norm(call); }
+    void residual_norm_backward(const ResidualNormBackward<Real>& call) const override {
+        inner_.residual_norm_backward(call);
+    }
+    void attention(const Attention<Real>& call) const override { inner_.attention(call); }
+    void attention_backward(const AttentionBackward<Real>& call) const override { inner_.attention_backward(call); }
+    void cross_entropy(int samples, int classes, const Real* logits, const std::int32_t* labels, const Real* weights,
+                       Real* losses, Real* dlogits) const override {
+        inner_.cross_entropy(samples, classes, logits, labels, weights, losses, dlogits);
+    }
+    void squared_error(int samples, const Real* logits, const Real* targets, const Real* weights, Real* losses,
+                       Real* dlogits) const override {
+        inner_.squared_error(samples, logits, targets, weights, losses, dlogits);
+    }
+    void consistency(int samples, int classes, const Real* first, const Real* second, const Real* weights, Real* losses,
+                     Real* dfirst, Real* dsecond) const override {
+        inner_.consistency(samples, classes, first, second, weights, losses, dfirst, dsecond);
+    }
+    void add_fixed_point(std::size_t count, const Real* values, double limit, std::int64_t* sums,
+                         std::int64_t* rejected) const override {
+        inner_.add_fixed_point(count, values, limit, sums, rejected);
+    }
+    void from_fixed_point(std::size_t count, const std::int64_t* sums, Real* values) const override {
+        inner_.from_fixed_point(count, sums, values);
+    }
+    double sum_of_squares(std::size_t count, const Real* values) const override {
+        return inner_.sum_of_squares(count, values);
+    }
+    void adamw(const AdamWUpdate& update, std::size_t count, const Real* gradient, Real* weights, Real* first_moment,
+               Real* second_moment) const override {
+        inner_.adamw(update, count, gradient, weights, first_moment, second_moment);
+    }
+
+protected:
+    const Kernels<Real>& inner_;
+};
+
+}  // namespace ladle::test
