@@ -31,11 +31,8 @@ struct Pairs {
     static LADLE_INLINE Floats join(Floats a, Floats b) {
 #if defined(__AVX512BF16__)
         using Halves = std::uint16_t __attribute__((vector_size(64)));
-        Halves order{};
-        for (int i = 0; i < 32; ++i) {
-            order[i] = static_cast<std::uint16_t>(i / 2 + (i % 2) * kLanes);
-        }
-        return reinterpret_cast<Floats>(__builtin_shuffle(reinterpret_cast<Halves>(join_neighbours(a, b)), order));
+        const Halves halves = reinterpret_cast<Halves>(join_neighbours(a, b));
+        return reinterpret_cast<Floats>(shuffle<InTurns<kLanes, false>>(halves, halves));
 #else
         return reinterpret_cast<Floats>(bfloat16_bits(a) | (bfloat16_bits(b) << 16U));
 #endif
@@ -46,8 +43,7 @@ struct Pairs {
 #if defined(__AVX512BF16__)
         return reinterpret_cast<Floats>(_mm512_cvtne2ps_pbh(reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(a)));
 #else
-        const Ints even = lane_numbers() * 2;
-        return join(__builtin_shuffle(a, b, even), __builtin_shuffle(a, b, even + 1));
+        return join(shuffle<EverySecond<0>>(a, b), shuffle<EverySecond<1>>(a, b));
 #endif
     }
 
@@ -109,23 +105,13 @@ LADLE_INLINE void join_rows(const float* from, std::ptrdiff_t stride, int rows, 
     }
 }
 
-/// Lanes of a and b in turns: from their first halves, or from their second halves.
-template <bool kSecond>
-LADLE_INLINE Floats interleave(Floats a, Floats b) {
-    Ints order{};
-    for (int i = 0; i < kLanes; ++i) {
-        order[i] = i / 2 + (i % 2) * kLanes + (kSecond ? kLanes / 2 : 0);
-    }
-    return __builtin_shuffle(a, b, order);
-}
-
 /// Transposes kLanes vectors of kLanes lanes by repeated perfect shuffles.
 LADLE_INLINE void transpose(Floats (&rows)[kLanes]) {
     for (int round = 1; round < kLanes; round *= 2) {
         Floats next[kLanes];
         for (int i = 0; i < kLanes / 2; ++i) {
-            next[2 * i] = interleave<false>(rows[i], rows[i + kLanes / 2]);
-            next[2 * i + 1] = interleave<true>(rows[i], rows[i + kLanes / 2]);
+            next[2 * i] = shuffle<InTurns<kLanes, false>>(rows[i], rows[i + kLanes / 2]);
+            next[2 * i + 1] = shuffle<InTurns<kLanes, true>>(rows[i], rows[i + kLanes / 2]);
         }
         for (int i = 0; i < kLanes; ++i) {
             rows[i] = next[i];

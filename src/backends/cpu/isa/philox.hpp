@@ -61,15 +61,8 @@ LADLE_INLINE PhiloxWords philox_words(const DropoutStream& stream, std::uint32_t
     }
     const LongWords first = (c0 & 0xffffffffU) | (c1 << 32U);   // words 0 and 1 of each block
     const LongWords second = (c2 & 0xffffffffU) | (c3 << 32U);  // words 2 and 3
-    LongWords low_order{};
-    LongWords high_order{};
-    for (int i = 0; i < kBlocksAtOnce; ++i) {
-        const int from = i / 2 + (i % 2) * kBlocksAtOnce;
-        low_order[i] = static_cast<std::uint64_t>(from);
-        high_order[i] = static_cast<std::uint64_t>(from + kBlocksAtOnce / 2);
-    }
-    return {reinterpret_cast<Words>(__builtin_shuffle(first, second, low_order)),
-            reinterpret_cast<Words>(__builtin_shuffle(first, second, high_order))};
+    return {reinterpret_cast<Words>(shuffle<InTurns<kBlocksAtOnce, false>>(first, second)),
+            reinterpret_cast<Words>(shuffle<InTurns<kBlocksAtOnce, true>>(first, second))};
 }
 
 /// Floats of room that dropout_factors needs for `count` factors.

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
@@ -166,14 +167,42 @@ LADLE_INLINE Floats smaller(Floats a, Floats b) {
 #endif
 }
 
+template <class Order, class Vector, int... kLane>
+LADLE_INLINE Vector shuffle_lanes(Vector a, Vector b, std::integer_sequence<int, kLane...>) {
+    return __builtin_shufflevector(a, b, Order::from(kLane)...);
+}
+
+/// Lane i of the result is lane Order::from(i) of a, or of b counted on from the end of a.
+template <class Order, class Vector>
+LADLE_INLINE Vector shuffle(Vector a, Vector b) {
+    return shuffle_lanes<Order>(a, b, std::make_integer_sequence<int, sizeof(Vector) / sizeof(a[0])>{});
+}
+
+/// Lanes of a and b in turns: from their first halves, or from their second halves.
+template <int kCount, bool kSecond>
+struct InTurns {
+    static constexpr int from(int lane) { return lane / 2 + (lane % 2) * kCount + (kSecond ? kCount / 2 : 0); }
+};
+
+/// Every second lane of a, then of b.
+template <int kFirst>
+struct EverySecond {
+    static constexpr int from(int lane) { return 2 * lane + kFirst; }
+};
+
+/// Lanes moved down by kStep, the lowest to the top.
+template <int kStep>
+struct Rotated {
+    static constexpr int from(int lane) { return (lane + kStep) % kLanes; }
+};
+
 /// Combines the lanes pairwise, always in the same order.
 template <int kStep = kLanes / 2, class Combine>
 LADLE_INLINE float reduce(Floats v, Combine combine) {
     if constexpr (kStep == 0) {
         return v[0];
     } else {
-        const Floats other = __builtin_shuffle(v, (lane_numbers() + kStep) & (kLanes - 1));
-        return reduce<kStep / 2>(combine(v, other), combine);
+        return reduce<kStep / 2>(combine(v, shuffle<Rotated<kStep>>(v, v)), combine);
     }
 }
 
