@@ -72,14 +72,15 @@ shown mpirun --oversubscribe -n 2 "$ladle" train --config configs/minilm.cfg --c
 say "6/6 write the soup for PyTorch (library adapters)"
 shown "$ladle" convert "$run/soup.h5" --to adapters "$run/pytorch" --verify
 
-say "what came out"
+say "done after $((SECONDS / 60)) min $((SECONDS % 60)) s"
 cat <<END
+base is the most frequent class, expert k the k-th expert of every layer, soup the average of all experts.
 
-Files
-  $run/soup.h5         the soup
-  $run/pytorch/        the same for PyTorch (library adapters)
-  $run/results.json    the scores above: base is the most frequent class, soup the average of the experts
-  $run/                everything else: see "Files of a run" in README.md
+Files in $run
+  soup.h5         the soup
+  pytorch/        the same for PyTorch (library adapters)
+  results.json    the scores above
+  and the rest as in "Files of a run" of README.md
 
 Try next
   $ladle inspect $run/soup.h5
