@@ -2,7 +2,6 @@
 #include "adamix_case.hpp"
 
 #include <cstring>
-#include <stdexcept>
 
 namespace ladle::test {
 namespace {
@@ -27,14 +26,24 @@ std::vector<double> as_doubles(const Tensor& tensor) {
 
 }  // namespace
 
+namespace {
+
+/// A file that cannot be read or is of no known kind counts as one of ours, so that its own test case fails.
+bool is_adamix(const std::string& path) {
+    try {
+        const std::string kind = fixture_kind(path);
+        return kind == "adamix" || kind == "unknown";
+    } catch (const std::exception&) {
+        return true;
+    }
+}
+
+}  // namespace
+
 std::vector<std::string> adamix_files() {
     std::vector<std::string> files;
     for (const std::string& path : fixture_files("adamix", ".h5")) {
-        const std::string kind = fixture_kind(path);
-        if (kind == "unknown") {
-            throw std::runtime_error(path + " is a golden file of no known kind");
-        }
-        if (kind == "adamix") {
+        if (is_adamix(path)) {
             files.push_back(path);
         }
     }

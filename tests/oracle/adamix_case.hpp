@@ -14,7 +14,7 @@ namespace ladle::test {
 
 inline constexpr double kFixedPointOne = 281474976710656.0;
 
-/// The golden AdaMix files of the project and of LADLE_FIXTURES; a file of no known kind is an error.
+/// The golden AdaMix files of the project and of LADLE_FIXTURES, and files of no known kind: their cases fail.
 std::vector<std::string> adamix_files();
 
 /// The batch of the file, packed: padding dropped, leaves of two samples.
