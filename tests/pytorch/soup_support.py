@@ -106,14 +106,22 @@ def make_case(ladle, work, family, regression):
         prepare += ["--data.task", "sample", "--data.source", SAMPLE]
     run(ladle, *prepare)
     # A size for which hidden_size / size would be rounded to one less by the library adapters; a high rate, so that
-    # the experts move far from zero.
+    # the experts move far from zero; three experts, so that their shares in the mean are no exact numbers.
+    mixture = ["--adapter.num_experts", 3, "--adapter.share_up", "false"] if regression else []
     run(ladle, "train", "--model.path", backbone, "--data.dir", folder / "data", "--data.task", "numbers" if regression else "sample",
         "--run.dir", folder / "run", "--adapter.size", 13, "--train.epochs", 4,
-        "--train.batch", 16, "--optim.lr", 0.01, "--train.consistency", 1)
-    run(ladle, "evaluate", folder / "run" / "soup.h5", "--model.path", backbone, "--data.dir", folder / "data",
-        "--logits", folder / "logits.safetensors")
-    return Case(name, folder / "run" / "soup.h5", folder / "run" / "best.h5", backbone,
-                folder / "data" / "validation.h5", load_file(folder / "logits.safetensors")["validation"])
+        "--train.batch", 16, "--optim.lr", 0.01, "--train.consistency", 1, *mixture)
+    shard = folder / "data" / "validation.h5"
+    return Case(name, folder / "run" / "soup.h5", folder / "run" / "best.h5", backbone, shard,
+                ladle_logits(ladle, folder / "run" / "soup.h5", backbone, shard))
+
+
+def ladle_logits(ladle, soup, backbone, shard):
+    """What `ladle evaluate` gives for a soup on the validation split."""
+    with tempfile.TemporaryDirectory() as folder:
+        run(ladle, "evaluate", soup, "--model.path", backbone, "--data.dir", shard.parent,
+            "--logits", f"{folder}/logits.safetensors")
+        return load_file(f"{folder}/logits.safetensors")["validation"]
 
 
 def cases_of(arguments, work):

@@ -102,6 +102,15 @@ def check_read_by_ladle(ladle, case, folder):
         support.check(support.digest(ladle, folder / "back.h5") == expected, f"{name} comes back unchanged")
 
 
+def check_evaluated(ladle, case, folder):
+    """A merged soup that went through another format gives the very same logits."""
+    for name in ("merged.bin", "merged.safetensors"):
+        back = folder / f"{name}.h5"
+        support.run(ladle, "convert", folder / name, "--to", "soup", back)
+        found = support.ladle_logits(ladle, back, case.backbone, case.shard)
+        support.check(torch.equal(found, case.logits), f"{name} gives ladle's own logits after the way back")
+
+
 def check_hdf5(case):
     """h5py shows texts, numbers and booleans as Python's own."""
     with h5py.File(case.soup) as file:
@@ -118,6 +127,7 @@ def test(ladle, case, folder):
     check_written_by_ladle(ladle, case, folder)
     if case.experts:
         check_read_by_ladle(ladle, case, folder)
+        check_evaluated(ladle, case, folder)
     metadata = json.loads(support.run(ladle, "inspect", folder / "merged.safetensors").partition("soup.score = ")[2]
                           .splitlines()[0])
     support.check(isinstance(metadata, float), "the score travels along")
