@@ -63,7 +63,9 @@ template <class T>
 Tensor copy_in(DType dtype, Shape shape, const T* values) {
     Tensor tensor{dtype, std::move(shape), {}};
     tensor.bytes.resize(tensor.elements() * sizeof(T));
-    std::memcpy(tensor.bytes.data(), values, tensor.bytes.size());
+    if (!tensor.bytes.empty()) {
+        std::memcpy(tensor.bytes.data(), values, tensor.bytes.size());
+    }
     return tensor;
 }
 

@@ -56,6 +56,33 @@ void quiet_library();
 /// HDF5's own words about the last failure: the innermost description.
 std::string error_text();
 
+/// Variable-length UTF-8 string.
+Handle text_type();
+
+/// Throws DataError naming the file and the object in it.
+[[noreturn]] void refuse(const std::string& file_name, const std::string& object, const std::string& why);
+/// The same with HDF5's text unless the condition holds.
+void require(bool condition, const std::string& file_name, const std::string& object, const std::string& doing);
+
+/// Reads strings of an attribute or data set through `read` (memory type, destination), and gives the library's memory
+/// back.
+template <class Read>
+std::optional<std::vector<std::string>> take_strings(hid_t space, std::size_t count, const Read& read) {
+    std::vector<char*> raw(count, nullptr);
+    const Handle type = text_type();
+    if (count > 0 && read(type.id(), raw.data()) < 0) {
+        return std::nullopt;
+    }
+    std::vector<std::string> values;
+    for (const char* value : raw) {
+        values.emplace_back(value == nullptr ? "" : value);
+    }
+    if (count > 0) {
+        H5Dvlen_reclaim(type.id(), space, H5P_DEFAULT, raw.data());
+    }
+    return values;
+}
+
 /// A group or data set as found in a file.
 struct Object {
     bool is_group = false;
@@ -83,7 +110,5 @@ std::string content_digest(hid_t file, const std::string& file_name, const Tree&
 
 /// Type of a number as stored in files and held in memory (both little endian).
 Handle number_type(DType dtype);
-/// Variable-length UTF-8 string.
-Handle text_type();
 
 }  // namespace ladle::hdf5_tree

@@ -1,0 +1,147 @@
+// Operations of the pickle machine on its stack, memo and dictionaries.
+#include "pickle_machine.hpp"
+
+namespace ladle {
+
+/// One operation; false at the end. Source of the numbers: CPython, Lib/pickletools.py.
+bool PickleMachine::step(std::uint8_t operation) {
+    switch (operation) {
+        case 0x80: {  // PROTO
+            const auto protocol = take<std::uint8_t>();
+            if (protocol < 2 || protocol > 3) {
+                refuse("it has pickle protocol " + std::to_string(protocol) + ", torch.save writes 2");
+            }
+            return true;
+        }
+        case '.':
+            return false;
+        case '}':
+            push_dictionary();
+            return true;
+        case ')':
+            push_tuple({});
+            return true;
+        case 't':
+            push_tuple(pop_to_mark());
+            return true;
+        case 0x85:
+        case 0x86:
+        case 0x87:
+            push_tuple(pop_count(operation - 0x84U));
+            return true;
+        case 'c':
+            push_global();
+            return true;
+        case 'R':
+            reduce();
+            return true;
+        case 'Q':
+            push_storage();
+            return true;
+        case 's':
+            set_items(pop_count(2));
+            return true;
+        case 'u':
+            set_items(pop_to_mark());
+            return true;
+        case 'b':
+            build();
+            return true;
+        default:
+            if (!push_constant(operation) && !use_memo(operation)) {
+                refuse("operation " + std::to_string(operation) + " is not accepted");
+            }
+            return true;
+    }
+}
+
+/// Operations that push a mark, a number, a text or an empty list.
+bool PickleMachine::push_constant(std::uint8_t operation) {
+    switch (operation) {
+        case '(':
+            push_plain(PickleKind::mark);
+            return true;
+        case ']':
+            push_plain(PickleKind::list);
+            return true;
+        case 'N':
+            push_plain(PickleKind::none);
+            return true;
+        case 0x88:
+        case 0x89:
+            push_integer(operation == 0x88 ? 1 : 0);
+            return true;
+        case 'K':
+            push_integer(take<std::uint8_t>());
+            return true;
+        case 'M':
+            push_integer(take<std::uint16_t>());
+            return true;
+        case 'J':
+            push_integer(take<std::int32_t>());
+            return true;
+        case 0x8a:
+            push_long();
+            return true;
+        case 'X':
+            push({PickleKind::text, 0, std::string(take_bytes(take<std::uint32_t>())), {}, 0, {}});
+            return true;
+        default:
+            return false;
+    }
+}
+
+/// Operations that store the top of the stack in a numbered slot, or push what a slot holds.
+bool PickleMachine::use_memo(std::uint8_t operation) {
+    switch (operation) {
+        case 'q':
+            remember(take<std::uint8_t>());
+            return true;
+        case 'r':
+            remember(take<std::uint32_t>());
+            return true;
+        case 'h':
+            recall(take<std::uint8_t>());
+            return true;
+        case 'j':
+            recall(take<std::uint32_t>());
+            return true;
+        default:
+            return false;
+    }
+}
+
+void PickleMachine::push_long() {
+    const std::string_view bytes = take_bytes(take<std::uint8_t>());
+    if (bytes.size() > sizeof(std::int64_t)) {
+        refuse("a number is too large");
+    }
+    // Two's complement of any length: the last byte carries the sign.
+    std::int64_t value = !bytes.empty() && (static_cast<std::uint8_t>(bytes.back()) & 0x80U) != 0 ? -1 : 0;
+    std::memcpy(&value, bytes.data(), bytes.size());
+    push_integer(value);
+}
+
+void PickleMachine::set_items(const std::vector<PickleValuePtr>& items) {
+    const PickleValuePtr target = pop(PickleKind::dictionary);
+    stack_.push_back(target);
+    if (items.size() % 2 != 0) {
+        refuse("a key has no value");
+    }
+    PickleEntries& entries = dictionaries_[static_cast<std::size_t>(target->integer)];
+    for (std::size_t i = 0; i < items.size(); i += 2) {
+        if (items[i]->kind != PickleKind::text) {
+            refuse("a key is not a text");
+        }
+        entries.emplace_back(items[i]->text, items[i + 1]);
+    }
+}
+
+/// Attributes of a dictionary (state_dict() adds _metadata) say nothing about tensors.
+void PickleMachine::build() {
+    pop();
+    const PickleValuePtr target = pop(PickleKind::dictionary);
+    stack_.push_back(target);
+}
+
+}  // namespace ladle

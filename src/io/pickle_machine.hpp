@@ -1,0 +1,177 @@
+// The machine that reads pickles of tensors; see pickle_reader.hpp. Internal to src/io.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "ladle/core/error.hpp"
+#include "pickle_reader.hpp"
+
+namespace ladle {
+
+enum class PickleKind {
+    mark,
+    none,
+    integer,
+    text,
+    tuple,
+    dictionary,
+    list,
+    storage_type,
+    rebuild,
+    parameter,
+    ordered,
+    storage,
+    tensor
+};
+
+struct PickleValue;
+using PickleValuePtr = std::shared_ptr<const PickleValue>;
+
+struct PickleValue {
+    PickleKind kind = PickleKind::none;
+    std::int64_t integer = 0;  ///< integers and booleans; the number of a dictionary
+    std::string text;
+    std::vector<PickleValuePtr> items;  ///< of a tuple
+    std::size_t depth = 0;              ///< nesting of tuples
+    PickledTensor tensor;               ///< of storage_type (dtype), storage and tensor
+};
+
+using PickleEntries = std::vector<std::pair<std::string, PickleValuePtr>>;
+
+/// A stack machine over immutable values. Dictionaries are numbered, so that no value can contain itself.
+class PickleMachine {
+public:
+    PickleMachine(std::string_view pickle, const std::string& label) : rest_(pickle), label_(label) {}
+
+    PickleEntries run() {
+        while (step(take<std::uint8_t>())) {
+        }
+        const PickleValuePtr result = pop(PickleKind::dictionary);
+        if (!stack_.empty() || !rest_.empty()) {
+            refuse("something follows the dictionary");
+        }
+        return std::move(dictionaries_[static_cast<std::size_t>(result->integer)]);
+    }
+
+private:
+    [[noreturn]] void refuse(const std::string& why) const {
+        throw DataError("cannot read " + label_, "its pickle is not a plain dictionary of tensors: " + why,
+                        "save {name: tensor} with torch.save, or use safetensors");
+    }
+
+    std::string_view take_bytes(std::size_t count) {
+        if (count > rest_.size()) {
+            refuse("it ends early");
+        }
+        const std::string_view taken = rest_.substr(0, count);
+        rest_.remove_prefix(count);
+        return taken;
+    }
+    template <class T>
+    T take() {
+        T value{};
+        std::memcpy(&value, take_bytes(sizeof(T)).data(), sizeof(T));
+        return value;
+    }
+    std::string take_line() {
+        const std::size_t end = rest_.find('\n');
+        if (end == std::string_view::npos || end > 256) {
+            refuse("a name does not end");
+        }
+        std::string line(take_bytes(end));
+        take_bytes(1);
+        return line;
+    }
+
+    void push(PickleValue value) { stack_.push_back(std::make_shared<const PickleValue>(std::move(value))); }
+    void push_integer(std::int64_t value) { push({PickleKind::integer, value, {}, {}, 0, {}}); }
+    void push_plain(PickleKind kind) { push({kind, 0, {}, {}, 0, {}}); }
+    void push_dictionary() {
+        push({PickleKind::dictionary, static_cast<std::int64_t>(dictionaries_.size()), {}, {}, 0, {}});
+        dictionaries_.emplace_back();
+    }
+    void push_tuple(std::vector<PickleValuePtr> items) {
+        std::size_t depth = 0;
+        for (const PickleValuePtr& item : items) {
+            depth = std::max(depth, item->depth);
+        }
+        if (depth >= 16) {
+            refuse("tuples are nested too deeply");
+        }
+        push({PickleKind::tuple, 0, {}, std::move(items), depth + 1, {}});
+    }
+    PickleValuePtr pop() {
+        if (stack_.empty() || stack_.back()->kind == PickleKind::mark) {
+            refuse("an operation finds nothing on the stack");
+        }
+        PickleValuePtr value = std::move(stack_.back());
+        stack_.pop_back();
+        return value;
+    }
+    PickleValuePtr pop(PickleKind kind) {
+        PickleValuePtr value = pop();
+        if (value->kind != kind) {
+            refuse("an object is of the wrong kind");
+        }
+        return value;
+    }
+    std::vector<PickleValuePtr> pop_count(std::size_t count) {
+        std::vector<PickleValuePtr> items(count);
+        for (std::size_t i = count; i > 0; --i) {
+            items[i - 1] = pop();
+        }
+        return items;
+    }
+    std::vector<PickleValuePtr> pop_to_mark() {
+        const auto mark = std::find_if(stack_.rbegin(), stack_.rend(),
+                                       [](const PickleValuePtr& value) { return value->kind == PickleKind::mark; });
+        if (mark == stack_.rend()) {
+            refuse("a mark is missing");
+        }
+        std::vector<PickleValuePtr> items(mark.base(), stack_.end());
+        stack_.erase(mark.base() - 1, stack_.end());
+        return items;
+    }
+
+    void remember(std::uint32_t slot) {
+        const PickleValuePtr value = pop();
+        memo_[slot] = value;
+        stack_.push_back(value);
+    }
+    void recall(std::uint32_t slot) {
+        const auto found = memo_.find(slot);
+        if (found == memo_.end()) {
+            refuse("it recalls an object that was never stored");
+        }
+        stack_.push_back(found->second);
+    }
+
+    bool step(std::uint8_t operation);
+    bool push_constant(std::uint8_t operation);
+    bool use_memo(std::uint8_t operation);
+    void push_global();
+    void push_long();
+    void reduce();
+    void push_storage();
+    void push_tensor(const PickleValue& arguments);
+    void set_items(const std::vector<PickleValuePtr>& items);
+    void build();
+    std::int64_t integer_of(const PickleValue& value, const char* what) const;
+    Shape extents_of(const PickleValue& value, const char* what) const;
+
+    std::string_view rest_;
+    const std::string& label_;
+    std::vector<PickleValuePtr> stack_;
+    std::unordered_map<std::uint32_t, PickleValuePtr> memo_;
+    std::vector<PickleEntries> dictionaries_;
+};
+
+}  // namespace ladle
