@@ -27,14 +27,14 @@ void describe(const Config& config, const Engine& engine, const RunData& data, i
 }
 
 int train(const JobOptions& options, Communicator& comm) {
-    const Config& config = options.config;
     for (const char* name : {"model.path", "data.dir", "run.dir"}) {
         require_option(options, name);
     }
-    check_world_size(comm.world_size(), config.train.batch, config.train.leaf);
+    check_world_size(comm.world_size(), options.config.train.batch, options.config.train.leaf);
 
-    const RunData data = open_run_data(config);
-    Backbone backbone = load_backbone(config.model.path, options.has("dry-run"));
+    const RunData data = open_run_data(options.config);
+    Backbone backbone = load_backbone(options.config.model.path, options.has("dry-run"));
+    const Config config = settled_config(options.config, data, backbone.config);
     for (const Split* split : data.all()) {
         check_split(*split, backbone.config, config.model.path);
     }

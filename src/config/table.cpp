@@ -52,7 +52,8 @@ std::vector<Option> run_rows() {
         {"run.seed", [](C& c) -> F { return &c.run.seed; }, at_least(0), "",
          "The seed decides initial values, sample order, routes and dropout.", true},
         {"run.time_limit_minutes", [](C& c) -> F { return &c.run.time_limit_minutes; }, at_least(0), "minute",
-         "The run saves its state and ends with exit code 85 before this much time has passed; 0 means no limit.",
+         "At the first step boundary after this much time the run saves its state and ends with exit code 85; 0: "
+         "never.",
          false},
         {"run.watchdog_seconds", [](C& c) -> F { return &c.run.watchdog_seconds; }, at_least(0), "second",
          "A rank that makes no progress for this long ends the job with exit code 75; 0 switches the watchdog off.",

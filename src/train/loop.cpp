@@ -66,6 +66,10 @@ RunData open_run_data(const Config& config) {
     RunData data;
     data.train = open_split(config, "train");
     data.task = task_of(data.train);
+    if (data.task.dev_splits.empty()) {
+        throw DataError(fmt::format("cannot train on {}", data.task.name), "it has no dev split to choose the best by",
+                        "train on another task and evaluate its soup on this one");
+    }
     if (!config.eval.select.empty()) {
         check_selection(data.task, config.eval.select);
     }
@@ -80,6 +84,19 @@ RunData open_run_data(const Config& config) {
         }
     }
     return data;
+}
+
+Config settled_config(Config config, const RunData& data, const BackboneConfig& backbone) {
+    config.data.task = data.task.name;
+    config.data.max_length = data.train.max_length;
+    config.eval.select = config.eval.select.empty() ? data.task.main_metric : config.eval.select;
+    config.train.consistency = pass_plan(config, backbone).consistency;
+    if (!adapter_kind(config.adapter.kind).mixture) {
+        config.adapter.num_experts = 1;
+        config.adapter.share_down = true;
+        config.adapter.share_up = true;
+    }
+    return config;
 }
 
 TrainingPlan training_plan(const Config& config, std::size_t samples) {
@@ -118,7 +135,7 @@ TrainingRun::TrainingRun(const Config& config, Engine& engine, Communicator& com
       data_(data),
       record_(std::move(record)),
       plan_(training_plan(config, data.train.samples())),
-      step_(config, engine, comm, data.train, plan_.schedule, plan_.steps),
+      step_(config, engine, comm, data.train, plan_.schedule, plan_.steps, [this] { watchdog_->tick(steps_done_); }),
       last_checkpoint_(Clock::now()) {}
 
 int TrainingRun::run() {
@@ -332,6 +349,9 @@ void TrainingRun::resume() {
     check_identity(recorded, record_.identity, record_.allow_new_hardware, "the checkpoint " + path);
     machine_changes_ = checkpoint.machine_changes;
     if (recorded.machine != record_.identity.machine) {
+        if (machine_changes_.empty()) {
+            machine_changes_.push_back(fmt::format("step 0: {}", recorded.machine));
+        }
         machine_changes_.push_back(fmt::format("step {}: {}", checkpoint.step, record_.identity.machine));
     }
     steps_done_ = checkpoint.step;
@@ -342,6 +362,28 @@ void TrainingRun::resume() {
     if (comm_.is_root()) {
         fmt::print("resumed at step {} from {}\n", steps_done_, path);
     }
+    // On the same machine a best.h5 from a later step is written again when that step is done again.
+    if (!holds_best(recorded.machine == record_.identity.machine)) {
+        selection_.best_step = -1;
+    }
+}
+
+bool TrainingRun::holds_best(bool later_will_do) {
+    char holds = 1;
+    if (comm_.is_root() && selection_.best_step >= 0) {
+        try {
+            const std::int64_t step = read_soup(directory_->best_path()).step;
+            holds = step == selection_.best_step || (later_will_do && step > selection_.best_step) ? 1 : 0;
+        } catch (const Error& error) {
+            fmt::print("{}\n", error.what());
+            holds = 0;
+        }
+        if (holds == 0) {
+            fmt::print("best.h5 does not hold step {}: the best is looked for again from here\n", selection_.best_step);
+        }
+    }
+    comm_.broadcast(&holds, sizeof(holds));
+    return holds != 0;
 }
 
 void TrainingRun::finish() {

@@ -68,13 +68,14 @@ std::vector<float> sample_weights(std::size_t samples, int groups, std::int64_t 
 }
 
 TrainingStep::TrainingStep(const Config& config, Engine& engine, Communicator& comm, const Split& train,
-                           const Schedule& schedule, const StepPlan& plan)
+                           const Schedule& schedule, const StepPlan& plan, std::function<void()> progress)
     : config_(config),
       engine_(engine),
       comm_(comm),
       train_(train),
       schedule_(schedule),
       plan_(plan),
+      progress_(std::move(progress)),
       passes_(pass_plan(config, engine.spec().backbone)),
       sampler_(train, config.run.seed, config.train.batch, config.train.leaf),
       routes_(make_routes(config, engine.spec(), passes_, plan)),
@@ -89,10 +90,15 @@ TrainingStep::TrainingStep(const Config& config, Engine& engine, Communicator& c
 
 StepResult TrainingStep::run(std::int64_t step, const StepRequests& requests) {
     const BatchWindow window = plan_.window(step);
-    std::int64_t leaves = 0;
+    std::size_t leaves = 0;
+    std::size_t samples = 0;
     for (std::int64_t batch = window.first_batch; batch < window.end_batch; ++batch) {
-        leaves += static_cast<std::int64_t>(sampler_.leaves(batch).size());
+        for (const Leaf& leaf : sampler_.leaves(batch)) {
+            ++leaves;
+            samples += leaf.samples.size();
+        }
     }
+    loss_limit_ = kLargestPartial / static_cast<double>(samples);
     for (std::size_t worker = 0; worker < sums_.size(); ++worker) {
         sums_[worker].reset(kLargestPartial / static_cast<double>(leaves));
         std::fill(loss_sums_[worker].begin(), loss_sums_[worker].end(), 0);
@@ -131,6 +137,7 @@ void TrainingStep::run_batch(std::int64_t batch, std::int64_t divisor, StepResul
     const auto micro_batches = make_micro_batches(mine, kMicroBatchRows / passes_.passes);
     engine_.pool().run(micro_batches.size(), [&](int worker, std::size_t item) {
         run_micro_batch(worker, micro_batches[item], batch, weights);
+        progress_();
     });
 }
 
@@ -154,8 +161,8 @@ void TrainingStep::run_micro_batch(int worker, const std::vector<Leaf>& leaves, 
                                                 passes_.consistency, logits, dlogits);
     std::vector<std::int64_t>& sums = loss_sums_[static_cast<std::size_t>(worker)];
     for (int s = 0; s < packed.samples; ++s) {
-        engine_.kernels().add_fixed_point(1, losses.task + s, kLargestPartial, &sums[kTaskLoss], &sums[kLossRejected]);
-        engine_.kernels().add_fixed_point(1, losses.consistency + s, kLargestPartial, &sums[kConsistencyLoss],
+        engine_.kernels().add_fixed_point(1, losses.task + s, loss_limit_, &sums[kTaskLoss], &sums[kLossRejected]);
+        engine_.kernels().add_fixed_point(1, losses.consistency + s, loss_limit_, &sums[kConsistencyLoss],
                                           &sums[kLossRejected]);
     }
     engine_.model().backward(context, saved, dlogits, sums_[static_cast<std::size_t>(worker)]);

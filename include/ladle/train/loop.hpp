@@ -32,6 +32,10 @@ struct RunData {
 /// Reads train and dev splits of data.dir and checks them against each other; throws DataError.
 RunData open_run_data(const Config& config);
 
+/// The config with everything decided that was left open (task, metric, consistency) and without what its adapter kind
+/// does not use, so that equal runs have equal identities.
+Config settled_config(Config config, const RunData& data, const BackboneConfig& backbone);
+
 /// Steps and learning rates of a run.
 struct TrainingPlan {
     StepPlan steps;
@@ -69,6 +73,7 @@ private:
 
     StepRequests requests(const StopRequests& outside);
     void resume();
+    bool holds_best(bool later_will_do);
     void write_checkpoint();
     bool checkpoint_due(const StepRequests& requests) const;
     void log_step(const StepResult& result, double seconds);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,8 +47,9 @@ std::vector<float> sample_weights(std::size_t samples, int groups, std::int64_t 
 
 class TrainingStep {
 public:
+    /// `progress` is called from any worker after each micro-batch.
     TrainingStep(const Config& config, Engine& engine, Communicator& comm, const Split& train, const Schedule& schedule,
-                 const StepPlan& plan);
+                 const StepPlan& plan, std::function<void()> progress);
 
     /// Optimizer step `step` (from 0). Throws NotFiniteError naming the tensor; the weights are then unchanged.
     StepResult run(std::int64_t step, const StepRequests& requests);
@@ -65,6 +67,7 @@ private:
     const Split& train_;
     Schedule schedule_;
     StepPlan plan_;
+    std::function<void()> progress_;
     PassPlan passes_;
     Sampler sampler_;
     std::unique_ptr<RouteSource> routes_;  ///< null where the adapter kind has no mixture
@@ -73,6 +76,7 @@ private:
     std::vector<std::vector<std::int64_t>> loss_sums_;  ///< one per worker: task, consistency, rejected
     std::vector<std::int64_t> buffer_;                  ///< what the ranks add up
     std::vector<float> gradient_;                       ///< [total]
+    double loss_limit_ = 0;  ///< a weighted loss of this or more is rejected: 2^15 / (samples of the window)
 };
 
 }  // namespace ladle
