@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
+#include <set>
 
 #include "ladle/config/ini.hpp"
 #include "ladle/config/options.hpp"
@@ -83,6 +84,7 @@ std::vector<po::option> split_words(const JobSpec& spec, const std::vector<std::
 
 SplitLine split_command_line(const JobSpec& spec, const std::vector<std::string>& arguments, JobOptions& job) {
     SplitLine line;
+    std::set<std::string> given;
     for (const po::option& option : split_words(spec, arguments)) {
         const std::string& name = option.string_key;
         const std::string value = option.value.empty() ? "" : option.value.front();
@@ -94,10 +96,12 @@ SplitLine split_command_line(const JobSpec& spec, const std::vector<std::string>
             job.positional.push_back(value);
         } else if (name == "config") {
             line.config_files.push_back(value);
+        } else if (!given.insert(name).second) {
+            throw ConfigError(fmt::format("--{} is given twice", name), "only one can hold", "remove one of the two");
         } else if (find_option(name) != nullptr) {
             line.options.emplace_back(name, value);
-        } else if (!job.switches.emplace(name, value).second) {
-            throw ConfigError(fmt::format("--{} is given twice", name), "only one can hold", "remove one of the two");
+        } else {
+            job.switches.emplace(name, value);
         }
     }
     return line;

@@ -89,6 +89,7 @@ BOOST_AUTO_TEST_CASE(misspelt_names_are_refused_with_a_suggestion) {
     BOOST_TEST(!message_of({"--optim.lr"}).empty());
     BOOST_TEST(!message_of({"--dry-run=1"}).empty());
     BOOST_TEST(contains(message_of({"--dry-run", "--dry-run"}), "twice"));
+    BOOST_TEST(contains(message_of({"--optim.lr", "1", "--optim.lr=2"}), "--optim.lr is given twice"));
 }
 
 BOOST_AUTO_TEST_CASE(config_files_are_read_strictly) {

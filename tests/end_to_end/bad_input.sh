@@ -91,7 +91,7 @@ OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0 expect 4 "OMPI_COMM_WORLD_SIZE say
     train --config good.cfg --run.dir other
 
 # Soups that do not belong to backbone or data.
-good=(evaluate run/soup.h5 --model.path model --data.dir shards --output out --logits logits.safetensors)
+good=(evaluate run/soup.h5 --data.dir shards --output out --logits logits.safetensors)
 expect 3 "trained on other weights" 1 "${good[@]}" --model.path other_weights
 expect 3 "another tokenizer" 2 "${good[@]}" --model.path other_words
 expect 3 "shards/train.h5" 1 evaluate shards/train.h5 --model.path model --data.dir shards
