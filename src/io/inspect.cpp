@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -144,6 +145,13 @@ FileReport inspect_model(const std::string& directory) {
     return report;
 }
 
+/// Such a file starts with the length of its header in eight bytes, the last of them zero, and a JSON object.
+bool starts_like_safetensors(const std::string& path) {
+    const BinaryFile file(path);
+    const std::string start = file.read_text(0, std::min<std::size_t>(9, file.size()));
+    return start.size() == 9 && start[7] == '\0' && start[8] == '{';
+}
+
 std::string describe(const Tensor& tensor) {
     return dtype_name(tensor.dtype) + " " + shape_text(tensor.shape);
 }
@@ -188,7 +196,12 @@ FileReport inspect_path(const std::string& path) {
     if (directory_exists(path) && file_exists(path + "/config.json")) {
         return inspect_model(path);
     }
-    switch (detect_soup_format(path)) {
+    const SoupFormat format = detect_soup_format(path);
+    if (format == SoupFormat::safetensors && !starts_like_safetensors(path)) {
+        throw DataError("cannot read " + path, "this is not a kind of file that ladle inspects",
+                        "name an HDF5, safetensors or torch file, an adapters directory or a model directory");
+    }
+    switch (format) {
         case SoupFormat::soup:
             return inspect_hdf5(path);
         case SoupFormat::adamix:

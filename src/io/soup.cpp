@@ -60,6 +60,28 @@ bool same_description(const Soup& a, const Soup& b) {
            a.label_names == b.label_names && a.backbone_digest == b.backbone_digest;
 }
 
+/// Throws DataError naming a tensor of `a` that `b` does not have in the same shape.
+void check_holds(const Soup& a, const Soup& b) {
+    for (const auto& [name, tensor] : a.tensors) {
+        if (b.tensor(name).shape != tensor.shape) {
+            throw DataError("cannot average these soups",
+                            fmt::format("tensor {} is {} in one and {} in another", name, shape_text(tensor.shape),
+                                        shape_text(b.tensor(name).shape)),
+                            "average soups of the same model and task");
+        }
+    }
+}
+
+/// Clears what does not hold for all inputs of an average.
+template <class Value>
+void keep_if_common(Soup& average, const std::vector<Soup>& soups, Value Soup::*field) {
+    const bool common =
+        std::all_of(soups.begin(), soups.end(), [&](const Soup& soup) { return soup.*field == average.*field; });
+    if (!common) {
+        average.*field = Value();
+    }
+}
+
 }  // namespace
 
 const Tensor& Soup::tensor(const std::string& name) const {
@@ -145,11 +167,18 @@ Soup average_soups(const std::vector<Soup>& soups, std::vector<double> weights) 
     average.score = std::numeric_limits<double>::quiet_NaN();
     average.metric.clear();
     average.sources.clear();
+    average.weights = weights;
+    keep_if_common(average, soups, &Soup::config);
+    keep_if_common(average, soups, &Soup::machine);
+    keep_if_common(average, soups, &Soup::seed);
+    keep_if_common(average, soups, &Soup::step);
     for (const Soup& soup : soups) {
         if (!same_description(soup, soups.front())) {
             throw ConfigError("cannot average soups of different models", "model, adapter, task or labels differ",
                               "average soups of runs that differ in their seed or their options of training only");
         }
+        check_holds(soups.front(), soup);
+        check_holds(soup, soups.front());
         average.sources.push_back(soup.digest);
     }
     for (auto& [name, tensor] : average.tensors) {

@@ -2,6 +2,7 @@
 // ("/adapter/layer_00/down/weight" [N, out, in]; without N where merged); other tensors lie under their PyTorch names.
 #include <fmt/format.h>
 
+#include "export_parts.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/io/hdf5.hpp"
 #include "ladle/io/soup.hpp"
@@ -80,6 +81,11 @@ Soup read_description(const Hdf5Reader& file) {
         soup.hidden_size < 1 || soup.hidden_size > kMost || soup.adapter_size < 0 || soup.adapter_size > kMost) {
         throw DataError("cannot read " + file.path(), "its dimensions are not possible", "use a soup that ladle wrote");
     }
+    if ((soup.architecture != "bert" && soup.architecture != "roberta") || soup.activation != "gelu") {
+        throw DataError("cannot read " + file.path(),
+                        fmt::format("its architecture is {} and its activation {}", soup.architecture, soup.activation),
+                        "use a soup of BERT or RoBERTa with gelu, the only ones that ladle writes");
+    }
     return soup;
 }
 
@@ -128,6 +134,38 @@ void read_bank(const Hdf5Reader& file, std::int64_t layer, bool up, Soup& soup) 
     }
 }
 
+[[noreturn]] void refuse_surplus(const std::string& path, const std::string& tensor) {
+    throw DataError("cannot read " + path, fmt::format("tensor {} is surplus", tensor), "use a soup that ladle wrote");
+}
+
+/// Any biases in a soup of kind bias, none in another.
+void read_biases(const Hdf5Reader& file, Soup& soup) {
+    for (const std::string& name : file.members("/biases")) {
+        const std::string path = "/biases/" + name;
+        Tensor tensor = file.tensor(path);
+        if (soup.adapter_kind != "bias") {
+            refuse_surplus(file.path(), path);
+        }
+        if (tensor.dtype != DType::f32) {
+            throw DataError("cannot read " + file.path(),
+                            fmt::format("{} is {}, expected float32", path, dtype_name(tensor.dtype)),
+                            "use a soup that ladle wrote");
+        }
+        soup.tensors.emplace_back(name, std::move(tensor));
+    }
+}
+
+void read_head(const Hdf5Reader& file, Soup& soup) {
+    std::vector<std::string> surplus = file.members("/head");
+    for (const auto& [name, shape] : head_tensors(soup)) {
+        soup.tensors.emplace_back(name, file.tensor("/head/" + name, DType::f32, shape));
+        std::erase(surplus, name);
+    }
+    if (!surplus.empty()) {
+        refuse_surplus(file.path(), "/head/" + surplus.front());
+    }
+}
+
 /// Tensors outside the banks: their group in the file.
 std::string plain_group(const std::string& name) {
     return name.starts_with("classifier") ? "/head" : "/biases";
@@ -172,11 +210,8 @@ Soup read_soup(const std::string& path) {
                         fmt::format("/adapter holds {} members for {} layers", file.members("/adapter").size(), layers),
                         "use a soup that ladle wrote");
     }
-    for (const char* group : {"/biases", "/head"}) {
-        for (const std::string& name : file.members(group)) {
-            soup.tensors.emplace_back(name, file.tensor(fmt::format("{}/{}", group, name)));
-        }
-    }
+    read_biases(file, soup);
+    read_head(file, soup);
     return soup;
 }
 

@@ -305,6 +305,56 @@ BOOST_AUTO_TEST_CASE(one_soup_of_weight_one_is_itself_and_an_average_has_no_scor
     check_round_trip(average, {SoupFormat::safetensors, "", false, false});
 }
 
+BOOST_AUTO_TEST_CASE(an_average_says_what_it_was_made_of_and_no_more) {
+    Soup first = make_soup("bert", "adamix", 2, true);
+    Soup second = first;
+    first.step = second.step = 7;
+    second.seed = 5;
+    second.config = "a = 2\n";
+    const Soup average = ladle::average_soups({first, second}, {0.25, 0.75});
+    BOOST_TEST(average.weights == (std::vector<double>{0.25, 0.75}), boost::test_tools::per_element());
+    BOOST_TEST(average.seed == 0U);
+    BOOST_TEST(average.config.empty());
+    BOOST_TEST(average.step == 7);
+    BOOST_TEST(average.machine == "abacus");
+    second.tensors.back().second = Tensor::from_floats({1}, std::vector<float>(1).data());
+    BOOST_CHECK_EXCEPTION(ladle::average_soups({first, second}), DataError, names("classifier.bias"));
+    second.tensors.pop_back();
+    BOOST_CHECK_EXCEPTION(ladle::average_soups({first, second}), DataError, names("classifier.bias"));
+    BOOST_CHECK_EXCEPTION(ladle::average_soups({second, first}), DataError, names("classifier.bias"));
+}
+
+BOOST_AUTO_TEST_CASE(soup_files_with_other_tensors_than_described_are_refused) {
+    const Scratch scratch;
+    const std::string path = scratch.path("s.h5");
+    const auto refused = [&](const char* architecture, const char* name, const auto& change) {
+        Soup soup = make_soup(architecture, "adamix", 2, true);
+        change(soup);
+        ladle::write_soup(path, soup);
+        BOOST_CHECK_EXCEPTION(ladle::read_soup(path), DataError, names(name));
+    };
+    const float one = 1.0F;
+    refused("bert", "/head/classifier.bias", [](Soup& soup) { soup.tensors.pop_back(); });
+    refused("roberta", "/head/classifier.out_proj.bias",
+            [&](Soup& soup) { soup.tensors.back().second = Tensor::from_floats({1}, &one); });
+    refused("bert", "/head/classifier.bias", [](Soup& soup) {
+        soup.tensors.back().second = {ladle::DType::i32, {3}, std::vector<std::byte>(12)};
+    });
+    refused("bert", "/head/classifier.dense.bias is surplus",
+            [](Soup& soup) { add(soup, "classifier.dense.bias", {6}); });
+    refused("bert", "/biases/bert.pooler.dense.bias is surplus",
+            [](Soup& soup) { add(soup, "bert.pooler.dense.bias", {6}); });
+    refused("bert", "/biases/bert.pooler.dense.bias", [](Soup& soup) {
+        soup.adapter_kind = "bias";
+        soup.tensors.emplace_back("bert.pooler.dense.bias", Tensor{ladle::DType::i32, {6}, std::vector<std::byte>(24)});
+    });
+    refused("bert", "activation", [](Soup& soup) { soup.activation = "relu"; });
+    refused("bert", "architecture is llama", [](Soup& soup) {
+        soup = make_soup("bert", "head", 1, false);
+        soup.architecture = "llama";
+    });
+}
+
 BOOST_AUTO_TEST_CASE(reports_tell_what_differs) {
     const Scratch scratch;
     const auto path_of = [&](const char* name) { return scratch.path(name); };
@@ -333,6 +383,9 @@ BOOST_AUTO_TEST_CASE(reports_tell_what_differs) {
     BOOST_TEST(lines[1] == "adapter/layer_00/down/weight: values differ by at most 0.17");
     spill(path_of("escape"), "\x1b[2J");
     BOOST_CHECK_THROW(ladle::inspect_path(path_of("escape")), DataError);
+    spill(path_of("results.json"), "{\"accuracy\": 0.5}\n");
+    BOOST_CHECK_EXCEPTION(ladle::inspect_path(path_of("results.json")), DataError,
+                          names("not a kind of file that ladle inspects"));
 }
 
 BOOST_AUTO_TEST_CASE(verification_notices_another_soup) {

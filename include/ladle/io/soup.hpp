@@ -27,7 +27,7 @@ struct Soup {
     bool share_up = false;
     std::string activation = "gelu";
     bool merged = false;
-    std::vector<double> weights;  ///< used for merging; empty if not merged
+    std::vector<double> weights;  ///< of the experts or soups that were averaged; empty if none were
     // the task
     std::string task;
     std::vector<std::string> label_names;  ///< empty for regression
@@ -63,7 +63,8 @@ std::string tensor_digest(const Soup& soup);
 Soup merge_experts(const Soup& soup, std::vector<double> weights = {});
 
 /// The weighted mean of several runs' soups, head included; weights are used as given (uniform if empty).
-/// One soup of weight 1 is itself. Throws ConfigError if they are not of one model, adapter and task.
+/// One soup of weight 1 is itself; of an average, config, machine, seed and step remain where all soups have the same.
+/// Throws ConfigError if they are not of one model, adapter and task, DataError naming a tensor that is not in all.
 Soup average_soups(const std::vector<Soup>& soups, std::vector<double> weights = {});
 
 /// PyTorch name of one tensor of a bank: part is weight or bias; expert is ignored in a merged soup.
