@@ -43,6 +43,9 @@ PrepareOptions read_options(const JobOptions& job) {
     }
     if (options.files.empty()) {
         require_option(job, "data.source");
+    } else if (!options.source.empty()) {
+        throw ConfigError("data.source and single files are both given", "only one of them can be read",
+                          "leave out data.source, or --train-file and the like");
     }
     options.out_dir = job.config.data.dir;
     options.max_length = job.config.data.max_length;

@@ -33,6 +33,9 @@ void check_out_dir(const PrepareOptions& options, const std::vector<SplitSource>
     if (!fs::exists(options.out_dir)) {
         return;
     }
+    if (!directory_exists(options.out_dir)) {
+        throw ConfigError("cannot write shards to " + options.out_dir, "it is a file", "set data.dir to a directory");
+    }
     for (const auto& entry : fs::directory_iterator(options.out_dir)) {
         if (entry.path().extension() != ".h5") {
             continue;

@@ -50,6 +50,9 @@ printf 'text,label\nx,red\ny,blue\n' >own.csv
 expect 0 "labels (sorted): blue, red" --data.task mine --train-file own.csv
 expect 0 "labels (as given): red, blue" --data.task mine --train-file own.csv --labels red,blue
 expect 3 "'blue' is none of red green" --data.task mine --train-file own.csv --labels red,green
+expect 2 "only one of them can be read" --data.task mine --train-file own.csv --data.source task
+"$ladle" prepare --model.path model --data.task mine --train-file own.csv --data.dir own.csv >out 2>err
+[ $? -eq 2 ] && grep -q "own.csv: it is a file" err || fail "data.dir is a file"
 : >empty.csv
 expect 3 "it is empty" --data.task mine --train-file empty.csv
 
