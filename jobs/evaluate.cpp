@@ -34,6 +34,9 @@ int evaluate(const JobOptions& options, Communicator& comm) {
     if (!comm.is_root()) {
         return static_cast<int>(ExitCode::done);
     }
+    for (const std::string& note : evaluation_notes(input)) {
+        fmt::print("note: {}\n", note);
+    }
     fmt::print("{}", scores_table(evaluation.scores));
     if (options.has("output")) {
         write_evaluation(options.value("output"), input, evaluation, spec);

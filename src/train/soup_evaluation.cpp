@@ -114,17 +114,29 @@ ModelSpec evaluation_spec(const EvaluationInput& input, const Backbone& backbone
         return spec;
     }
     const ModelSpec spec = soup_spec(*input.soup, backbone.config, config);
-    if (input.soup->backbone_digest != backbone.digest) {
+    if (!input.soup->backbone_digest.empty() && input.soup->backbone_digest != backbone.digest) {
         throw DataError("this soup does not fit the backbone",
                         fmt::format("it was trained on other weights than those in {}", config.model.path),
                         "set model.path to the backbone of the training run");
     }
-    if (input.soup->tokenizer_digest != input.splits.front().tokenizer_digest) {
+    if (!input.soup->tokenizer_digest.empty() &&
+        input.soup->tokenizer_digest != input.splits.front().tokenizer_digest) {
         throw DataError("this soup does not fit the data",
                         fmt::format("it was trained with another tokenizer than that of {}", config.data.dir),
                         "run `ladle prepare` with the backbone of the training run as model.path");
     }
     return spec;
+}
+
+std::vector<std::string> evaluation_notes(const EvaluationInput& input) {
+    std::vector<std::string> notes;
+    if (input.soup && input.soup->backbone_digest.empty()) {
+        notes.emplace_back("the soup does not say which backbone it belongs to: only the dimensions were checked");
+    }
+    if (input.soup && input.soup->tokenizer_digest.empty()) {
+        notes.emplace_back("the soup does not say which tokenizer it was trained with: it was not checked");
+    }
+    return notes;
 }
 
 void require_same_inputs(Communicator& comm, const EvaluationInput& input, const Backbone& backbone) {

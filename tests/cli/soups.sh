@@ -59,6 +59,10 @@ same back.h5 run/best.h5
 cp experts.adamix published.bin
 expect 0 "tensors_sha256" convert published.bin --to soup published.h5 --data.task mrpc
 expect 0 "task.label_names = not_equivalent, equivalent" inspect published.h5
+mkdir glue
+printf 'Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t1\t2\tone\ttwo\n0\t3\t4\tthree\tfour\n' >glue/dev.tsv
+expect 0 "validation" prepare --data.task mrpc --data.source glue --model.path encoder --data.dir mrpc
+expect 0 "does not say which backbone" evaluate published.h5 --model.path encoder --data.dir mrpc
 expect 3 "its head has 2 outputs, the task 3" convert published.bin --to soup none.h5 --data.task mnli
 
 # Pairs that cannot be.

@@ -41,8 +41,12 @@ struct Evaluation {
 EvaluationInput open_evaluation(const Config& config, const std::string& soup_path,
                                 const std::vector<std::string>& split_names);
 
-/// The model to build on this backbone. Throws DataError if soup, backbone and splits do not belong together.
+/// The model to build on this backbone. Throws DataError if soup, backbone and splits do not belong together. What an
+/// imported soup does not say (an empty digest) is not compared; see evaluation_notes.
 ModelSpec evaluation_spec(const EvaluationInput& input, const Backbone& backbone, const Config& config);
+
+/// One line for each thing that could not be checked, to be shown to the user.
+std::vector<std::string> evaluation_notes(const EvaluationInput& input);
 
 /// Throws DataError on every rank unless all ranks read the same soup, weights and data.
 void require_same_inputs(Communicator& comm, const EvaluationInput& input, const Backbone& backbone);
