@@ -27,7 +27,7 @@ void to_bfloat16(std::size_t count, const float* x, std::uint16_t* y) {
 #if defined(__AVX512BF16__)
     std::size_t j = 0;
     for (; j + 2 * kLanes <= count; j += 2 * kLanes) {
-        store(reinterpret_cast<float*>(y + j), Pairs::join_neighbours(load(x + j), load(x + j + kLanes)));
+        *reinterpret_cast<PairsInMemory*>(y + j) = Pairs::join_neighbours(load(x + j), load(x + j + kLanes));
     }
     if (j < count) {
         float last[kLanes];

@@ -37,6 +37,7 @@ using HalfWords = std::uint16_t __attribute__((vector_size(kVectorBytes / 2)));
 // The same types anywhere in memory.
 using FloatsInMemory = float __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
 using WordsInMemory = std::uint32_t __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
+using PairsInMemory = float __attribute__((vector_size(kVectorBytes), aligned(2), may_alias));  ///< of bfloat16
 using LongsInMemory = std::int64_t __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
 using HalfFloatsInMemory = float __attribute__((vector_size(kVectorBytes / 2), aligned(4), may_alias));
 using HalfWordsInMemory = std::uint16_t __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
