@@ -150,6 +150,7 @@ int TrainingRun::run() {
     comm_.barrier();
     resume();
     if (comm_.is_root()) {
+        directory_->record_machine(steps_done_);
         log_ = std::make_unique<MetricsLog>(directory_->metrics_path(), steps_done_);
         scalars_ = std::make_unique<ScalarLog>(directory_->events_path(), steps_done_);
     }

@@ -21,6 +21,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kManifest = "manifest.json";
+constexpr const char* kChanges = "machine_changes";
 constexpr std::array<const char*, 6> kRunFiles = {"config.cfg", "metrics.jsonl", "results.json",
                                                   "best.h5",    "soup.h5",       "checkpoints"};
 
@@ -30,7 +31,7 @@ std::string now_text() {
 
 struct Manifest {
     Json json;
-    Identity identity;
+    Identity identity;  ///< with the machine of the last recorded change
 };
 
 Manifest read_manifest(const std::string& path) {
@@ -41,6 +42,10 @@ Manifest read_manifest(const std::string& path) {
         identity.at("options").get_to(manifest.identity.options);
         identity.at("inputs").get_to(manifest.identity.inputs);
         identity.at("machine").get_to(manifest.identity.machine);
+        for (const Json& change : manifest.json.at(kChanges)) {
+            change.at("step").get<std::int64_t>();
+            change.at("machine").get_to(manifest.identity.machine);
+        }
         manifest.json.at("starts").at(0);
         return manifest;
     } catch (const nlohmann::json::exception& error) {
@@ -83,6 +88,8 @@ Json open_manifest(const std::string& path, const Identity& identity, bool allow
     Json manifest;
     manifest["schema"] = "ladle.manifest";
     manifest["schema_version"] = {1, 0};
+    manifest["identity"] = {{"options", identity.options}, {"inputs", identity.inputs}, {"machine", identity.machine}};
+    manifest[kChanges] = Json::array();
     manifest["starts"] = Json::array();
     return manifest;
 }
@@ -91,11 +98,10 @@ Json open_manifest(const std::string& path, const Identity& identity, bool allow
 
 RunDirectory::RunDirectory(std::string path, const Identity& identity, bool allow_new_hardware,
                            const std::string& config_text, const Provenance& provenance)
-    : path_(std::move(path)) {
+    : path_(std::move(path)), machine_(identity.machine) {
     Json manifest = open_manifest(path_, identity, allow_new_hardware);
     make_directories(path_);
     remove_temporaries(path_);
-    manifest["identity"] = {{"options", identity.options}, {"inputs", identity.inputs}, {"machine", identity.machine}};
     manifest["starts"].push_back(start_json(provenance));
     // The manifest comes first: a directory with any other file of a run and no manifest is not ours.
     write_manifest(path_, manifest);
@@ -112,6 +118,25 @@ bool RunDirectory::take_trigger(const std::string& name) {
         throw CheckpointError("cannot remove " + file, std::strerror(errno), "check the directory's permissions");
     }
     return true;
+}
+
+void RunDirectory::record_machine(std::int64_t step) {
+    Json manifest = read_manifest(path_).json;
+    Json kept = Json::array();
+    std::string machine = manifest["identity"]["machine"];
+    for (const Json& change : manifest[kChanges]) {
+        if (change["step"].get<std::int64_t>() < step) {
+            kept.push_back(change);
+            machine = change["machine"];
+        }
+    }
+    if (machine != machine_) {
+        kept.push_back({{"step", step}, {"machine", machine_}});
+    }
+    if (kept != manifest[kChanges]) {
+        manifest[kChanges] = kept;
+        write_manifest(path_, manifest);
+    }
 }
 
 void RunDirectory::write_results(const Results& results) {

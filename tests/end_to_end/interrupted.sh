@@ -41,6 +41,16 @@ on_ranks 2 "${options[@]}" --run.dir stop
 [ -e stop/checkpoints/step-1.h5 ] || fail "STOP: not at the next step"
 resumed stop 1
 
+# Other kernels are another machine (where there are others).
+if grep -q avx512f /proc/cpuinfo; then
+    mkdir moved && touch moved/STOP
+    on_ranks 1 "${options[@]}" --run.dir moved
+    on_ranks 1 "${options[@]}" --run.dir moved --cpu.isa avx2
+    { [ $? -eq 2 ] && grep -q "kernels: .* then, .* now" log; } || fail "another machine is not refused"
+    on_ranks 1 "${options[@]}" --run.dir moved --cpu.isa avx2 --allow-new-hardware || fail "another machine: exit code $?"
+    tr -d ' \n' <moved/manifest.json | grep -q '"machine_changes":\[{"step":1,' || fail "another machine: its step"
+fi
+
 start 1 term
 kill -TERM "$rank_pid"
 wait $job

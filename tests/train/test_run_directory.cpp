@@ -79,9 +79,27 @@ BOOST_AUTO_TEST_CASE(another_machine_needs_permission_and_is_recorded) {
     Identity other = kIdentity;
     other.machine = "compiler = g++ 13\n";
     expect_refusal([&] { enter(path, other); }, "--allow-new-hardware");
-    enter(path, other, true);
-    BOOST_TEST(manifest_of(path).at("identity").at("machine") == other.machine);
-    enter(path, other);
+    enter(path, other, true).record_machine(20);
+    BOOST_TEST(manifest_of(path).at("identity").at("machine") == kIdentity.machine);
+    const nlohmann::json change = {{"step", 20}, {"machine", other.machine}};
+    BOOST_TEST(manifest_of(path).at("machine_changes") == nlohmann::json::array({change}));
+    // The machine of the change is now the run's.
+    enter(path, other).record_machine(40);
+    BOOST_TEST(manifest_of(path).at("machine_changes").size() == 1U);
+    expect_refusal([&] { enter(path, kIdentity); }, "compiler: g++ 13 then, g++ 12 now");
+}
+
+BOOST_AUTO_TEST_CASE(a_machine_whose_steps_are_done_again_is_forgotten) {
+    const Scratch parent;
+    const std::string path = parent.directory() + "/a";
+    enter(path, kIdentity).record_machine(0);
+    BOOST_TEST(manifest_of(path).at("machine_changes").empty());
+    Identity other = kIdentity;
+    other.machine = "compiler = g++ 13\n";
+    enter(path, other, true).record_machine(20);
+    enter(path, kIdentity, true).record_machine(20);
+    BOOST_TEST(manifest_of(path).at("machine_changes").empty());
+    enter(path, kIdentity);
 }
 
 BOOST_AUTO_TEST_CASE(files_of_a_run_without_a_manifest_are_not_touched) {

@@ -23,7 +23,8 @@ struct Provenance {
 
 class RunDirectory {
 public:
-    /// Makes the directory, or enters that of the same run. Writes config.cfg and adds this start to manifest.json.
+    /// Makes the directory, or enters that of the same run. Writes config.cfg and adds this start to manifest.json,
+    /// whose identity stays that of the first start.
     /// Throws ConfigError when it belongs to another run (naming what differs) or holds files of a run without a
     /// manifest; nothing is touched then. Throws CheckpointError when it cannot be written.
     RunDirectory(std::string path, const Identity& identity, bool allow_new_hardware, const std::string& config_text,
@@ -39,12 +40,17 @@ public:
 
     /// True if the trigger file is there, e.g. "STOP" or "SAVE"; removes it.
     bool take_trigger(const std::string& name);
+    /// From this step on the run goes on where this process runs: an allowed change of build or hardware is noted in
+    /// manifest.json beside the identity that the run started with. Changes noted at this step or a later one are
+    /// dropped, since what followed them is done again.
+    void record_machine(std::int64_t step);
     void write_results(const Results& results);
     /// Records the end of this start in manifest.json: its time, the steps done and why it ended, e.g. "finished".
     void record_end(std::int64_t steps_done, const std::string& reason);
 
 private:
     std::string path_;
+    std::string machine_;  ///< of this process
 };
 
 }  // namespace ladle
