@@ -206,7 +206,12 @@ bool TrainingRun::checkpoint_due(const StepRequests& requests) const {
     const bool by_steps =
         when.every_steps > 0 ? steps_done_ % when.every_steps == 0 : plan_.steps.ends_epoch(steps_done_);
     const bool last = steps_done_ == plan_.total_steps;
-    return by_steps || last || requests.stop || requests.save;
+    return by_steps || last || may_stop_early() || requests.stop || requests.save;
+}
+
+bool TrainingRun::may_stop_early() const {
+    return config_.train.patience > 0 && evaluation_due() &&
+           selection_.evaluations_without_gain + 1 >= config_.train.patience;
 }
 
 bool TrainingRun::evaluation_due() const {

@@ -84,4 +84,17 @@ grep -q "not resumed from" log || fail "the refused checkpoint is not named"
 digests whole >before
 on_ranks 2 "${options[@]}" --run.dir whole || fail "a finished run started again: exit code $?"
 digests whole | diff before - || fail "a finished run started again changed files"
+
+# Nor does one that early stopping has ended between two checkpoints: its last step has one.
+early=(train --model.path model --data.dir shards --run.dir early --train.batch 16 --optim.lr 1e-12 --train.epochs 20
+    --train.patience 2 --checkpoint.every_steps 11)
+on_ranks 2 "${early[@]}" || fail "early stopping: exit code $?"
+grep -q '"stopped_early": true' early/results.json || fail "early stopping: it did not stop"
+last=$(sed -n 's/.*"steps_done": \([0-9]*\).*/\1/p' early/results.json)
+[ $((last % 11)) -ne 0 ] || fail "early stopping: a checkpoint was due anyway"
+[ "$(cat early/checkpoints/last)" = "step-$last.h5" ] || fail "early stopping: no checkpoint of step $last"
+digests early >before
+on_ranks 1 "${early[@]}" || fail "a run stopped early, started again: exit code $?"
+grep -q "resumed at step $last " log || fail "a run stopped early, started again, does steps"
+digests early | diff before - || fail "a run stopped early, started again, changed files"
 finish

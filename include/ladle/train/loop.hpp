@@ -78,6 +78,8 @@ private:
     bool checkpoint_due(const StepRequests& requests) const;
     void log_step(const StepResult& result, double seconds);
     bool evaluation_due() const;
+    /// Whether the evaluation due now can be the last: a run that ends has a checkpoint of its last step.
+    bool may_stop_early() const;
     void evaluate();
     /// The current state is the best so far: remembers it and writes best.h5.
     void take_as_best(double score);
