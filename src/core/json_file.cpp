@@ -1,14 +1,11 @@
 // JSON through nlohmann's parser, with the checks it does not make by itself.
 #include "ladle/core/json_file.hpp"
 
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <set>
 #include <vector>
 
 #include "ladle/core/error.hpp"
+#include "ladle/core/read_file.hpp"
 
 namespace ladle {
 namespace {
@@ -93,25 +90,8 @@ json parse_json(std::string_view text, const std::string& label) {
     return value;
 }
 
-std::string read_text_file(const std::string& path, std::size_t most_bytes) {
-    std::error_code failure;
-    const auto bytes = std::filesystem::file_size(path, failure);
-    if (failure) {
-        refuse(path, failure.message());
-    }
-    if (bytes > most_bytes) {
-        refuse(path, "it has " + std::to_string(bytes) + " bytes, more than " + std::to_string(most_bytes));
-    }
-    std::ifstream file(path, std::ios::binary);
-    std::string text(bytes, '\0');
-    if (!file.read(text.data(), static_cast<std::streamsize>(bytes))) {
-        refuse(path, std::strerror(errno));
-    }
-    return text;
-}
-
 json read_json_file(const std::string& path) {
-    return parse_json(read_text_file(path, kMostBytes), path);
+    return parse_json(read_file(path, kMostBytes), path);
 }
 
 }  // namespace ladle

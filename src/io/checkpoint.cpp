@@ -8,9 +8,9 @@
 #include <filesystem>
 #include <system_error>
 
+#include "hdf5_fields.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/io/files.hpp"
-#include "ladle/io/hdf5.hpp"
 
 namespace ladle {
 namespace {
@@ -18,6 +18,19 @@ namespace {
 constexpr const char* kSchema = "ladle.ckpt";
 constexpr int kMajor = 1;
 constexpr int kMinor = 0;
+
+/// Calls visit(group, name, member) for every field that is an attribute.
+template <class Visitor>
+void visit_fields(Visitor&& visit) {
+    visit("/", "identity_options", &Checkpoint::identity_options);
+    visit("/", "identity_inputs", &Checkpoint::identity_inputs);
+    visit("/", "identity_machine", &Checkpoint::identity_machine);
+    visit("/", "machine_changes", &Checkpoint::machine_changes);
+    visit("/trainer", "step", &Checkpoint::step);
+    visit("/trainer", "best_score", &Checkpoint::best_score);
+    visit("/trainer", "best_step", &Checkpoint::best_step);
+    visit("/trainer", "evaluations_without_gain", &Checkpoint::evaluations_without_gain);
+}
 
 struct Group {
     const char* name;
@@ -63,15 +76,9 @@ std::vector<std::int64_t> steps_in(const std::string& directory) {
 void write_checkpoint(const std::string& directory, const ParameterTable& table, const Checkpoint& checkpoint,
                       int keep) {
     Hdf5Writer file(kSchema, kMajor, kMinor);
-    file.text("/", "identity_options", checkpoint.identity_options);
-    file.text("/", "identity_inputs", checkpoint.identity_inputs);
-    file.text("/", "identity_machine", checkpoint.identity_machine);
-    file.texts("/", "machine_changes", checkpoint.machine_changes);
     file.group("/trainer");
-    file.integer("/trainer", "step", checkpoint.step);
-    file.real("/trainer", "best_score", checkpoint.best_score);
-    file.integer("/trainer", "best_step", checkpoint.best_step);
-    file.integer("/trainer", "evaluations_without_gain", checkpoint.evaluations_without_gain);
+    visit_fields(
+        [&](const char* group, const char* name, auto field) { write_field(file, group, name, checkpoint.*field); });
     file.group("/optimizer");
     for (const Group& group : kGroups) {
         file.group(group.name);
@@ -96,14 +103,8 @@ Checkpoint read_checkpoint(const std::string& path, const ParameterTable& table)
     const Hdf5Reader file(path);
     file.require_schema(kSchema, kMajor);
     Checkpoint checkpoint;
-    checkpoint.identity_options = file.text("/", "identity_options");
-    checkpoint.identity_inputs = file.text("/", "identity_inputs");
-    checkpoint.identity_machine = file.text("/", "identity_machine");
-    checkpoint.machine_changes = file.texts("/", "machine_changes");
-    checkpoint.step = file.integer("/trainer", "step");
-    checkpoint.best_score = file.real("/trainer", "best_score");
-    checkpoint.best_step = file.integer("/trainer", "best_step");
-    checkpoint.evaluations_without_gain = file.integer("/trainer", "evaluations_without_gain");
+    visit_fields(
+        [&](const char* group, const char* name, auto field) { read_field(file, group, name, checkpoint.*field); });
     for (const Group& group : kGroups) {
         std::vector<float>& values = checkpoint.*group.values;
         values.resize(table.total_count());

@@ -20,35 +20,6 @@ constexpr std::int64_t kMost = 1 << 20;
     throw DataError("cannot read " + label, why, "use a file that ladle or the published code wrote");
 }
 
-/// Puts every field but the format's name under its key, or takes it from there.
-template <class Visitor>
-void visit_fields(Visitor&& visit) {
-    visit("architecture", &Soup::architecture);
-    visit("hidden_size", &Soup::hidden_size);
-    visit("num_layers", &Soup::num_layers);
-    visit("backbone_sha256", &Soup::backbone_digest);
-    visit("tokenizer_sha256", &Soup::tokenizer_digest);
-    visit("adapter_kind", &Soup::adapter_kind);
-    visit("adapter_size", &Soup::adapter_size);
-    visit("num_experts", &Soup::num_experts);
-    visit("share_down", &Soup::share_down);
-    visit("share_up", &Soup::share_up);
-    visit("activation", &Soup::activation);
-    visit("merged", &Soup::merged);
-    visit("weights", &Soup::weights);
-    visit("task", &Soup::task);
-    visit("label_names", &Soup::label_names);
-    visit("regression", &Soup::regression);
-    visit("max_length", &Soup::max_length);
-    visit("config", &Soup::config);
-    visit("machine", &Soup::machine);
-    visit("seed", &Soup::seed);
-    visit("step", &Soup::step);
-    visit("score", &Soup::score);
-    visit("metric", &Soup::metric);
-    visit("sources", &Soup::sources);
-}
-
 Tensor as_float32(const Tensor& tensor) {
     return tensor.dtype == DType::f32 ? tensor : Tensor::from_floats(tensor.shape, tensor.to_floats().data());
 }
@@ -67,7 +38,7 @@ void check_dimensions(const Soup& soup, const std::string& label) {
 ordered_json describe_soup(const Soup& soup) {
     ordered_json description;
     description["format"] = kFormatName;
-    visit_fields([&](const char* key, auto field) { description[key] = soup.*field; });
+    visit_soup_fields([&](const char* key, const char*, const char*, auto field) { description[key] = soup.*field; });
     return description;
 }
 
@@ -77,7 +48,7 @@ Soup parse_description(const json& description, const std::string& label) {
         if (description.at("format") != kFormatName) {
             refuse(label, "its description has another format than " + std::string(kFormatName));
         }
-        visit_fields([&](const char* key, auto field) {
+        visit_soup_fields([&](const char* key, const char*, const char*, auto field) {
             const json& value = description.at(key);
             // JSON has no NaN.
             if constexpr (std::is_same_v<decltype(field), double Soup::*>) {

@@ -9,6 +9,36 @@
 
 namespace ladle {
 
+/// Calls visit(key, group, name, member) for every field of a soup but its tensors and its file's digest, in the order
+/// of the files: `key` in JSON descriptions, attribute `name` of `group` in HDF5 files.
+template <class Visitor>
+void visit_soup_fields(Visitor&& visit) {
+    visit("architecture", "/model", "architecture", &Soup::architecture);
+    visit("hidden_size", "/model", "hidden_size", &Soup::hidden_size);
+    visit("num_layers", "/model", "num_layers", &Soup::num_layers);
+    visit("backbone_sha256", "/model", "backbone_sha256", &Soup::backbone_digest);
+    visit("tokenizer_sha256", "/model", "tokenizer_sha256", &Soup::tokenizer_digest);
+    visit("adapter_kind", "/adapter", "kind", &Soup::adapter_kind);
+    visit("adapter_size", "/adapter", "size", &Soup::adapter_size);
+    visit("num_experts", "/adapter", "num_experts", &Soup::num_experts);
+    visit("share_down", "/adapter", "share_down", &Soup::share_down);
+    visit("share_up", "/adapter", "share_up", &Soup::share_up);
+    visit("activation", "/adapter", "activation", &Soup::activation);
+    visit("merged", "/adapter", "merged", &Soup::merged);
+    visit("weights", "/adapter", "weights", &Soup::weights);
+    visit("task", "/task", "name", &Soup::task);
+    visit("label_names", "/task", "label_names", &Soup::label_names);
+    visit("regression", "/task", "regression", &Soup::regression);
+    visit("max_length", "/task", "max_length", &Soup::max_length);
+    visit("config", "/provenance", "config", &Soup::config);
+    visit("machine", "/provenance", "machine", &Soup::machine);
+    visit("seed", "/provenance", "seed", &Soup::seed);
+    visit("step", "/provenance", "step", &Soup::step);
+    visit("score", "/provenance", "score", &Soup::score);
+    visit("metric", "/provenance", "metric", &Soup::metric);
+    visit("sources", "/provenance", "sources", &Soup::sources);
+}
+
 /// All of a soup but its tensors and its file's digest.
 nlohmann::ordered_json describe_soup(const Soup& soup);
 

@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <system_error>
 
 #include "ladle/core/error.hpp"
@@ -108,30 +107,6 @@ void write_file(const std::string& path, std::string_view content) {
     AtomicFile file(path);
     file.add(content);
     file.commit();
-}
-
-std::string read_file(const std::string& path, std::size_t limit_bytes) {
-    if (directory_exists(path)) {
-        fail_reading(path, "it is a directory");
-    }
-    std::ifstream file(path, std::ios::binary | std::ios::ate);
-    if (!file) {
-        fail_reading(path, std::strerror(errno));
-    }
-    const auto size = static_cast<std::size_t>(std::max<std::streamoff>(0, file.tellg()));
-    if (size > limit_bytes) {
-        throw DataError("cannot read " + path,
-                        "it has " + std::to_string(size) + " bytes, more than the limit of " +
-                            std::to_string(limit_bytes) + " for this kind of file",
-                        "check that it is the file you meant");
-    }
-    std::string content(size, '\0');
-    file.seekg(0);
-    file.read(content.data(), static_cast<std::streamsize>(size));
-    if (static_cast<std::size_t>(file.gcount()) != size) {
-        fail_reading(path, "it ends early");
-    }
-    return content;
 }
 
 void make_directories(const std::string& path) {

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "export_parts.hpp"
+#include "hdf5_fields.hpp"
 #include "ladle/core/error.hpp"
-#include "ladle/io/hdf5.hpp"
 #include "ladle/io/soup.hpp"
 
 namespace ladle {
@@ -19,62 +19,21 @@ std::string bank_path(std::int64_t layer, bool up) {
 }
 
 void write_description(Hdf5Writer& file, const Soup& soup) {
-    file.group("/model");
-    file.text("/model", "architecture", soup.architecture);
-    file.integer("/model", "hidden_size", soup.hidden_size);
-    file.integer("/model", "num_layers", soup.num_layers);
-    file.text("/model", "backbone_sha256", soup.backbone_digest);
-    file.text("/model", "tokenizer_sha256", soup.tokenizer_digest);
-    file.group("/adapter");
-    file.text("/adapter", "kind", soup.adapter_kind);
-    file.integer("/adapter", "size", soup.adapter_size);
-    file.integer("/adapter", "num_experts", soup.num_experts);
-    file.flag("/adapter", "share_down", soup.share_down);
-    file.flag("/adapter", "share_up", soup.share_up);
-    file.text("/adapter", "activation", soup.activation);
-    file.flag("/adapter", "merged", soup.merged);
-    file.reals("/adapter", "weights", soup.weights);
-    file.group("/task");
-    file.text("/task", "name", soup.task);
-    file.texts("/task", "label_names", soup.label_names);
-    file.flag("/task", "regression", soup.regression);
-    file.integer("/task", "max_length", soup.max_length);
-    file.group("/provenance");
-    file.text("/provenance", "config", soup.config);
-    file.text("/provenance", "machine", soup.machine);
-    file.integer("/provenance", "seed", static_cast<std::int64_t>(soup.seed));
-    file.integer("/provenance", "step", soup.step);
-    file.real("/provenance", "score", soup.score);
-    file.text("/provenance", "metric", soup.metric);
-    file.texts("/provenance", "sources", soup.sources);
+    std::string open_group;
+    visit_soup_fields([&](const char*, const char* group, const char* name, auto field) {
+        if (group != open_group) {
+            file.group(group);
+            open_group = group;
+        }
+        write_field(file, group, name, soup.*field);
+    });
 }
 
 Soup read_description(const Hdf5Reader& file) {
     Soup soup;
-    soup.architecture = file.text("/model", "architecture");
-    soup.hidden_size = file.integer("/model", "hidden_size");
-    soup.num_layers = file.integer("/model", "num_layers");
-    soup.backbone_digest = file.text("/model", "backbone_sha256");
-    soup.tokenizer_digest = file.text("/model", "tokenizer_sha256");
-    soup.adapter_kind = file.text("/adapter", "kind");
-    soup.adapter_size = file.integer("/adapter", "size");
-    soup.num_experts = file.integer("/adapter", "num_experts");
-    soup.share_down = file.flag("/adapter", "share_down");
-    soup.share_up = file.flag("/adapter", "share_up");
-    soup.activation = file.text("/adapter", "activation");
-    soup.merged = file.flag("/adapter", "merged");
-    soup.weights = file.reals("/adapter", "weights");
-    soup.task = file.text("/task", "name");
-    soup.label_names = file.texts("/task", "label_names");
-    soup.regression = file.flag("/task", "regression");
-    soup.max_length = file.integer("/task", "max_length");
-    soup.config = file.text("/provenance", "config");
-    soup.machine = file.text("/provenance", "machine");
-    soup.seed = static_cast<std::uint64_t>(file.integer("/provenance", "seed"));
-    soup.step = file.integer("/provenance", "step");
-    soup.score = file.real("/provenance", "score");
-    soup.metric = file.text("/provenance", "metric");
-    soup.sources = file.texts("/provenance", "sources");
+    visit_soup_fields([&](const char*, const char* group, const char* name, auto field) {
+        read_field(file, group, name, soup.*field);
+    });
     soup.digest = file.digest();
     constexpr std::int64_t kMost = 1 << 20;
     if (soup.num_layers < 1 || soup.num_layers > 1024 || soup.num_experts < 1 || soup.num_experts > kMost ||

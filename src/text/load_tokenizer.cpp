@@ -7,6 +7,7 @@
 
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"
+#include "ladle/core/read_file.hpp"
 #include "ladle/core/utf8.hpp"
 #include "ladle/text/byte_bpe.hpp"
 #include "ladle/text/wordpiece.hpp"
@@ -72,7 +73,7 @@ Entries entries_of(const json& vocabulary, const std::string& source) {
 }
 
 std::vector<std::string> lines_of(const std::string& path) {
-    const std::string text = read_text_file(path, kMostBytes);
+    const std::string text = read_file(path, kMostBytes);
     if (const std::size_t wrong = find_invalid_utf8(text); wrong != std::string::npos) {
         refuse(path, fmt::format("byte {} is not UTF-8", wrong));
     }

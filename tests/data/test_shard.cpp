@@ -5,7 +5,7 @@
 
 #include "ladle/core/digest.hpp"
 #include "ladle/core/error.hpp"
-#include "ladle/core/json_file.hpp"
+#include "ladle/core/read_file.hpp"
 #include "ladle/data/shard.hpp"
 #include "ladle/io/hdf5.hpp"
 #include "support/token_cases.hpp"
@@ -128,7 +128,7 @@ BOOST_AUTO_TEST_CASE(truncated_and_foreign_files_are_refused) {
     Split split = small_split();
     const path file = shard_in("train.h5");
     write_shard(file.string(), split);
-    const std::string bytes = read_text_file(file.string(), 1U << 20U);
+    const std::string bytes = read_file(file.string(), 1U << 20U);
     for (const std::size_t kept :
          {std::size_t{0}, std::size_t{7}, std::size_t{100}, bytes.size() / 2, bytes.size() - 1}) {
         token_test::write_text(file, bytes.substr(0, kept));

@@ -18,7 +18,4 @@ nlohmann::json parse_json(std::string_view text, const std::string& label);
 /// The same for a file of at most 256 MiB.
 nlohmann::json read_json_file(const std::string& path);
 
-/// Contents of a file; throws DataError if it cannot be read or is larger than `most_bytes`.
-std::string read_text_file(const std::string& path, std::size_t most_bytes);
-
 }  // namespace ladle

@@ -1,4 +1,4 @@
-// Small files and atomic writing: a file is either complete under its name or not there.
+// Atomic writing and what is in a directory: a file is either complete under its name or not there.
 // Every writer of the program (HDF5, safetensors, torch, JSON, README) ends here.
 #pragma once
 
@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "ladle/core/read_file.hpp"
 
 namespace ladle {
 
@@ -33,9 +35,6 @@ private:
 
 /// Writes a whole file atomically; throws CheckpointError.
 void write_file(const std::string& path, std::string_view content);
-
-/// The whole file; throws DataError if it cannot be read or is larger than `limit_bytes`.
-std::string read_file(const std::string& path, std::size_t limit_bytes = std::size_t{1} << 30U);
 
 /// Makes a directory and its parents; an existing one is fine. Throws CheckpointError.
 void make_directories(const std::string& path);
