@@ -232,7 +232,7 @@ void TrainingRun::log_step(const StepResult& result, double seconds) {
     const ModelSpec& spec = engine_.spec();
     StepRecord record;
     record.step = steps_done_;
-    record.epoch = plan_.steps.epoch_of_step(steps_done_ - 1);
+    record.epoch = plan_.steps.shown_epoch(steps_done_);
     record.task_loss = result.task_loss;
     record.consistency_loss = result.consistency_loss;
     record.loss = result.task_loss + result.consistency_loss;
@@ -289,7 +289,7 @@ void TrainingRun::evaluate() {
     if (!comm_.is_root()) {
         return;
     }
-    const std::int64_t epoch = plan_.steps.epoch_of_step(steps_done_ - 1);
+    const std::int64_t epoch = plan_.steps.shown_epoch(steps_done_);
     for (const auto& [split, values] : scores) {
         const EvalRecord record{steps_done_, epoch, split, values, decision.best};
         log_->write(record);
@@ -297,7 +297,7 @@ void TrainingRun::evaluate() {
     }
     const ExpertDistances distances = expert_distances(engine_.table(), engine_.parameters().data());
     log_->write(EpochRecord{steps_done_, epoch, distances.down, distances.up});
-    progress_->print(fmt::format("step {}, epoch {}: {} {}{}\n", steps_done_, epoch + 1, metric(),
+    progress_->print(fmt::format("step {}, epoch {}: {} {}{}\n", steps_done_, epoch, metric(),
                                  score_text(decision.score), decision.best ? "  (best so far)" : ""));
 }
 
@@ -424,7 +424,7 @@ void TrainingRun::finish() {
     results.split = data_.dev.front().name;
     results.best_score = selection_.best_score;
     results.best_step = selection_.best_step;
-    results.best_epoch = plan_.steps.epoch_of_step(selection_.best_step - 1);
+    results.best_epoch = plan_.steps.shown_epoch(selection_.best_step);
     results.steps_done = steps_done_;
     results.epochs_done = steps_done_ / plan_.steps.steps_per_epoch();
     results.stopped_early = selection_.stopped_early;

@@ -28,5 +28,11 @@ last=$(tail -n 10 losses | awk '{s += $1} END {print s / NR}')
 echo "mean loss of the first 10 steps $first, of the last 10 steps $last; $(grep '^soup' log)"
 awk -v first="$first" -v last="$last" 'BEGIN { exit !(last < 0.7 * first) }' || fail "the loss hardly fell"
 awk '$1 == "soup" { exit !($2 > 0.75) }' log || fail "the dev score is hardly above chance"
+
+# Epochs count from 1 everywhere.
+head -n 1 run/metrics.jsonl | grep -q '"step":1,"epoch":1,' || fail "the first step is not in epoch 1"
+tail -n 1 run/metrics.jsonl | grep -q '"step":160,"epoch":20,' || fail "the last step is not in epoch 20"
+grep -q '^step 160, epoch 20: ' log || fail "the console counts other epochs"
+tr -d ' \n' <run/results.json | grep -q '"step":160,"epoch":20}.*"epochs_done":20,' || fail "results.json counts other epochs"
 [ -s run/events.out.tfevents.ladle ] || fail "no TensorBoard events"
 finish

@@ -46,6 +46,9 @@ BOOST_AUTO_TEST_CASE(steps_are_counted_from_batches_and_windows) {
     BOOST_TEST(plan.steps_per_epoch() == 3);
     BOOST_TEST(plan.ends_epoch(3));
     BOOST_TEST(!plan.ends_epoch(2));
+    BOOST_TEST(plan.shown_epoch(1) == 1);
+    BOOST_TEST(plan.shown_epoch(3) == 1);
+    BOOST_TEST(plan.shown_epoch(4) == 2);
     BOOST_TEST(plan.epoch_of_batch(4) == 0);
     BOOST_TEST(plan.epoch_of_batch(5) == 1);
 }

@@ -33,6 +33,8 @@ struct StepPlan {
     /// The batches of optimizer step `step` (from 0). Leftovers of the last epoch belong to no window when carried.
     BatchWindow window(std::int64_t step) const;
     std::int64_t epoch_of_step(std::int64_t step) const { return step / steps_per_epoch(); }
+    /// The epoch of the last of `steps_done` steps as files and console show it: the first is 1.
+    std::int64_t shown_epoch(std::int64_t steps_done) const { return epoch_of_step(steps_done - 1) + 1; }
     std::int64_t epoch_of_batch(std::int64_t batch) const { return batch / batches_per_epoch; }
     /// Whether `steps_done` steps end an epoch.
     bool ends_epoch(std::int64_t steps_done) const { return steps_done % steps_per_epoch() == 0; }

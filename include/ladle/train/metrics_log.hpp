@@ -16,7 +16,7 @@ using RoutingCounts = std::vector<std::vector<std::int64_t>>;
 /// After an optimizer step; all means are over the samples of the step's window.
 struct StepRecord {
     std::int64_t step = 0;   ///< steps done, so 1 after the first
-    std::int64_t epoch = 0;  ///< from 0
+    std::int64_t epoch = 0;  ///< from 1
     double task_loss = 0;
     double consistency_loss = 0;
     double loss = 0;           ///< what the gradient is of

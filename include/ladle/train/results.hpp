@@ -32,9 +32,9 @@ struct Results {
     std::string split;   ///< on which
     double best_score = 0;
     std::int64_t best_step = 0;
-    std::int64_t best_epoch = 0;
+    std::int64_t best_epoch = 0;  ///< from 1
     std::int64_t steps_done = 0;
-    std::int64_t epochs_done = 0;
+    std::int64_t epochs_done = 0;  ///< whole ones
     bool stopped_early = false;
     ParameterCounts parameters;
     SplitScores base;                  ///< majority class, or mean target, of the training split
