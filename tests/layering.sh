@@ -19,7 +19,8 @@ declare -A below=(
     [data]="io text tasks core"
 )
 below[train]="models adapters routers layers backends tasks optim io data text comm config core"
-below[jobs]="train ${below[train]}"
+below[bench]="train ${below[train]}"
+below[jobs]="bench train ${below[train]}"
 
 # library header -> folders that may include it
 declare -A homes=(

@@ -109,10 +109,10 @@ StepResult TrainingStep::run(std::int64_t step, const StepRequests& requests) {
     }
     reduce(requests, result);
     const auto uses = buffer_.begin() + static_cast<std::ptrdiff_t>(engine_.table().total_count());
-    const std::vector<std::int64_t> used(uses, uses + static_cast<std::ptrdiff_t>(engine_.table().all().size()));
+    result.leaf_uses.assign(uses, uses + static_cast<std::ptrdiff_t>(engine_.table().all().size()));
     result.learning_rate = schedule_.rate(step);
-    result.grad_norm =
-        optimizer_.step(engine_.kernels(), result.learning_rate, used, gradient_.data(), engine_.parameters().data());
+    result.grad_norm = optimizer_.step(engine_.kernels(), result.learning_rate, result.leaf_uses, gradient_.data(),
+                                       engine_.parameters().data());
     return result;
 }
 

@@ -31,7 +31,8 @@ struct StepResult {
     std::int64_t samples = 0;  ///< over all ranks
     std::int64_t tokens = 0;   ///< of one pass, over all ranks
     StepRequests requests;
-    std::vector<int> picks;  ///< [passes, layers, 2] of the window's last batch; empty without routing
+    std::vector<int> picks;               ///< [passes, layers, 2] of the window's last batch; empty without routing
+    std::vector<std::int64_t> leaf_uses;  ///< [tensors] leaves of the window, on all ranks, that used each one
 };
 
 /// Passes over a batch and the weight of the consistency loss for this configuration and architecture.

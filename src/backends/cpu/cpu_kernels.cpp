@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "ladle/backends/kernels.hpp"
 #include "ladle/core/error.hpp"
+#include "isa_choice.hpp"
 #include "onednn.hpp"
 #include "products.hpp"
 #include "scratch.hpp"
@@ -132,81 +132,16 @@ private:
     std::unique_ptr<Kernels<float>> plain_ = make_reference_kernels<float>();
 };
 
-#if defined(__x86_64__)
-using dnnl::cpu_isa;
-
-bool has_avx2() {
-    return cpu::onednn_has_isa(cpu_isa::avx2) && __builtin_cpu_supports("fma");
-}
-
-std::string isa_name() {
-    constexpr std::array<std::pair<cpu_isa, const char*>, 5> kNames = {{{cpu_isa::avx512_core_amx, "avx512_core_amx"},
-                                                                        {cpu_isa::avx512_core_bf16, "avx512_core_bf16"},
-                                                                        {cpu_isa::avx512_core_vnni, "avx512_core_vnni"},
-                                                                        {cpu_isa::avx512_core, "avx512_core"},
-                                                                        {cpu_isa::avx2, "avx2"}}};
-    for (const auto& [isa, name] : kNames) {
-        if (cpu::onednn_has_isa(isa)) {
-            return name;
-        }
-    }
-    return "generic";
-}
-
-/// Limits oneDNN and returns the loops to go with what it then uses, so that both follow one instruction set.
-const VectorLoops& choose_loops(const std::string& isa) {
-    if (isa == "avx2" || isa == "avx512") {
-        const bool limited = cpu::limit_onednn_isa(isa == "avx2" ? cpu_isa::avx2 : cpu_isa::avx512_core_bf16);
-        if (!limited && isa == "avx2" && cpu::onednn_has_isa(cpu_isa::avx512_core)) {
-            throw DeviceError("cannot use cpu.isa = avx2", "oneDNN already runs in this process with more than AVX2",
-                              "make the kernels once, before any other use of oneDNN");
-        }
-        if (isa == "avx2" ? !has_avx2() : !cpu::onednn_has_isa(cpu_isa::avx512_core)) {
-            throw DeviceError(fmt::format("cannot use cpu.isa = {}", isa),
-                              fmt::format("this processor offers {}", isa_name()),
-                              "set cpu.isa = auto, or run on another machine");
-        }
-    }
-    if (cpu::onednn_has_isa(cpu_isa::avx512_core_bf16)) {
-        return cpu::avx512_bf16::vector_loops();
-    }
-    if (cpu::onednn_has_isa(cpu_isa::avx512_core)) {
-        return cpu::avx512::vector_loops();
-    }
-    return has_avx2() ? cpu::avx2::vector_loops() : cpu::generic::vector_loops();
-}
-
-bool has_bfloat16() {
-    return cpu::onednn_has_isa(cpu_isa::avx512_core_bf16);
-}
-#else
-std::string isa_name() {
-    return "generic";
-}
-
-const VectorLoops& choose_loops(const std::string& isa) {
-    if (isa != "auto") {
-        throw DeviceError(fmt::format("cannot use cpu.isa = {}", isa), "this is not an x86-64 processor",
-                          "set cpu.isa = auto");
-    }
-    return cpu::generic::vector_loops();
-}
-
-bool has_bfloat16() {
-    return false;
-}
-#endif
-
 }  // namespace
 
 std::unique_ptr<Kernels<float>> make_cpu_kernels(const std::string& isa, Precision precision) {
-    const VectorLoops& loops = choose_loops(isa);
-    if (precision == Precision::bf16 && !has_bfloat16()) {
+    const VectorLoops& loops = cpu::choose_loops(isa);
+    if (precision == Precision::bf16 && !cpu::has_bfloat16()) {
         throw DeviceError("cannot use model.precision = bf16",
-                          fmt::format("that needs AVX512_BF16, and this run has {} (cpu.isa = {})", isa_name(), isa),
+                          fmt::format("that needs AVX512_BF16, and this run has {} (cpu.isa = {})", cpu::isa_name(), isa),
                           "set model.precision = fp32, or run on a processor with AVX512_BF16");
     }
-    return std::make_unique<CpuKernels>(loops, fmt::format("cpu {} onednn {}", isa_name(), cpu::onednn_version()));
+    return std::make_unique<CpuKernels>(loops, fmt::format("cpu {} onednn {}", cpu::isa_name(), cpu::onednn_version()));
 }
 
 }  // namespace ladle

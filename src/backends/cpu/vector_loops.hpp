@@ -45,6 +45,12 @@ struct VectorLoops {
     /// `scratch` [attention_scratch_floats(most keys of a segment, head_dim)], 64-byte aligned
     void (*attention)(const Attention<float>& call, float* scratch);
     void (*attention_backward)(const AttentionBackward<float>& call, float* scratch);
+
+    /// Multiply-adds in registers, `rounds` times; returns their FLOP. For bf16 0 where there is no such instruction.
+    double (*fp32_peak_loop)(std::int64_t rounds);
+    double (*bf16_peak_loop)(std::int64_t rounds);
+    double fp32_flop_per_clock;  ///< of a core that starts two vectors of multiply-adds per clock
+    double bf16_flop_per_clock;
 };
 
 /// Floats of scratch for the loops over rows: one row and its dropout factors.

@@ -34,4 +34,8 @@ void residual_norm_backward(const ResidualNormBackward<float>& call, float* scra
 void attention(const Attention<float>& call, float* scratch);
 void attention_backward(const AttentionBackward<float>& call, float* scratch);
 
+// peak.cpp
+double fp32_peak_loop(std::int64_t rounds);
+double bf16_peak_loop(std::int64_t rounds);
+
 }  // namespace ladle::cpu::LADLE_ISA

@@ -1,5 +1,6 @@
 // The table of one instruction set.
 #include "loops.hpp"
+#include "simd.hpp"
 
 #define LADLE_TEXT_OF(name) #name
 #define LADLE_TEXT(name) LADLE_TEXT_OF(name)
@@ -27,6 +28,10 @@ const VectorLoops& vector_loops() {
         .residual_norm_backward = residual_norm_backward,
         .attention = attention,
         .attention_backward = attention_backward,
+        .fp32_peak_loop = fp32_peak_loop,
+        .bf16_peak_loop = bf16_peak_loop,
+        .fp32_flop_per_clock = 4.0 * kLanes,
+        .bf16_flop_per_clock = 8.0 * kLanes,
     };
     return kLoops;
 }

@@ -1,0 +1,43 @@
+// What `ladle bench` measures. Every measurement gives JSON records; their keys are documented in CONTRIBUTING.md and
+// stay.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "ladle/bench/flops.hpp"
+#include "ladle/bench/measure.hpp"
+#include "ladle/bench/workload.hpp"
+#include "ladle/comm/communicator.hpp"
+#include "ladle/config/job_options.hpp"
+
+namespace ladle {
+
+/// A measurement's settings, complete.
+struct BenchOptions {
+    Config config;  ///< precision, adapter, batch, passes (train.consistency 0: one), threads, reduction
+    BenchDimensions dimensions;
+    BenchLengths lengths;  ///< empty where the measurement takes none
+    int steps = 4;         ///< of one repetition
+    int repetitions = 5;   ///< the median of which is reported
+
+    UsefulWork work() const;
+    /// The first steps * train.batch lengths; throws ConfigError if there are fewer.
+    std::vector<int> used_lengths() const;
+};
+
+/// Reads the switches --dims, --lengths, --steps and --repetitions, and fills in what depends on them:
+/// bottleneck and batch where not given, two passes unless train.consistency says otherwise. Throws ConfigError or
+/// DataError.
+BenchOptions bench_options(const JobOptions& job, bool needs_lengths);
+
+/// Receives each record on rank 0; called on no other rank.
+using BenchOutput = std::function<void(const BenchRecord&)>;
+
+/// Whole training steps as `ladle train` runs them, then what their exact sums cost over fp32 ones.
+void bench_step(const BenchOptions& options, Communicator& comm, const BenchOutput& output);
+
+/// The evaluation of a soup as `ladle evaluate` runs it.
+void bench_eval(const BenchOptions& options, Communicator& comm, const BenchOutput& output);
+
+}  // namespace ladle

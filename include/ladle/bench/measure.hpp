@@ -1,0 +1,54 @@
+// Clocks, memory and medians of `ladle bench`.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "ladle/comm/communicator.hpp"
+
+namespace ladle {
+
+/// One line of output; keys keep their order.
+using BenchRecord = nlohmann::ordered_json;
+
+double wall_seconds();
+/// Processor time of all threads of this process.
+double process_seconds();
+/// Proportional set size of this process: pages shared by n processes count 1/n each. 0 where the system has no
+/// /proc/self/smaps_rollup.
+double resident_bytes();
+
+/// Middle value, or the mean of the two middle ones; `values` is not empty.
+double median(std::vector<double> values);
+
+/// The number with six significant digits, so that lines stay readable.
+double rounded(double value);
+
+/// The value of every rank in rank order, on rank 0; empty on the others.
+std::vector<double> gather_values(Communicator& comm, double value);
+
+/// Time of something that all ranks did together.
+struct Timing {
+    double wall = 0;  ///< seconds, on rank 0 between two barriers
+    double core = 0;  ///< seconds of processor time, summed over threads and ranks
+};
+
+/// Runs body() on every rank and times it; the result is valid on rank 0.
+template <class Body>
+Timing time_together(Communicator& comm, Body body) {
+    comm.barrier();
+    const double wall = wall_seconds();
+    const double core = process_seconds();
+    body();
+    const double mine = process_seconds() - core;
+    comm.barrier();
+    Timing timing;
+    timing.wall = wall_seconds() - wall;
+    for (const double seconds : gather_values(comm, mine)) {
+        timing.core += seconds;
+    }
+    return timing;
+}
+
+}  // namespace ladle

@@ -1,0 +1,134 @@
+// Exact and plain sums of the same partial gradients, timed in turns.
+#include "reduction.hpp"
+
+#include <algorithm>
+
+#include "ladle/core/random.hpp"
+
+namespace ladle {
+namespace {
+
+constexpr double kGradientRange = 1e-3;
+constexpr int kTurns = 20;
+
+/// The sums of one step on this rank.
+class Sums {
+public:
+    Sums(Engine& engine, Communicator& comm, const std::vector<std::int64_t>& uses)
+        : engine_(engine),
+          comm_(comm),
+          partial_(engine.table().total_count()),
+          exact_(GradientSum<float>::size(engine.table())),
+          exact_total_(exact_.size()),
+          plain_(partial_.size()),
+          plain_total_(partial_.size()),
+          gradient_(partial_.size()) {
+        Stream stream;
+        stream.purpose = Purpose::initial_value;
+        for (std::size_t i = 0; i < partial_.size(); ++i) {
+            const std::uint32_t word = random_word(stream, static_cast<std::uint32_t>(i)) | 1U;
+            partial_[i] =
+                static_cast<float>(kGradientRange * static_cast<double>(static_cast<std::int32_t>(word)) * 0x1p-31);
+        }
+        // This rank's share of the leaves, rounded up: the rank with the most work decides a step's time.
+        for (const std::int64_t all_ranks : uses) {
+            uses_.push_back((all_ranks + comm.world_size() - 1) / comm.world_size());
+        }
+        leaves_ = *std::max_element(uses_.begin(), uses_.end());
+    }
+
+    void exact() {
+        std::fill(exact_.begin(), exact_.end(), 0);
+        std::int64_t rejected = 0;
+        for_leaf_tensors([&](const Parameter& parameter) {
+            engine_.kernels().add_fixed_point(parameter.count, partial_.data() + parameter.offset, 1.0,
+                                              exact_.data() + parameter.offset, &rejected);
+        });
+        std::fill(exact_total_.begin(), exact_total_.end(), 0);
+        for (int worker = 0; worker < engine_.pool().workers(); ++worker) {
+            for (std::size_t i = 0; i < exact_.size(); ++i) {
+                exact_total_[i] += exact_[i];
+            }
+        }
+        comm_.all_reduce_sum(exact_total_.data(), exact_total_.size());
+        engine_.kernels().from_fixed_point(gradient_.size(), exact_total_.data(), gradient_.data());
+    }
+
+    void plain() {
+        std::fill(plain_.begin(), plain_.end(), 0.0F);
+        for_leaf_tensors([&](const Parameter& parameter) {
+            engine_.kernels().add(parameter.count, partial_.data() + parameter.offset,
+                                  plain_.data() + parameter.offset);
+        });
+        std::fill(plain_total_.begin(), plain_total_.end(), 0.0F);
+        for (int worker = 0; worker < engine_.pool().workers(); ++worker) {
+            engine_.kernels().add(plain_.size(), plain_.data(), plain_total_.data());
+        }
+        comm_.all_reduce_sum(plain_total_.data(), plain_total_.size());
+    }
+
+private:
+    template <class Add>
+    void for_leaf_tensors(Add add) const {
+        const auto& tensors = engine_.table().all();
+        for (std::int64_t leaf = 0; leaf < leaves_; ++leaf) {
+            for (std::size_t id = 0; id < tensors.size(); ++id) {
+                if (leaf < uses_[id]) {
+                    add(tensors[id]);
+                }
+            }
+        }
+    }
+
+    Engine& engine_;
+    Communicator& comm_;
+    std::vector<float> partial_;  ///< [total] what every leaf contributes
+    std::vector<std::int64_t> uses_;
+    std::int64_t leaves_ = 0;
+    std::vector<std::int64_t> exact_;
+    std::vector<std::int64_t> exact_total_;
+    std::vector<float> plain_;
+    std::vector<float> plain_total_;
+    std::vector<float> gradient_;
+};
+
+}  // namespace
+
+BenchRecord reduction_record(const BenchOptions& options, Communicator& comm, Engine& engine, const StepResult& step,
+                             const BenchRecord& step_record) {
+    Sums sums(engine, comm, step.leaf_uses);
+    std::vector<double> walls[2];
+    std::vector<double> cores[2];
+    for (int turn = 0; turn <= kTurns; ++turn) {
+        const Timing exact = time_together(comm, [&] { sums.exact(); });
+        const Timing plain = time_together(comm, [&] { sums.plain(); });
+        if (turn > 0) {
+            walls[0].push_back(exact.wall);
+            walls[1].push_back(plain.wall);
+            cores[0].push_back(exact.core);
+            cores[1].push_back(plain.core);
+        }
+    }
+    BenchRecord record;
+    if (!comm.is_root()) {
+        return record;
+    }
+    record["bench"] = "reduction";
+    for (const char* key : {"dims", "lengths", "precision", "ranks", "threads", "batch", "passes"}) {
+        record[key] = step_record[key];
+    }
+    record["parameters"] = engine.table().total_count();
+    record["leaves"] = (options.config.train.batch + options.config.train.leaf - 1) / options.config.train.leaf;
+    record["exact_seconds"] = rounded(median(walls[0]));
+    record["plain_seconds"] = rounded(median(walls[1]));
+    record["exact_core_seconds"] = rounded(median(cores[0]));
+    record["plain_core_seconds"] = rounded(median(cores[1]));
+    const auto share = [&](const std::vector<double>* times, const char* step_key) {
+        return rounded((median(times[0]) - median(times[1])) / step_record[step_key].get<double>());
+    };
+    record["extra_share_of_step"] = share(walls, "seconds_per_step");
+    record["extra_share_of_core_seconds"] = share(cores, "core_seconds_per_step");
+    return record;
+}
+
+}  // namespace ladle
