@@ -1,4 +1,4 @@
-// ladle evaluate: a soup on prepared splits to scores, predictions and logits.
+// ladle evaluate: a soup or checkpoint on prepared splits to scores, predictions and logits.
 #include <fmt/format.h>
 
 #include "jobs.hpp"
@@ -13,7 +13,7 @@ namespace {
 std::string soup_path(const JobOptions& options) {
     if (options.positional.size() > 1) {
         throw ConfigError(fmt::format("unexpected word \"{}\"", options.positional[1]),
-                          "one soup is evaluated at a time", "name one soup file");
+                          "one file is evaluated at a time", "name one soup or checkpoint");
     }
     return options.positional.empty() ? "" : options.positional.front();
 }
@@ -52,16 +52,18 @@ int evaluate(const JobOptions& options, Communicator& comm) {
 Job evaluate_job() {
     JobSpec spec;
     spec.name = "evaluate";
-    spec.purpose = "Score a soup, or a model directory's own head, on prepared splits and write predictions.";
+    spec.purpose =
+        "Score a soup, a checkpoint or a model directory's own head on prepared splits and write predictions.";
     spec.options = {"model", "data.dir", "data.task", "comm", "cpu", "eval.level", "eval.batch"};
     spec.switches = {
         {"split", "NAME,...", "These splits are evaluated; else the task's dev splits."},
         {"expert", "K|all", "Only expert K of every bank is used; all shows each expert alone and then the soup."},
         {"output", "DIR", "Receives results.json and the predictions of every split as GLUE submission files."},
         {"logits", "FILE", "Receives the logits as a safetensors file with one float32 tensor per split."}};
-    spec.positional = "[SOUP.h5]";
+    spec.positional = "[SOUP.h5|STEP-N.h5]";
     spec.examples = {
         "ladle evaluate runs/stsb/soup.h5 --model.path minilm --data.dir data/stsb",
+        "ladle evaluate runs/mrpc/checkpoints/step-345.h5 --model.path minilm --data.dir data/mrpc",
         "ladle evaluate runs/mrpc/best.h5 --model.path minilm --data.dir data/mrpc --expert all",
         "mpirun -n 4 ladle evaluate soup.h5 --model.path bert --data.dir mnli --split test_matched --output out"};
     return {spec, evaluate, true};

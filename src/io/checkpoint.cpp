@@ -128,6 +128,30 @@ Checkpoint read_checkpoint(const std::string& path, const ParameterTable& table)
     return checkpoint;
 }
 
+bool is_checkpoint(const std::string& path) {
+    return Hdf5Reader(path).schema() == kSchema;
+}
+
+CheckpointModel read_checkpoint_model(const std::string& path) {
+    const Hdf5Reader file(path);
+    file.require_schema(kSchema, kMajor);
+    Checkpoint checkpoint;
+    visit_fields(
+        [&](const char* group, const char* name, auto field) { read_field(file, group, name, checkpoint.*field); });
+    CheckpointModel model{checkpoint.identity_options,
+                          checkpoint.identity_inputs,
+                          checkpoint.identity_machine,
+                          checkpoint.step,
+                          {},
+                          file.digest()};
+    const std::string group = kGroups[0].name;
+    for (const std::string& name : file.members(group)) {
+        const std::string tensor = group + "/" + name;
+        model.parameters.emplace_back(name, file.tensor(tensor, DType::f32, file.shape(tensor)));
+    }
+    return model;
+}
+
 FoundCheckpoint find_checkpoint(const std::string& directory, const ParameterTable& table) {
     FoundCheckpoint found;
     for (const std::int64_t step : steps_in(directory)) {

@@ -64,13 +64,6 @@ Soup parse_description(const json& description, const std::string& label) {
     return soup;
 }
 
-void set_unknown_labels(Soup& soup, std::int64_t outputs) {
-    soup.regression = outputs == 1;
-    for (std::int64_t i = 0; i < outputs && outputs > 1; ++i) {
-        soup.label_names.push_back(fmt::format("LABEL_{}", i));
-    }
-}
-
 Soup guess_description(const TensorMap& tensors, const std::string& label) {
     Soup soup;
     soup.adapter_kind = "adamix";
@@ -105,10 +98,6 @@ Soup guess_description(const TensorMap& tensors, const std::string& label) {
     set_unknown_labels(soup, head->second.shape[0]);
     check_dimensions(soup, label);
     return soup;
-}
-
-std::int64_t num_outputs(const Soup& soup) {
-    return soup.regression ? 1 : static_cast<std::int64_t>(soup.label_names.size());
 }
 
 std::vector<std::pair<std::string, Shape>> head_tensors(const Soup& soup) {

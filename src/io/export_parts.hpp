@@ -56,11 +56,6 @@ void take_tensors(Soup& soup, TensorMap tensors, const std::string& label);
 /// Names and shapes of the head's tensors in model order.
 std::vector<std::pair<std::string, Shape>> head_tensors(const Soup& soup);
 
-/// Number of the head's outputs.
-std::int64_t num_outputs(const Soup& soup);
-/// Labels of a task of which only the number of outputs is known: sets label_names and regression.
-void set_unknown_labels(Soup& soup, std::int64_t outputs);
-
 /// The writers and readers of the single formats; see export.hpp.
 void export_adamix(const Soup& soup, const SoupExport& target);
 Soup import_adamix(const std::string& path);

@@ -93,6 +93,24 @@ const Tensor& Soup::tensor(const std::string& name) const {
     throw DataError("the soup has no tensor " + name, "its description asks for it", "use the soup that ladle wrote");
 }
 
+std::int64_t num_outputs(const Soup& soup) {
+    return soup.regression ? 1 : static_cast<std::int64_t>(soup.label_names.size());
+}
+
+void set_unknown_labels(Soup& soup, std::int64_t outputs) {
+    soup.regression = outputs == 1;
+    soup.label_names.clear();
+    for (std::int64_t i = 0; i < outputs && outputs > 1; ++i) {
+        soup.label_names.push_back(fmt::format("LABEL_{}", i));
+    }
+}
+
+bool has_unknown_labels(const Soup& soup) {
+    Soup unknown;
+    set_unknown_labels(unknown, num_outputs(soup));
+    return !soup.regression && soup.label_names == unknown.label_names;
+}
+
 bool has_banks(const Soup& soup) {
     return soup.adapter_size > 0;
 }

@@ -9,7 +9,10 @@
 namespace ladle {
 namespace {
 
-constexpr std::size_t kLargestConfigBytes = std::size_t{1} << 20U;
+std::string read_config(const std::string& directory) {
+    constexpr std::size_t kLargestBytes = std::size_t{1} << 20U;
+    return read_file(directory + "/config.json", kLargestBytes);
+}
 
 Precision precision_of(const Config& config) {
     return config.model.precision == "bf16" ? Precision::bf16 : Precision::fp32;
@@ -17,10 +20,14 @@ Precision precision_of(const Config& config) {
 
 }  // namespace
 
+BackboneConfig load_backbone_config(const std::string& directory) {
+    return parse_backbone_config(read_config(directory), directory);
+}
+
 Backbone load_backbone(const std::string& directory, bool shapes_suffice) {
     Backbone backbone;
     backbone.label = directory;
-    const std::string text = read_file(directory + "/config.json", kLargestConfigBytes);
+    const std::string text = read_config(directory);
     backbone.config = parse_backbone_config(text, directory);
     if (shapes_suffice && list_files(directory) == std::vector<std::string>{"config.json"}) {
         return backbone;

@@ -7,9 +7,11 @@
 #include <charconv>
 
 #include "ladle/core/error.hpp"
+#include "ladle/io/checkpoint.hpp"
 #include "ladle/io/files.hpp"
 #include "ladle/io/safetensors.hpp"
 #include "ladle/tasks/submission.hpp"
+#include "ladle/train/checkpoint_soup.hpp"
 #include "ladle/train/evaluate.hpp"
 #include "ladle/train/inputs.hpp"
 #include "ladle/train/soup_model.hpp"
@@ -34,6 +36,10 @@ std::vector<std::string> default_splits(const std::string& task_name) {
     const Task task = std::find(known.begin(), known.end(), task_name) == known.end() ? make_custom_task(task_name, {})
                                                                                       : make_task(task_name);
     return task.dev_splits.empty() ? task.test_splits : task.dev_splits;
+}
+
+Soup open_soup(const std::string& path, const std::string& model_directory) {
+    return is_checkpoint(path) ? read_checkpoint_soup(path, load_backbone_config(model_directory)) : read_soup(path);
 }
 
 void check_labels(const Soup& soup, const Task& task) {
@@ -80,7 +86,7 @@ EvaluationInput open_evaluation(const Config& config, const std::string& soup_pa
                                 const std::vector<std::string>& split_names) {
     EvaluationInput input;
     if (!soup_path.empty()) {
-        input.soup = read_soup(soup_path);
+        input.soup = open_soup(soup_path, config.model.path);
     }
     Config data_config = config;
     data_config.data.task = find_task_name(config, input.soup);
@@ -99,6 +105,10 @@ EvaluationInput open_evaluation(const Config& config, const std::string& soup_pa
     }
     input.task = task_of(input.splits.front());
     if (input.soup) {
+        if (has_unknown_labels(*input.soup) && num_outputs(*input.soup) == input.task.num_outputs()) {
+            input.assumes_labels = input.soup->label_names != input.task.label_names;
+            input.soup->label_names = input.task.label_names;
+        }
         check_labels(*input.soup, input.task);
     }
     return input;
@@ -135,6 +145,9 @@ std::vector<std::string> evaluation_notes(const EvaluationInput& input) {
     }
     if (input.soup && input.soup->tokenizer_digest.empty()) {
         notes.emplace_back("the soup does not say which tokenizer it was trained with: it was not checked");
+    }
+    if (input.assumes_labels) {
+        notes.emplace_back("the soup does not name its labels: those of the data are taken, in their order");
     }
     return notes;
 }

@@ -24,6 +24,19 @@ on_ranks 1 evaluate run/soup.h5 "${data[@]}" || fail "evaluate soup.h5"
 on_ranks 1 evaluate run/best.h5 "${data[@]}" --expert 3 --eval.batch 7 || fail "evaluate --expert 3"
 [ "$(row "expert 3")" = "$(cp all.log log && row "expert 3")" ] || fail "expert 3 alone"
 
+# The checkpoint of the best step is the same model as best.h5, for every kind of adapter.
+on_ranks 1 evaluate run/best.h5 "${data[@]}" --logits best.safetensors || fail "evaluate best.h5"
+on_ranks 2 evaluate run/checkpoints/step-12.h5 "${data[@]}" --logits step.safetensors || fail "evaluate a checkpoint"
+cmp best.safetensors step.safetensors || fail "the checkpoint of the best step differs from best.h5"
+on_ranks 1 evaluate run/checkpoints/step-12.h5 "${data[@]}" --expert 3 || fail "evaluate a checkpoint's expert"
+[ "$(row "expert 3")" = "$(cp all.log log && row "expert 3")" ] || fail "expert 3 of the checkpoint"
+for kind in houlsby bias head; do
+    on_ranks 1 train "${data[@]}" --run.dir $kind --adapter.kind $kind --train.max_steps 2 || fail "train $kind"
+    on_ranks 1 evaluate $kind/best.h5 "${data[@]}" --logits best.safetensors || fail "evaluate $kind"
+    on_ranks 1 evaluate $kind/checkpoints/step-2.h5 "${data[@]}" --logits step.safetensors || fail "checkpoint of $kind"
+    cmp best.safetensors step.safetensors || fail "the checkpoint of $kind differs from its best.h5"
+done
+
 # Files.
 on_ranks 1 evaluate run/soup.h5 "${data[@]}" --split validation,train --output out --logits one.safetensors ||
     fail "evaluate two splits"
@@ -71,6 +84,10 @@ refused "--data.task is missing" "${data[@]}"
 on_ranks 1 evaluate "${data[@]}" --data.task sample
 [ $? -eq 3 ] || fail "no head: not exit code 3"
 grep -q "no classification head with 2 outputs" log || fail "no head: not said"
+
+tiny_model other_weights other_weights
+on_ranks 1 evaluate run/checkpoints/step-12.h5 --model.path other_weights --data.dir shards
+{ [ $? -eq 3 ] && grep -q "trained on other weights" log; } || fail "a checkpoint on another backbone"
 
 # Two ranks that read different soups.
 timeout 60 "$mpirun" -n 1 "$ladle" evaluate run/soup.h5 "${data[@]}" : -n 1 "$ladle" evaluate run/best.h5 "${data[@]}" >log 2>&1

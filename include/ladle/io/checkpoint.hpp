@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ladle/core/parameters.hpp"
@@ -33,6 +34,20 @@ void write_checkpoint(const std::string& directory, const ParameterTable& table,
 
 /// Reads one checkpoint; its tensors must be exactly those of the table. Throws DataError.
 Checkpoint read_checkpoint(const std::string& path, const ParameterTable& table);
+
+/// True if the file holds a checkpoint; throws DataError if it is no whole file of ladle.
+bool is_checkpoint(const std::string& path);
+
+/// What a checkpoint knows about its model, for use without the table of its run.
+struct CheckpointModel {
+    std::string identity_options;
+    std::string identity_inputs;
+    std::string identity_machine;
+    std::int64_t step = 0;
+    std::vector<std::pair<std::string, Tensor>> parameters;  ///< float32, in name order
+    std::string digest;                                      ///< content digest of the file
+};
+CheckpointModel read_checkpoint_model(const std::string& path);
 
 /// The newest checkpoint of a directory that passes every check.
 struct FoundCheckpoint {

@@ -72,6 +72,12 @@ std::string bank_tensor_name(const Soup& soup, std::int64_t layer, bool up, std:
                              const std::string& part);
 /// Experts that a bank of this soup holds: 1 if merged or shared.
 std::int64_t bank_experts(const Soup& soup, bool up);
+/// Number of the head's outputs.
+std::int64_t num_outputs(const Soup& soup);
+/// Labels of a task of which only the number of outputs is known: LABEL_0, LABEL_1, ...; one output is a regression.
+void set_unknown_labels(Soup& soup, std::int64_t outputs);
+/// True for the labels that set_unknown_labels gives.
+bool has_unknown_labels(const Soup& soup);
 /// True for kinds that have adapters; bias-only and head-only soups hold no banks.
 bool has_banks(const Soup& soup);
 

@@ -22,6 +22,9 @@ struct Backbone {
     bool has_weights = false;
 };
 
+/// Reads config.json of a Hugging Face directory; throws DataError.
+BackboneConfig load_backbone_config(const std::string& directory);
+
 /// Reads config.json and the weights of a Hugging Face directory; throws DataError. `shapes_suffice`: a directory
 /// with a config.json alone will do; the model's tensors are then zero.
 Backbone load_backbone(const std::string& directory, bool shapes_suffice = false);

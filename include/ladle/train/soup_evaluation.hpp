@@ -19,8 +19,9 @@ namespace ladle {
 
 /// A finished model and the data it is evaluated on.
 struct EvaluationInput {
-    std::optional<Soup> soup;  ///< none: the model directory's own head
-    Task task;                 ///< of the data; a soup may come from another task with the same labels (mnli and ax)
+    std::optional<Soup> soup;     ///< none: the model directory's own head
+    bool assumes_labels = false;  ///< the soup does not name its labels: those of the data are taken
+    Task task;                    ///< of the data; a soup may come from another task with the same labels (mnli and ax)
     std::vector<Split> splits;
 };
 
@@ -36,8 +37,8 @@ struct Evaluation {
     std::vector<std::vector<float>> logits;  ///< [splits] of [samples, outputs]; those of the last candidate
 };
 
-/// Reads the soup (an empty path: none) and the splits of data.dir (none named: the task's dev splits, or its test
-/// splits where it has no others). The task is data.task or else the soup's. Throws ConfigError or DataError.
+/// Reads the soup or checkpoint (an empty path: none) and the splits of data.dir (none named: the task's dev splits, or
+/// its test splits where it has no others). The task is data.task or else the soup's. Throws ConfigError or DataError.
 EvaluationInput open_evaluation(const Config& config, const std::string& soup_path,
                                 const std::vector<std::string>& split_names);
 

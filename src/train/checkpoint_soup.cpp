@@ -1,0 +1,97 @@
+// Checkpoints as soups.
+#include "ladle/train/checkpoint_soup.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <sstream>
+
+#include "ladle/adapters/adapter.hpp"
+#include "ladle/config/options.hpp"
+#include "ladle/core/error.hpp"
+#include "ladle/io/checkpoint.hpp"
+#include "ladle/tasks/task.hpp"
+
+namespace ladle {
+namespace {
+
+using Lines = std::vector<std::pair<std::string, std::string>>;
+
+/// The "name = value" lines of an identity.
+Lines split_lines(const std::string& text) {
+    Lines lines;
+    std::istringstream stream(text);
+    for (std::string line; std::getline(stream, line);) {
+        const std::size_t equals = std::min(line.find(" = "), line.size());
+        lines.emplace_back(line.substr(0, equals), line.substr(std::min(equals + 3, line.size())));
+    }
+    return lines;
+}
+
+/// The identity options of a run as a config. Names that are no options (ranks) do not matter here.
+Config parse_identity(const std::string& identity_options, const std::string& path) {
+    Config config;
+    for (const auto& [name, value] : split_lines(identity_options)) {
+        if (const Option* option = find_option(name)) {
+            set_option(config, *option, value, path);
+        }
+    }
+    return config;
+}
+
+std::string backbone_digest(const std::string& identity_inputs) {
+    for (const auto& [name, value] : split_lines(identity_inputs)) {
+        if (name == "backbone") {
+            return value;
+        }
+    }
+    return "";
+}
+
+/// Outputs of the head: the length of its last bias.
+std::int64_t count_outputs(const CheckpointModel& checkpoint, const std::string& path) {
+    for (const auto& [name, tensor] : checkpoint.parameters) {
+        const bool is_last = name == "classifier.bias" || name == "classifier.out_proj.bias";
+        if (is_last && tensor.shape.size() == 1) {
+            return tensor.shape[0];
+        }
+    }
+    throw DataError("cannot evaluate " + path, "it holds no head", "use a checkpoint of ladle train");
+}
+
+}  // namespace
+
+Soup read_checkpoint_soup(const std::string& path, const BackboneConfig& backbone) {
+    CheckpointModel checkpoint = read_checkpoint_model(path);
+    const Config config = parse_identity(checkpoint.identity_options, path);
+    const AdapterKind& kind = adapter_kind(config.adapter.kind);
+    const std::int64_t outputs = count_outputs(checkpoint, path);
+    Soup soup;
+    soup.architecture = backbone.architecture;
+    soup.hidden_size = backbone.hidden_size;
+    soup.num_layers = backbone.num_layers;
+    soup.backbone_digest = backbone_digest(checkpoint.identity_inputs);
+    soup.adapter_kind = config.adapter.kind;
+    soup.adapter_size = kind.site == AdapterSite::none ? 0 : config.adapter.size;
+    soup.num_experts = kind.mixture ? config.adapter.num_experts : 1;
+    soup.share_down = !kind.mixture || config.adapter.share_down;
+    soup.share_up = !kind.mixture || config.adapter.share_up;
+    soup.activation = config.adapter.activation;
+    soup.task = config.data.task;
+    set_unknown_labels(soup, outputs);
+    const auto known = task_names();
+    if (std::find(known.begin(), known.end(), soup.task) != known.end()) {
+        soup.label_names = make_task(soup.task).label_names;
+    }
+    soup.max_length = config.data.max_length;
+    soup.config = checkpoint.identity_options;
+    soup.machine = checkpoint.identity_machine;
+    soup.seed = config.run.seed;
+    soup.step = checkpoint.step;
+    soup.score = std::numeric_limits<double>::quiet_NaN();
+    soup.metric = config.eval.select;
+    soup.tensors = std::move(checkpoint.parameters);
+    soup.digest = checkpoint.digest;
+    return soup;
+}
+
+}  // namespace ladle
