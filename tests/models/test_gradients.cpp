@@ -13,7 +13,6 @@ using namespace ladle::test;
 namespace {
 
 constexpr double kConsistency = 1.0;
-constexpr double kFixedPointOne = 281474976710656.0;
 
 std::vector<std::string> kind_names() {
     std::vector<std::string> names;

@@ -12,8 +12,6 @@
 
 namespace ladle::test {
 
-inline constexpr double kFixedPointOne = 281474976710656.0;
-
 /// The golden AdaMix files of the project and of LADLE_FIXTURES, and files of no known kind: their cases fail.
 std::vector<std::string> adamix_files();
 

@@ -14,6 +14,9 @@
 
 namespace ladle {
 
+/// One in the fixed-point sums of gradients and losses: 2^48.
+inline constexpr double kFixedPointOne = 281474976710656.0;
+
 /// How the operands of a product are rounded: fp32 not at all, bf16 to nearest bfloat16 with fp32 accumulation.
 enum class Precision { fp32, bf16 };
 
@@ -194,11 +197,11 @@ public:
                              Real* losses, Real* dfirst, Real* dsecond) const = 0;
 
     // ---- sums and update ------------------------------------------------------------------------------------------
-    /// Adds round-to-nearest-even(values * 2^48) to sums. A NaN, an infinity or a magnitude of `limit` or more adds 0
-    /// instead and counts in *rejected (adds).
+    /// Adds round-to-nearest-even(values * kFixedPointOne) to sums. A NaN, an infinity or a magnitude of `limit` or
+    /// more adds 0 instead and counts in *rejected (adds).
     virtual void add_fixed_point(std::size_t count, const Real* values, double limit, std::int64_t* sums,
                                  std::int64_t* rejected) const = 0;
-    /// values = sums / 2^48.
+    /// values = sums / kFixedPointOne.
     virtual void from_fixed_point(std::size_t count, const std::int64_t* sums, Real* values) const = 0;
     /// Sum of squares in double, in fixed blocks of 4096 added in order.
     virtual double sum_of_squares(std::size_t count, const Real* values) const = 0;

@@ -9,8 +9,6 @@
 namespace ladle {
 namespace {
 
-constexpr double kFixedPointOne = 281474976710656.0;  // 2^48
-
 template <class Real>
 std::vector<double> log_softmax(int classes, const Real* logits) {
     const double largest = *std::max_element(logits, logits + classes);

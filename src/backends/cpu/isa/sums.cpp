@@ -7,8 +7,6 @@
 namespace ladle::cpu::LADLE_ISA {
 namespace {
 
-constexpr double kFixedPointOne = 0x1p48;
-
 /// Nearest whole number, ties to even. Above 2^51 a value that came from a float is whole already.
 LADLE_INLINE Doubles round_to_whole(Doubles x) {
     constexpr double kShift = 0x1.8p52;
