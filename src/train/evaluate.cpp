@@ -14,8 +14,6 @@
 namespace ladle {
 namespace {
 
-constexpr std::int64_t kMicroBatchRows = 1024;
-
 /// A row and its logits as bytes, for the gathering of results.
 void append_result(std::string& bytes, std::uint32_t row, const float* logits, std::size_t outputs) {
     bytes.append(reinterpret_cast<const char*>(&row), sizeof(row));

@@ -9,9 +9,7 @@
 namespace ladle {
 namespace {
 
-constexpr double kLargestPartial = 32768.0;           // 2^15, shared by all leaves of a window
-constexpr double kFixedPointOne = 281474976710656.0;  // 2^48
-constexpr std::int64_t kMicroBatchRows = 1024;
+constexpr double kLargestPartial = 32768.0;  // 2^15, shared by all leaves of a window
 
 // Places behind the gradient sums in the reduced buffer.
 enum Extra : std::size_t { kTaskLoss, kConsistencyLoss, kLossRejected, kStop, kSave, kExtraCount };

@@ -1,6 +1,7 @@
 // What computes on one rank: kernels, the model, its trainable parameters and the worker threads.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +13,9 @@
 #include "ladle/train/worker_pool.hpp"
 
 namespace ladle {
+
+/// Rows of a micro-batch, both passes together; one leaf may be more. It saves memory and does not change results.
+inline constexpr std::int64_t kMicroBatchRows = 1024;
 
 /// A pretrained directory in memory.
 struct Backbone {
