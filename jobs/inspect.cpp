@@ -37,7 +37,7 @@ int print_differences(const JobOptions& job) {
     for (const std::string& line : lines) {
         fmt::print("{}\n", printable(line));
     }
-    fmt::print("{}\n", lines.empty() ? "same contents" : fmt::format("{} differences", lines.size()));
+    fmt::print("{}\n", lines.empty() ? "identical" : fmt::format("{} differences", lines.size()));
     return lines.empty() ? 0 : 1;
 }
 
@@ -49,7 +49,12 @@ int inspect(const JobOptions& job, Communicator&) {
         throw ConfigError("ladle inspect needs a file", "none is given", "name a shard, checkpoint, soup or model");
     }
     for (const std::string& path : job.positional) {
-        print_report(path, inspect_path(path));
+        const FileReport report = inspect_path(path);
+        if (job.has("digest")) {
+            fmt::print("{}  {}\n", report.digest, printable(path));
+        } else {
+            print_report(path, report);
+        }
     }
     return static_cast<int>(ExitCode::done);
 }
@@ -60,7 +65,9 @@ Job inspect_job() {
     JobSpec spec;
     spec.name = "inspect";
     spec.purpose = "Shows what is in a file that ladle reads or writes, or what differs between two.";
-    spec.switches = {{"diff", "", "Two files are compared; the exit code is 1 if their contents differ."}};
+    spec.switches = {
+        {"diff", "", "Two files are compared: identity, tensors, first differing element; exit code 1 if they differ."},
+        {"digest", "", "Only the digest of each file is printed, as a line that can be compared or searched for."}};
     spec.positional = "FILE ...";
     spec.examples = {"ladle inspect runs/mrpc/soup.h5", "ladle inspect --diff runs/a/soup.h5 runs/b/soup.h5"};
     return {spec, inspect, false};

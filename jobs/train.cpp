@@ -6,6 +6,7 @@
 #include "jobs.hpp"
 #include "ladle/core/build_info.hpp"
 #include "ladle/core/error.hpp"
+#include "ladle/train/agreement.hpp"
 #include "ladle/train/loop.hpp"
 #include "ladle/train/results_table.hpp"
 
@@ -26,6 +27,14 @@ void describe(const Config& config, const Engine& engine, const RunData& data, i
     std::fflush(stdout);
 }
 
+bool must_resume(const JobOptions& options) {
+    const std::string word = options.value("resume", "auto");
+    if (word != "auto" && word != "required") {
+        throw ConfigError(fmt::format("--resume {}", word), "unknown word", "use auto or required");
+    }
+    return word == "required";
+}
+
 int train(const JobOptions& options, Communicator& comm) {
     for (const char* name : {"model.path", "data.dir", "run.dir"}) {
         require_option(options, name);
@@ -41,14 +50,17 @@ int train(const JobOptions& options, Communicator& comm) {
     RunRecord record;
     record.backbone_digest = backbone.digest;
     record.allow_new_hardware = options.has("allow-new-hardware");
+    record.must_resume = must_resume(options);
+    RankHolding held = inputs_held(data.all(), config.data.dir, backbone.files, config.model.path);
 
     const bool has_weights = backbone.has_weights;
     const ModelSpec spec = model_spec(config, backbone.config, data.task.num_outputs());
     Engine engine(config, spec, std::move(backbone));
     record.identity =
         run_identity(config, data.all(), record.backbone_digest, engine.kernels().description(), comm.world_size());
-    require_same_on_all_ranks(comm, "the input of this run",
-                              record.identity.options + record.identity.inputs + record.identity.machine);
+    held.values += record.identity.options;
+    require_same_on_all_ranks(comm, "the input of this run", held);
+    require_same_machine(comm, record.identity.machine);
     record.provenance = provenance(config, comm);
     if (comm.is_root()) {
         describe(config, engine, data, comm.world_size());
@@ -68,7 +80,9 @@ Job train_job() {
     spec.purpose = "Train experts on a frozen backbone and write checkpoints, soup and metrics.";
     spec.options = {"preset", "run",     "model", "data.task", "data.dir", "adapter",   "train",
                     "optim",  "routing", "comm",  "cpu",       "eval",     "checkpoint"};
-    spec.switches = {{"dry-run", "", "Check everything, print what would be trained, and stop."},
+    spec.switches = {{"resume", "auto|required",
+                      "Start from the newest valid checkpoint; without one auto starts anew and required ends."},
+                     {"dry-run", "", "Check everything, print what would be trained, and stop."},
                      {"allow-new-hardware", "",
                       "Resume under another build or kind of processor; the step of the change is recorded."}};
     spec.examples = {

@@ -52,7 +52,7 @@ std::vector<Option> run_rows() {
         {"run.seed", [](C& c) -> F { return &c.run.seed; }, at_least(0), "",
          "The seed decides initial values, sample order, routes and dropout.", true},
         {"run.time_limit_minutes", [](C& c) -> F { return &c.run.time_limit_minutes; }, at_least(0), "minute",
-         "At the first step boundary after this much time the run saves its state and ends with exit code 85; 0: "
+         "The run saves its state and ends with exit code 85 before this much time has passed since its start; 0: "
          "never.",
          false},
         {"run.watchdog_seconds", [](C& c) -> F { return &c.run.watchdog_seconds; }, at_least(0), "second",
@@ -171,6 +171,10 @@ std::vector<Option> optimizer_rows() {
          "With zero an expert once used steps in every window, as published; with none only when it was used.", true},
         {"comm.reduction", [](C& c) -> F { return &c.comm.reduction; }, one_of({"exact", "fast"}), "",
          "Gradients are summed in fixed point (the same bits on any number of ranks), or in fp32.", true},
+        {"comm.check_every", [](C& c) -> F { return &c.comm.check_every; }, at_least(0), "step",
+         "The ranks compare digests of their parameters each time this many steps have passed and before each "
+         "checkpoint; 0: never.",
+         false},
     };
 }
 

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "hdf5_fields.hpp"
+#include "ladle/core/crash_point.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/io/files.hpp"
 
@@ -73,8 +74,7 @@ std::vector<std::int64_t> steps_in(const std::string& directory) {
 
 }  // namespace
 
-void write_checkpoint(const std::string& directory, const ParameterTable& table, const Checkpoint& checkpoint,
-                      int keep) {
+void write_checkpoint(const std::string& directory, const ParameterTable& table, const Checkpoint& checkpoint) {
     Hdf5Writer file(kSchema, kMajor, kMinor);
     file.group("/trainer");
     visit_fields(
@@ -90,12 +90,17 @@ void write_checkpoint(const std::string& directory, const ParameterTable& table,
     }
     file.dataset("/optimizer/steps", checkpoint.steps);
     file.save(directory + "/" + file_name(checkpoint.step));
+    crash_point("checkpoint_saved");
     write_file(directory + "/last", file_name(checkpoint.step) + "\n");
+}
+
+void prune_checkpoints(const std::string& directory, int keep) {
     const auto steps = steps_in(directory);
     for (std::size_t i = static_cast<std::size_t>(std::max(2, keep)); i < steps.size(); ++i) {
         // One file too many must not end a healthy run; the next checkpoint tries again.
         std::error_code ignored;
         std::filesystem::remove(directory + "/" + file_name(steps[i]), ignored);
+        crash_point("checkpoint_pruned");
     }
 }
 

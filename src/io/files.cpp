@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "ladle/core/crash_point.hpp"
 #include "ladle/core/error.hpp"
 
 namespace ladle {
@@ -40,6 +41,7 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), temporary_(te
     if (descriptor_ < 0) {
         fail("opening a temporary file next to it");
     }
+    crash_point("file_opened");
 }
 
 AtomicFile::~AtomicFile() {
@@ -74,12 +76,15 @@ void AtomicFile::add(const void* bytes, std::size_t count) {
         position += written;
         count -= static_cast<std::size_t>(written);
     }
+    crash_point("file_added");
 }
 
 void AtomicFile::commit() {
+    crash_point("file_written");
     if (::fsync(descriptor_) != 0) {
         fail("fsync");
     }
+    crash_point("file_synced");
     // Network file systems report a full disk only here.
     const int closed = ::close(descriptor_);
     descriptor_ = -1;
@@ -89,6 +94,7 @@ void AtomicFile::commit() {
         errno = reason;
         fail(closed != 0 ? "close" : "rename");
     }
+    crash_point("file_renamed");
     const int directory = ::open(parent_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0) {
         fail("opening its directory");
@@ -101,6 +107,7 @@ void AtomicFile::commit() {
         errno = reason;
         fail("fsync of its directory");
     }
+    crash_point("directory_synced");
 }
 
 void write_file(const std::string& path, std::string_view content) {

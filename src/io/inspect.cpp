@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <optional>
 
 #include "binary_file.hpp"
@@ -12,6 +13,7 @@
 #include "ladle/core/digest.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"
+#include "ladle/core/name_values.hpp"
 #include "ladle/io/files.hpp"
 #include "ladle/io/hdf5.hpp"
 #include "ladle/io/pretrained.hpp"
@@ -156,20 +158,81 @@ std::string describe(const Tensor& tensor) {
     return dtype_name(tensor.dtype) + " " + shape_text(tensor.shape);
 }
 
+bool is_real(DType dtype) {
+    return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16 || dtype == DType::f64;
+}
+
+/// One element in words: enough digits of a real number to tell neighbours apart, else its bytes from the last to the
+/// first, so that integers read as hexadecimal numbers.
+std::string element_text(const Tensor& tensor, std::size_t index) {
+    const std::size_t bytes = dtype_bytes(tensor.dtype);
+    if (is_real(tensor.dtype)) {
+        Tensor one{tensor.dtype, {}, {}};
+        const auto begin = tensor.bytes.begin() + static_cast<std::ptrdiff_t>(index * bytes);
+        one.bytes.assign(begin, begin + static_cast<std::ptrdiff_t>(bytes));
+        if (tensor.dtype == DType::f64) {
+            double value = 0;
+            std::memcpy(&value, one.bytes.data(), sizeof(value));
+            return fmt::format("{:.17g}", value);
+        }
+        return fmt::format("{:.9g}", one.to_floats()[0]);
+    }
+    std::string text = "0x";
+    for (std::size_t i = bytes; i > 0; --i) {
+        text += fmt::format("{:02x}", static_cast<unsigned>(tensor.bytes[index * bytes + i - 1]));
+    }
+    return text;
+}
+
+/// Row-major index as "[i, j]".
+std::string index_text(const Shape& shape, std::size_t index) {
+    Shape at(shape.size());
+    for (std::size_t d = shape.size(); d > 0; --d) {
+        const auto extent = static_cast<std::size_t>(shape[d - 1]);
+        at[d - 1] = static_cast<std::int64_t>(index % extent);
+        index /= extent;
+    }
+    return shape_text(at);
+}
+
 std::string compare_tensors(const std::string& name, const Tensor& a, const Tensor& b) {
     if (a.dtype != b.dtype || a.shape != b.shape) {
         return fmt::format("{}: {} | {}", name, describe(a), describe(b));
     }
-    if (a.dtype != DType::f32) {
-        return fmt::format("{}: values differ", name);
+    const std::size_t bytes = dtype_bytes(a.dtype);
+    const std::size_t count = a.elements();
+    std::size_t first = count;
+    std::size_t different = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        if (std::memcmp(a.bytes.data() + i * bytes, b.bytes.data() + i * bytes, bytes) != 0) {
+            first = std::min(first, i);
+            ++different;
+        }
     }
-    const std::vector<float> left = a.to_floats();
-    const std::vector<float> right = b.to_floats();
-    float largest = 0;
-    for (std::size_t i = 0; i < left.size(); ++i) {
-        largest = std::fmax(largest, std::fabs(left[i] - right[i]));
+    std::string line = fmt::format("{}: {} of {} values differ, first {}: {} | {}", name, different, count,
+                                   index_text(a.shape, first), element_text(a, first), element_text(b, first));
+    if (is_real(a.dtype)) {
+        const std::vector<float> left = a.to_floats();
+        const std::vector<float> right = b.to_floats();
+        float largest = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            largest = std::fmax(largest, std::fabs(left[i] - right[i]));
+        }
+        line += fmt::format("; at most by {:g}", largest);
     }
-    return fmt::format("{}: values differ by at most {:g}", name, largest);
+    return line;
+}
+
+/// A fact of several lines (an identity) is compared line by line.
+std::string compare_facts(const std::string& key, const std::string& left, const std::string& right) {
+    if (left.find('\n') == std::string::npos && right.find('\n') == std::string::npos) {
+        return fmt::format("{}: {} | {}", key, left, right);
+    }
+    std::string text;
+    for (const auto& [name, first, second] : value_differences(left, right)) {
+        text += fmt::format("{}{}: {}: {} | {}", text.empty() ? "" : "\n", key, name, first, second);
+    }
+    return text;
 }
 
 /// Walks two maps in key order; `compare` gives a line for values of one key, or nothing.
@@ -244,7 +307,7 @@ std::vector<std::string> differences(const FileReport& a, const FileReport& b) {
         return facts;
     };
     compare_maps(facts_of(a), facts_of(b), lines, [](const auto& key, const auto& left, const auto& right) {
-        return left == right ? Line() : fmt::format("{}: {} | {}", key, left, right);
+        return left == right ? Line() : compare_facts(key, left, right);
     });
     compare_maps(a.tensors, b.tensors, lines, [](const auto& key, const auto& left, const auto& right) {
         const bool same = left.dtype == right.dtype && left.shape == right.shape && left.bytes == right.bytes;

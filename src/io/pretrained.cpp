@@ -50,7 +50,9 @@ PretrainedWeights read_sharded(const std::string& directory, const std::string& 
             }
             weights.tensors.emplace(name, std::move(tensor));
         }
-        digest.add_text(file).add_text(file_digest(path));
+        const std::string bytes = file_digest(path);
+        digest.add_text(file).add_text(bytes);
+        weights.files += file + " = " + bytes + "\n";
     }
     for (const auto& [tensor, file] : file_of) {
         if (!weights.tensors.contains(tensor)) {
@@ -68,13 +70,15 @@ PretrainedWeights read_weights(const std::string& directory) {
     const std::string index = safetensors + ".index.json";
     const std::string torch = directory + "/pytorch_model.bin";
     if (file_exists(safetensors)) {
-        return {read_safetensors(safetensors).tensors, file_digest(safetensors)};
+        const std::string digest = file_digest(safetensors);
+        return {read_safetensors(safetensors).tensors, digest, "model.safetensors = " + digest + "\n"};
     }
     if (file_exists(index)) {
         return read_sharded(directory, index);
     }
     if (file_exists(torch)) {
-        PretrainedWeights weights{{}, file_digest(torch)};
+        const std::string digest = file_digest(torch);
+        PretrainedWeights weights{{}, digest, "pytorch_model.bin = " + digest + "\n"};
         for (auto& [name, tensor] : read_torch(torch)) {
             weights.tensors.emplace(name, std::move(tensor));
         }

@@ -36,6 +36,7 @@ Backbone load_backbone(const std::string& directory, bool shapes_suffice) {
     backbone.tensors = std::move(weights.tensors);
     backbone.has_weights = true;
     backbone.digest = Digest().add_text(text).add_text(weights.digest).finish();
+    backbone.files = "config.json = " + Digest().add(text.data(), text.size()).finish() + "\n" + weights.files;
     return backbone;
 }
 

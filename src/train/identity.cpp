@@ -3,54 +3,14 @@
 
 #include <fmt/ranges.h>
 
-#include <algorithm>
-#include <sstream>
-#include <utility>
-
 #include "ladle/core/error.hpp"
+#include "ladle/core/name_values.hpp"
 
 namespace ladle {
-namespace {
-
-using Lines = std::vector<std::pair<std::string, std::string>>;
-
-Lines split_lines(const std::string& text) {
-    Lines lines;
-    std::istringstream stream(text);
-    for (std::string line; std::getline(stream, line);) {
-        const std::size_t equals = line.find(" = ");
-        if (equals == std::string::npos) {
-            lines.emplace_back(line, "");
-        } else {
-            lines.emplace_back(line.substr(0, equals), line.substr(equals + 3));
-        }
-    }
-    return lines;
-}
-
-std::string value_of(const Lines& lines, const std::string& name) {
-    const auto found = std::find_if(lines.begin(), lines.end(), [&](const auto& line) { return line.first == name; });
-    return found == lines.end() ? "nothing" : found->second;
-}
-
-}  // namespace
-
 std::vector<std::string> identity_differences(const std::string& recorded, const std::string& current) {
-    const Lines then = split_lines(recorded);
-    const Lines now = split_lines(current);
-    Lines names = then;
-    for (const auto& line : now) {
-        if (std::none_of(then.begin(), then.end(), [&](const auto& known) { return known.first == line.first; })) {
-            names.push_back(line);
-        }
-    }
     std::vector<std::string> differences;
-    for (const auto& [name, value] : names) {
-        const std::string before = value_of(then, name);
-        const std::string after = value_of(now, name);
-        if (before != after) {
-            differences.push_back(fmt::format("{}: {} then, {} now", name, before, after));
-        }
+    for (const auto& [name, then, now] : value_differences(recorded, current)) {
+        differences.push_back(fmt::format("{}: {} then, {} now", name, then, now));
     }
     return differences;
 }

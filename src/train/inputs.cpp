@@ -8,7 +8,6 @@
 
 #include "ladle/config/options.hpp"
 #include "ladle/core/build_info.hpp"
-#include "ladle/core/digest.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/core/processor.hpp"
 #include "ladle/io/files.hpp"
@@ -112,17 +111,6 @@ Identity run_identity(const Config& config, const std::vector<const Split*>& spl
     identity.inputs += fmt::format("backbone = {}\n", backbone_digest);
     identity.machine = build_description() + fmt::format("kernels = {}\nprocessor = {}\n", kernels, processor_kind());
     return identity;
-}
-
-void require_same_on_all_ranks(Communicator& comm, const std::string& what, const std::string& text) {
-    const std::string mine = Digest().add_text(text).finish();
-    std::int64_t different = comm.broadcast_text(mine) == mine ? 0 : 1;
-    comm.all_reduce_sum(&different, 1);
-    if (different != 0) {
-        throw DataError(fmt::format("{} differs on {} of {} ranks", what, different, comm.world_size()),
-                        "ranks would not work on the same model",
-                        "give all ranks the same files and the same build of ladle");
-    }
 }
 
 }  // namespace ladle

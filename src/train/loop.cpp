@@ -10,8 +10,10 @@
 
 #include "ladle/config/options.hpp"
 #include "ladle/core/build_info.hpp"
+#include "ladle/core/crash_point.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/io/files.hpp"
+#include "ladle/train/agreement.hpp"
 #include "ladle/train/expert_distances.hpp"
 #include "ladle/train/results_table.hpp"
 #include "ladle/train/soup_model.hpp"
@@ -110,6 +112,15 @@ TrainingPlan training_plan(const Config& config, std::size_t samples) {
     return plan;
 }
 
+std::vector<std::string> hosts_of_ranks(Communicator& comm) {
+    std::vector<std::string> hosts;
+    std::stringstream all(comm.broadcast_text(comm.gather(comm.place().host + "\n")));
+    for (std::string host; std::getline(all, host);) {
+        hosts.push_back(host);
+    }
+    return hosts;
+}
+
 Provenance provenance(const Config& config, Communicator& comm) {
     Provenance result;
     result.program = version_text();
@@ -118,8 +129,7 @@ Provenance provenance(const Config& config, Communicator& comm) {
     result.threads_per_rank = config.cpu.threads;
     result.backbone_path = config.model.path;
     result.data_path = config.data.dir;
-    std::stringstream hosts(comm.broadcast_text(comm.gather(comm.place().host + "\n")));
-    for (std::string host; std::getline(hosts, host);) {
+    for (const std::string& host : hosts_of_ranks(comm)) {
         if (std::find(result.hosts.begin(), result.hosts.end(), host) == result.hosts.end()) {
             result.hosts.push_back(host);
         }
@@ -143,9 +153,13 @@ int TrainingRun::run() {
     watchdog_ = std::make_unique<Watchdog>(
         config_.run.watchdog_seconds,
         fmt::format("{} rank {}/{}", comm_.place().host, comm_.world_rank(), comm_.world_size()));
+    slow_ranks_ = std::make_unique<SlowRanks>(hosts_of_ranks(comm_), config_.run.progress_seconds);
     if (comm_.is_root()) {
         directory_ = std::make_unique<RunDirectory>(config_.run.dir, record_.identity, record_.allow_new_hardware,
                                                     config_text(config_), record_.provenance);
+    }
+    if (comm_.is_root() && !directory_->is_locked()) {
+        fmt::print("note: {} is on a file system without locks; let no second job work in it\n", directory_->path());
     }
     comm_.barrier();
     resume();
@@ -165,7 +179,13 @@ int TrainingRun::run() {
         ++steps_done_;
         watchdog_->tick(steps_done_);
         log_step(result, seconds_since(start));
-        if (checkpoint_due(result.requests)) {
+        name_slow_ranks(result, seconds_since(start));
+        const bool checkpoint_is_due = checkpoint_due(result.requests);
+        if (checkpoint_is_due || check_due()) {
+            require_same_state();
+        }
+        crash_point("step_done");
+        if (checkpoint_is_due) {
             write_checkpoint();
         }
         if (result.requests.stop && steps_done_ < plan_.total_steps) {
@@ -179,6 +199,7 @@ int TrainingRun::run() {
         if (evaluation_due()) {
             evaluate();
         }
+        longest_round_seconds_ = std::max(longest_round_seconds_, seconds_since(start));
     }
     progress_.reset();
     finish();
@@ -187,7 +208,8 @@ int TrainingRun::run() {
 
 StepRequests TrainingRun::requests(const StopRequests& outside) {
     StepRequests requests;
-    requests.stop = outside.stop_wanted();
+    // Twice the longest round so far: rounds vary, and the last one must end before the limit.
+    requests.stop = outside.stop_wanted(2 * longest_round_seconds_);
     if (comm_.is_root()) {
         requests.stop = directory_->take_trigger("STOP") || requests.stop;
         const double minutes = config_.checkpoint.every_minutes;
@@ -219,6 +241,24 @@ bool TrainingRun::evaluation_due() const {
     const bool by_epoch =
         plan_.steps.ends_epoch(steps_done_) && (plan_.steps.epoch_of_step(steps_done_) % config_.eval.every) == 0;
     return last || by_epoch;
+}
+
+bool TrainingRun::check_due() const {
+    return config_.comm.check_every > 0 && steps_done_ % config_.comm.check_every == 0;
+}
+
+void TrainingRun::require_same_state() {
+    if (config_.comm.check_every > 0 && comm_.world_size() > 1) {
+        ladle::require_same_state(comm_, engine_.table(), engine_.parameters(), step_.optimizer().state(), steps_done_);
+    }
+}
+
+void TrainingRun::name_slow_ranks(const StepResult& result, double seconds) {
+    if (comm_.is_root()) {
+        for (const std::string& line : slow_ranks_->add(result.busy_microseconds, seconds)) {
+            progress_->print(line + "\n");
+        }
+    }
 }
 
 std::string TrainingRun::metric() const {
@@ -332,7 +372,10 @@ void TrainingRun::write_checkpoint() {
     checkpoint.first_moment = state.first_moment;
     checkpoint.second_moment = state.second_moment;
     checkpoint.steps = state.steps;
-    ladle::write_checkpoint(directory_->checkpoint_directory(), engine_.table(), checkpoint, config_.checkpoint.keep);
+    ladle::write_checkpoint(directory_->checkpoint_directory(), engine_.table(), checkpoint);
+    progress_->print(fmt::format("step {} is safe\n", steps_done_));
+    crash_point("checkpoint_announced");
+    prune_checkpoints(directory_->checkpoint_directory(), config_.checkpoint.keep);
 }
 
 void TrainingRun::resume() {
@@ -348,6 +391,13 @@ void TrainingRun::resume() {
     // Rank 0 alone chooses, so that ranks cannot disagree.
     const std::string path = comm_.broadcast_text(found.path);
     if (path.empty()) {
+        if (record_.must_resume) {
+            throw DataError("cannot resume " + config_.run.dir, "it holds no checkpoint that can be read",
+                            "leave --resume required out to start anew");
+        }
+        if (comm_.is_root()) {
+            fmt::print("no checkpoint in {}: starting at step 0\n", config_.run.dir);
+        }
         return;
     }
     Checkpoint checkpoint = read_checkpoint(path, engine_.table());

@@ -3,10 +3,12 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <nlohmann/json.hpp>
@@ -70,6 +72,13 @@ Json start_json(const Provenance& provenance) {
     return start;
 }
 
+/// Who asks for the directory, for people who meet the lock.
+std::string holder(const Provenance& provenance) {
+    const char* job = std::getenv("SLURM_JOB_ID");
+    return fmt::format("host {}, process {}{}, since {}", provenance.hosts.empty() ? "?" : provenance.hosts.front(),
+                       getpid(), job == nullptr ? "" : fmt::format(", Slurm job {}", job), now_text());
+}
+
 /// The directory's manifest so far; an empty one for a new run.
 Json open_manifest(const std::string& path, const Identity& identity, bool allow_new_hardware) {
     if (file_exists(path + "/" + kManifest)) {
@@ -99,8 +108,11 @@ Json open_manifest(const std::string& path, const Identity& identity, bool allow
 RunDirectory::RunDirectory(std::string path, const Identity& identity, bool allow_new_hardware,
                            const std::string& config_text, const Provenance& provenance)
     : path_(std::move(path)), machine_(identity.machine) {
-    Json manifest = open_manifest(path_, identity, allow_new_hardware);
+    // Before anything is touched; and again below, for what another job may have done before this one had the lock.
+    open_manifest(path_, identity, allow_new_hardware);
     make_directories(path_);
+    lock_ = std::make_unique<DirectoryLock>(path_, holder(provenance));
+    Json manifest = open_manifest(path_, identity, allow_new_hardware);
     remove_temporaries(path_);
     manifest["starts"].push_back(start_json(provenance));
     // The manifest comes first: a directory with any other file of a run and no manifest is not ours.

@@ -1,10 +1,16 @@
 // Stop requests; the handler does nothing but set a flag, the training loop acts at step boundaries.
 #include "ladle/train/signals.hpp"
 
+#include <chrono>
 #include <csignal>
 
 namespace ladle {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Limits of batch systems count loading, too.
+const Clock::time_point kProgramStart = Clock::now();
 
 volatile std::sig_atomic_t signal_seen = 0;
 
@@ -17,9 +23,7 @@ void note_signal(int signal) {
 
 }  // namespace
 
-StopRequests::StopRequests(int limit_minutes)
-    : deadline_(limit_minutes > 0 ? std::chrono::steady_clock::now() + std::chrono::minutes(limit_minutes)
-                                  : std::chrono::steady_clock::time_point::max()) {
+StopRequests::StopRequests(double limit_minutes) : limit_seconds_(60 * limit_minutes) {
     signal_seen = 0;
     for (const int signal : {SIGTERM, SIGUSR1, SIGINT}) {
         std::signal(signal, note_signal);
@@ -32,8 +36,9 @@ StopRequests::~StopRequests() {
     }
 }
 
-bool StopRequests::stop_wanted() const {
-    return signal_seen != 0 || std::chrono::steady_clock::now() >= deadline_;
+bool StopRequests::stop_wanted(double reserve_seconds) const {
+    const std::chrono::duration<double> passed = Clock::now() - kProgramStart;
+    return signal_seen != 0 || (limit_seconds_ > 0 && passed.count() + reserve_seconds >= limit_seconds_);
 }
 
 }  // namespace ladle

@@ -11,6 +11,7 @@
 #include "ladle/io/files.hpp"
 #include "ladle/io/safetensors.hpp"
 #include "ladle/tasks/submission.hpp"
+#include "ladle/train/agreement.hpp"
 #include "ladle/train/checkpoint_soup.hpp"
 #include "ladle/train/evaluate.hpp"
 #include "ladle/train/inputs.hpp"
@@ -152,12 +153,15 @@ std::vector<std::string> evaluation_notes(const EvaluationInput& input) {
     return notes;
 }
 
-void require_same_inputs(Communicator& comm, const EvaluationInput& input, const Backbone& backbone) {
-    std::string digests = backbone.digest + (input.soup ? input.soup->digest : "");
+void require_same_inputs(Communicator& comm, const EvaluationInput& input, const Backbone& backbone,
+                         const std::string& data_dir) {
+    std::vector<const Split*> splits;
     for (const Split& split : input.splits) {
-        digests += split.digest;
+        splits.push_back(&split);
     }
-    require_same_on_all_ranks(comm, "the input of this evaluation", digests);
+    RankHolding mine = inputs_held(splits, data_dir, backbone.files, backbone.label);
+    mine.values += fmt::format("soup = {}\n", input.soup ? input.soup->digest : "none");
+    require_same_on_all_ranks(comm, "the input of this evaluation", mine);
 }
 
 void load_evaluated_model(const EvaluationInput& input, Engine& engine, const std::string& model_directory) {

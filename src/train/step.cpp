@@ -12,6 +12,7 @@ namespace {
 constexpr double kLargestPartial = 32768.0;  // 2^15, shared by all leaves of a window
 
 // Places behind the gradient sums in the reduced buffer.
+// and then one for each rank's time.
 enum Extra : std::size_t { kTaskLoss, kConsistencyLoss, kLossRejected, kStop, kSave, kExtraCount };
 
 AdamWOptions adamw_options(const Config& config) {
@@ -79,7 +80,7 @@ TrainingStep::TrainingStep(const Config& config, Engine& engine, Communicator& c
       routes_(make_routes(config, engine.spec(), passes_, plan)),
       optimizer_(engine.table(), adamw_options(config)),
       loss_sums_(static_cast<std::size_t>(engine.pool().workers()), std::vector<std::int64_t>(3)),
-      buffer_(GradientSum<float>::size(engine.table()) + kExtraCount),
+      buffer_(GradientSum<float>::size(engine.table()) + kExtraCount + static_cast<std::size_t>(comm.world_size())),
       gradient_(engine.table().total_count()) {
     for (int worker = 0; worker < engine.pool().workers(); ++worker) {
         sums_.emplace_back(engine.kernels(), engine.table());
@@ -87,6 +88,7 @@ TrainingStep::TrainingStep(const Config& config, Engine& engine, Communicator& c
 }
 
 StepResult TrainingStep::run(std::int64_t step, const StepRequests& requests) {
+    const auto start = Clock::now();
     const BatchWindow window = plan_.window(step);
     std::size_t leaves = 0;
     std::size_t samples = 0;
@@ -105,7 +107,7 @@ StepResult TrainingStep::run(std::int64_t step, const StepRequests& requests) {
     for (std::int64_t batch = window.first_batch; batch < window.end_batch; ++batch) {
         run_batch(batch, window.divisor, result);
     }
-    reduce(requests, result);
+    reduce(requests, start, result);
     const auto uses = buffer_.begin() + static_cast<std::ptrdiff_t>(engine_.table().total_count());
     result.leaf_uses.assign(uses, uses + static_cast<std::ptrdiff_t>(engine_.table().all().size()));
     result.learning_rate = schedule_.rate(step);
@@ -166,7 +168,7 @@ void TrainingStep::run_micro_batch(int worker, const std::vector<Leaf>& leaves, 
     engine_.model().backward(context, saved, dlogits, sums_[static_cast<std::size_t>(worker)]);
 }
 
-void TrainingStep::reduce(const StepRequests& requests, StepResult& result) {
+void TrainingStep::reduce(const StepRequests& requests, Clock::time_point start, StepResult& result) {
     const ParameterTable& table = engine_.table();
     const std::size_t total = table.total_count();
     const std::size_t extras = GradientSum<float>::size(table);
@@ -182,6 +184,8 @@ void TrainingStep::reduce(const StepRequests& requests, StepResult& result) {
     }
     buffer_[extras + kStop] = requests.stop ? 1 : 0;
     buffer_[extras + kSave] = requests.save ? 1 : 0;
+    const auto times = buffer_.end() - comm_.world_size();
+    times[comm_.world_rank()] = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
     if (config_.comm.reduction == "exact") {
         comm_.all_reduce_sum(buffer_.data(), buffer_.size());
         engine_.kernels().from_fixed_point(total, buffer_.data(), gradient_.data());
@@ -203,6 +207,7 @@ void TrainingStep::reduce(const StepRequests& requests, StepResult& result) {
     }
     result.task_loss = static_cast<double>(buffer_[extras + kTaskLoss]) / kFixedPointOne;
     result.consistency_loss = static_cast<double>(buffer_[extras + kConsistencyLoss]) / kFixedPointOne;
+    result.busy_microseconds.assign(times, buffer_.end());
     result.requests = {buffer_[extras + kStop] != 0, buffer_[extras + kSave] != 0};
 }
 

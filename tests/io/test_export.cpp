@@ -374,13 +374,18 @@ BOOST_AUTO_TEST_CASE(reports_tell_what_differs) {
     BOOST_TEST(ladle::inspect_path(path_of("d")).kind == "adapters directory");
     BOOST_TEST(ladle::differences(report, report).empty());
 
-    soup.tensors[0].second = Tensor::from_floats({3, 6}, std::vector<float>(18, 0.0F).data());
+    std::vector<float> values = report.tensors.at("adapter/layer_00/down/weight").to_floats();
+    values[8] += 0.5F;
+    values[17] += 0.25F;
+    soup.tensors[0].second = Tensor::from_floats({3, 6}, values.data());
     soup.task = "rte";
     ladle::write_soup(path_of("b.h5"), soup);
     const auto lines = ladle::differences(report, ladle::inspect_path(path_of("b.h5")));
     BOOST_TEST_REQUIRE(lines.size() == 2U);
     BOOST_TEST(lines[0] == "task.name: mnli | rte");
-    BOOST_TEST(lines[1] == "adapter/layer_00/down/weight: values differ by at most 0.17");
+    BOOST_TEST(lines[1] ==
+               "adapter/layer_00/down/weight: 2 of 36 values differ, first [0, 1, 2]: 0.0799999982 | 0.579999983; at "
+               "most by 0.5");
     spill(path_of("escape"), "\x1b[2J");
     BOOST_CHECK_THROW(ladle::inspect_path(path_of("escape")), DataError);
     spill(path_of("results.json"), "{\"accuracy\": 0.5}\n");

@@ -6,15 +6,11 @@
 #include <numeric>
 #include <vector>
 
-#include "ladle/comm/communicator.hpp"
+#include "world.hpp"
 
 using namespace ladle;
 
-namespace {
-
 Communicator* world = nullptr;
-
-}  // namespace
 
 BOOST_AUTO_TEST_CASE(integer_sums_are_exact_beyond_the_precision_of_doubles) {
     const std::int64_t big = (std::int64_t{1} << 60U) + 1;

@@ -1,4 +1,7 @@
 // The run directory: whose it is, what it refuses, manifest and triggers.
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <boost/test/unit_test.hpp>
 #include <filesystem>
 #include <fstream>
@@ -116,6 +119,26 @@ BOOST_AUTO_TEST_CASE(what_an_interrupted_writer_left_is_removed) {
     std::ofstream(parent.directory() + "/.soup.h5.ladle-tmp") << "half";
     enter(parent.directory(), kIdentity);
     BOOST_TEST(!std::filesystem::exists(parent.directory() + "/.soup.h5.ladle-tmp"));
+}
+
+BOOST_AUTO_TEST_CASE(a_second_job_is_refused_while_the_first_one_lives) {
+    const Scratch parent;
+    {
+        const RunDirectory first = enter(parent.directory(), kIdentity);
+        BOOST_TEST(first.is_locked());
+        const std::string before = read_file(parent.directory() + "/manifest.json");
+        expect_refusal([&] { enter(parent.directory(), kIdentity); }, "is in use: it is held by host");
+        expect_refusal([&] { enter(parent.directory(), kIdentity); }, fmt::format("process {}", getpid()));
+        BOOST_TEST(read_file(parent.directory() + "/manifest.json") == before);
+    }
+    enter(parent.directory(), kIdentity);
+    BOOST_TEST(read_file(parent.directory() + "/.ladle-lock").empty());
+}
+
+BOOST_AUTO_TEST_CASE(what_a_killed_job_wrote_into_the_lock_blocks_nobody) {
+    const Scratch parent;
+    std::ofstream(parent.directory() + "/.ladle-lock") << "host node7, process 1234, since 2020-01-01T00:00:00Z\n";
+    enter(parent.directory(), kIdentity);
 }
 
 BOOST_AUTO_TEST_CASE(other_files_do_not_hinder_a_run) {

@@ -10,9 +10,9 @@ namespace ladle {
 struct RunConfig {
     std::string dir;
     std::uint64_t seed = 0;
-    int time_limit_minutes = 0;  ///< 0: none
-    int watchdog_seconds = 600;  ///< a rank without progress for so long ends the job; 0: off
-    int progress_seconds = 30;   ///< between two progress lines where there is no terminal
+    double time_limit_minutes = 0;  ///< 0: none
+    int watchdog_seconds = 600;     ///< a rank without progress for so long ends the job; 0: off
+    int progress_seconds = 30;      ///< between two progress lines where there is no terminal
 };
 
 struct ModelConfig {
@@ -65,6 +65,7 @@ struct RoutingConfig {
 
 struct CommConfig {
     std::string reduction = "exact";  ///< exact | fast
+    int check_every = 100;            ///< steps between comparisons of the ranks' parameters; 0: off
 };
 
 struct CpuConfig {

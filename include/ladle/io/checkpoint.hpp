@@ -27,10 +27,12 @@ struct Checkpoint {
     std::vector<std::int64_t> steps;   ///< [tensors] AdamW's own counters
 };
 
-/// Writes <directory>/step-<N>.h5 atomically, then the pointer file `last`, then removes all but the newest `keep`.
-/// Throws CheckpointError.
-void write_checkpoint(const std::string& directory, const ParameterTable& table, const Checkpoint& checkpoint,
-                      int keep);
+/// Writes <directory>/step-<N>.h5 atomically, then the pointer file `last`; on return the step is safe. Throws
+/// CheckpointError.
+void write_checkpoint(const std::string& directory, const ParameterTable& table, const Checkpoint& checkpoint);
+
+/// Removes all but the newest `keep` checkpoints (at least 2), once a newer one is safe.
+void prune_checkpoints(const std::string& directory, int keep);
 
 /// Reads one checkpoint; its tensors must be exactly those of the table. Throws DataError.
 Checkpoint read_checkpoint(const std::string& path, const ParameterTable& table);

@@ -29,8 +29,9 @@ std::string facts_text(const FileReport& report);
 /// The first 16 digits of the SHA-256 of a tensor's bytes.
 std::string short_digest(const Tensor& tensor);
 
-/// One line per fact, tensor or list of texts that is not the same in both; empty if nothing differs. Facts that name
-/// the digest of a file's own contents are left out.
+/// One line per fact, line of an identity, tensor or list of texts that is not the same in both, facts first; empty if
+/// nothing differs. For a tensor the line names the first element that differs. Facts that name the digest of a file's
+/// own contents are left out.
 std::vector<std::string> differences(const FileReport& a, const FileReport& b);
 
 }  // namespace ladle

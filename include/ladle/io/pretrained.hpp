@@ -10,6 +10,7 @@ namespace ladle {
 struct PretrainedWeights {
     TensorMap tensors;
     std::string digest;  ///< SHA-256 of the weight file's bytes; of several files: over their names and digests
+    std::string files;   ///< "<file> = <SHA-256>" for each
 };
 
 /// Reads model.safetensors, or the files listed in model.safetensors.index.json, or pytorch_model.bin, whichever is

@@ -23,6 +23,7 @@ struct Backbone {
     TensorMap tensors;
     std::string label;   ///< how errors name it
     std::string digest;  ///< SHA-256 over config.json and the weights; empty without weights
+    std::string files;   ///< "<file> = <SHA-256>" for each file that was read
     bool has_weights = false;
 };
 

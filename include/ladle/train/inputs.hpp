@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "ladle/comm/communicator.hpp"
 #include "ladle/config/config.hpp"
 #include "ladle/data/shard.hpp"
 #include "ladle/models/backbone_config.hpp"
@@ -31,8 +30,5 @@ bool hides_labels(const Split& split);
 /// comm.reduction = fast the number of ranks, too.
 Identity run_identity(const Config& config, const std::vector<const Split*>& splits, const std::string& backbone_digest,
                       const std::string& kernels, int ranks);
-
-/// Throws DataError on every rank unless all ranks hold the same text, e.g. the identity.
-void require_same_on_all_ranks(Communicator& comm, const std::string& what, const std::string& text);
 
 }  // namespace ladle

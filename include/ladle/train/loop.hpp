@@ -16,6 +16,7 @@
 #include "ladle/train/run_directory.hpp"
 #include "ladle/train/scalar_log.hpp"
 #include "ladle/train/signals.hpp"
+#include "ladle/train/slow_ranks.hpp"
 #include "ladle/train/step.hpp"
 
 namespace ladle {
@@ -50,7 +51,11 @@ struct RunRecord {
     std::string backbone_digest;
     Provenance provenance;
     bool allow_new_hardware = false;
+    bool must_resume = false;  ///< without a valid checkpoint the run does not start
 };
+
+/// The host of each rank; the same on all ranks.
+std::vector<std::string> hosts_of_ranks(Communicator& comm);
 
 /// This start of the program, for the manifest; the same on all ranks.
 Provenance provenance(const Config& config, Communicator& comm);
@@ -72,6 +77,10 @@ private:
     };
 
     StepRequests requests(const StopRequests& outside);
+    /// Prints on rank 0 which ranks keep the others waiting.
+    void name_slow_ranks(const StepResult& result, double seconds);
+    bool check_due() const;
+    void require_same_state();
     void resume();
     bool holds_best(bool later_will_do);
     void write_checkpoint();
@@ -98,12 +107,14 @@ private:
     Selection selection_;
     std::vector<std::string> machine_changes_;  ///< allowed changes of build or hardware so far
     std::int64_t steps_done_ = 0;
+    double longest_round_seconds_ = 0;  ///< of a step with its checkpoint and evaluation
     std::chrono::steady_clock::time_point last_checkpoint_;
     std::unique_ptr<Watchdog> watchdog_;
     std::unique_ptr<RunDirectory> directory_;  ///< rank 0
     std::unique_ptr<MetricsLog> log_;          ///< rank 0
     std::unique_ptr<ScalarLog> scalars_;       ///< rank 0
     std::unique_ptr<Progress> progress_;
+    std::unique_ptr<SlowRanks> slow_ranks_;
 };
 
 }  // namespace ladle

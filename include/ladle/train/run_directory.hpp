@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "ladle/io/file_lock.hpp"
 #include "ladle/train/identity.hpp"
 #include "ladle/train/results.hpp"
 
@@ -24,13 +26,16 @@ struct Provenance {
 class RunDirectory {
 public:
     /// Makes the directory, or enters that of the same run. Writes config.cfg and adds this start to manifest.json,
-    /// whose identity stays that of the first start.
-    /// Throws ConfigError when it belongs to another run (naming what differs) or holds files of a run without a
-    /// manifest; nothing is touched then. Throws CheckpointError when it cannot be written.
+    /// whose identity stays that of the first start. Locks the directory until this object goes.
+    /// Throws ConfigError when it belongs to another run (naming what differs), holds files of a run without a
+    /// manifest, or another process works in it; nothing is touched then. Throws CheckpointError when it cannot be
+    /// written.
     RunDirectory(std::string path, const Identity& identity, bool allow_new_hardware, const std::string& config_text,
                  const Provenance& provenance);
 
     const std::string& path() const { return path_; }
+    /// False where the file system has no locks, so that a second job would not be noticed.
+    bool is_locked() const { return lock_->is_locked(); }
     std::string metrics_path() const { return path_ + "/metrics.jsonl"; }
     std::string events_path() const { return path_ + "/events.out.tfevents.ladle"; }
     std::string results_path() const { return path_ + "/results.json"; }
@@ -51,6 +56,7 @@ public:
 private:
     std::string path_;
     std::string machine_;  ///< of this process
+    std::unique_ptr<DirectoryLock> lock_;
 };
 
 }  // namespace ladle

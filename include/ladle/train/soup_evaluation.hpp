@@ -50,7 +50,8 @@ ModelSpec evaluation_spec(const EvaluationInput& input, const Backbone& backbone
 std::vector<std::string> evaluation_notes(const EvaluationInput& input);
 
 /// Throws DataError on every rank unless all ranks read the same soup, weights and data.
-void require_same_inputs(Communicator& comm, const EvaluationInput& input, const Backbone& backbone);
+void require_same_inputs(Communicator& comm, const EvaluationInput& input, const Backbone& backbone,
+                         const std::string& data_dir);
 
 /// Puts the soup into the engine's parameters; without one, throws DataError unless the directory had a fitting head.
 void load_evaluated_model(const EvaluationInput& input, Engine& engine, const std::string& model_directory);

@@ -1,6 +1,7 @@
 // One optimizer step over all ranks: the batches of a window, their leaves, one exact sum, one update.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -33,6 +34,7 @@ struct StepResult {
     StepRequests requests;
     std::vector<int> picks;               ///< [passes, layers, 2] of the window's last batch; empty without routing
     std::vector<std::int64_t> leaf_uses;  ///< [tensors] leaves of the window, on all ranks, that used each one
+    std::vector<std::int64_t> busy_microseconds;  ///< [ranks] spent computing, without waiting for others
 };
 
 /// Passes over a batch and the weight of the consistency loss for this configuration and architecture.
@@ -57,10 +59,13 @@ public:
     AdamW<float>& optimizer() { return optimizer_; }
 
 private:
+    using Clock = std::chrono::steady_clock;
+
     void run_batch(std::int64_t batch, std::int64_t divisor, StepResult& result);
     void run_micro_batch(int worker, const std::vector<Leaf>& leaves, std::int64_t batch,
                          const std::vector<float>& weights);
-    void reduce(const StepRequests& requests, StepResult& result);
+    /// `start`: when this rank began to compute.
+    void reduce(const StepRequests& requests, Clock::time_point start, StepResult& result);
 
     const Config& config_;
     Engine& engine_;

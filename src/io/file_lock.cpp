@@ -1,0 +1,58 @@
+// Directory locks by flock.
+#include "ladle/io/file_lock.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "ladle/core/error.hpp"
+
+namespace ladle {
+namespace {
+
+std::string text_of(int descriptor) {
+    std::array<char, 256> text{};
+    const ssize_t length = ::pread(descriptor, text.data(), text.size(), 0);
+    std::string holder(text.data(), static_cast<std::size_t>(length > 0 ? length : 0));
+    while (holder.ends_with('\n')) {
+        holder.pop_back();
+    }
+    return holder.empty() ? "another process" : holder;
+}
+
+}  // namespace
+
+DirectoryLock::DirectoryLock(const std::string& directory, const std::string& holder) {
+    const std::string path = directory + "/.ladle-lock";
+    // Only a descriptor open for writing can be locked on NFS.
+    descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (descriptor_ < 0) {
+        throw CheckpointError("cannot make " + path, std::strerror(errno), "check the directory's permissions");
+    }
+    int result = 0;
+    do {
+        result = ::flock(descriptor_, LOCK_EX | LOCK_NB);
+    } while (result != 0 && errno == EINTR);
+    if (result != 0 && (errno == EWOULDBLOCK || errno == EACCES)) {
+        const std::string other = text_of(descriptor_);
+        ::close(descriptor_);
+        throw ConfigError(directory + " is in use", "it is held by " + other,
+                          "wait for that job or end it; another run takes another run.dir");
+    }
+    locked_ = result == 0;
+    const std::string text = holder + "\n";
+    // Who holds it is for people: a full disk must not keep a job from the lock itself.
+    [[maybe_unused]] const bool noted =
+        ::ftruncate(descriptor_, 0) == 0 && ::pwrite(descriptor_, text.data(), text.size(), 0) >= 0;
+}
+
+DirectoryLock::~DirectoryLock() {
+    [[maybe_unused]] const int emptied = ::ftruncate(descriptor_, 0);
+    ::close(descriptor_);
+}
+
+}  // namespace ladle
