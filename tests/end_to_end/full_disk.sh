@@ -16,7 +16,7 @@ on_ranks 2 "${options[@]}" --run.dir disk/run
 code=$?
 [ $code -eq 74 ] || fail "exit code $code instead of 74"
 [ "$(grep -c '^ladle: .*cannot write disk/run' log)" -eq 1 ] || fail "the error is not said once"
-[ -z "$(find disk -name '.*' -type f)" ] || fail "a temporary file was left: $(find disk -name '.*' -type f)"
+[ -z "$(find disk -name '*.ladle-tmp')" ] || fail "a temporary file was left: $(find disk -name '*.ladle-tmp')"
 mount -o remount,size=16m disk
 on_ranks 1 "${options[@]}" --run.dir disk/run || fail "exit code $? once there was space"
 { grep -q "resumed at step" log && ! grep -q "not resumed from" log; } || fail "a damaged checkpoint was left"
