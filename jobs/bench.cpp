@@ -17,23 +17,31 @@ void print_record(const BenchRecord& record) {
     std::fflush(stdout);
 }
 
+struct Measurement {
+    const char* name;
+    void (*run)(const BenchOptions& options, Communicator& comm, const BenchOutput& output);
+    bool needs_lengths;
+};
+constexpr Measurement kMeasurements[] = {{"step", bench_step, true},
+                                         {"eval", bench_eval, true},
+                                         {"gemm", bench_gemm, false},
+                                         {"kernels", bench_kernels, false}};
+
 int bench(const JobOptions& job, Communicator& comm) {
-    const std::vector<std::string> known = {"step", "eval"};
+    std::vector<std::string> names;
+    for (const Measurement& measurement : kMeasurements) {
+        names.emplace_back(measurement.name);
+        if (job.positional.size() == 1 && job.positional.front() == measurement.name) {
+            measurement.run(bench_options(job, measurement.needs_lengths), comm, print_record);
+            return static_cast<int>(ExitCode::done);
+        }
+    }
+    const std::string fix = fmt::format("name one of {}", fmt::join(names, ", "));
     if (job.positional.size() != 1) {
-        throw ConfigError("ladle bench needs one measurement", fmt::format("{} are given", job.positional.size()),
-                          fmt::format("name one of {}", fmt::join(known, ", ")));
+        throw ConfigError("ladle bench takes one measurement", fmt::format("{} are given", job.positional.size()), fix);
     }
-    const std::string& what = job.positional.front();
-    if (what == "step") {
-        bench_step(bench_options(job, true), comm, print_record);
-    } else if (what == "eval") {
-        bench_eval(bench_options(job, true), comm, print_record);
-    } else {
-        throw ConfigError(fmt::format("unknown measurement \"{}\"", what),
-                          did_you_mean(what, known, "there is nothing like it"),
-                          fmt::format("name one of {}", fmt::join(known, ", ")));
-    }
-    return static_cast<int>(ExitCode::done);
+    throw ConfigError(fmt::format("unknown measurement \"{}\"", job.positional.front()),
+                      did_you_mean(job.positional.front(), names, "there is nothing like it"), fix);
 }
 
 }  // namespace
@@ -41,7 +49,7 @@ int bench(const JobOptions& job, Communicator& comm) {
 Job bench_job() {
     JobSpec spec;
     spec.name = "bench";
-    spec.purpose = "Measure training steps and evaluation on random weights, as JSON lines.";
+    spec.purpose = "Measure training steps, evaluation, products or kernels on random weights, as JSON lines.";
     spec.options = {"run.seed",
                     "model.precision",
                     "adapter.size",
@@ -58,11 +66,14 @@ Job bench_job() {
         {"dims", "NAME|PATH", "Dimensions of minilm (else), bert-base or roberta-large, or those of a config.json."},
         {"lengths", "FILE", "Token counts of the samples: text with a line per batch, or a prepared shard (.h5)."},
         {"steps", "N", "One repetition has this many global batches; else 4."},
-        {"repetitions", "N", "The median of this many repetitions is reported, after one to warm up; else 5."}};
-    spec.positional = "step|eval";
+        {"repetitions", "N", "The median of this many repetitions is reported, after one to warm up; else 5."},
+        {"rows", "N", "gemm and kernels work on this many token rows; else 1024."},
+        {"tokens", "N", "The attention kernels see those rows as samples of this many tokens; else 64."}};
+    spec.positional = "step|eval|gemm|kernels";
     spec.examples = {"ladle bench step --dims minilm --lengths rte/train.h5 --model.precision bf16",
                      "mpirun -n 2 ladle bench step --dims bert-base --lengths lengths.txt --train.consistency 0",
-                     "ladle bench eval --dims minilm --lengths rte/validation.h5 --steps 2 --repetitions 9"};
+                     "ladle bench eval --dims minilm --lengths rte/validation.h5 --steps 2 --repetitions 9",
+                     "ladle bench gemm --dims bert-base --model.precision bf16"};
     return {spec, bench, true};
 }
 

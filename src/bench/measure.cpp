@@ -8,8 +8,12 @@
 #include <cstring>
 #include <fstream>
 
+#include "ladle/core/random.hpp"
+
 namespace ladle {
 namespace {
+
+constexpr double kAttemptSeconds = 0.02;
 
 double seconds_of(clockid_t clock) {
     timespec now{};
@@ -46,6 +50,41 @@ double median(std::vector<double> values) {
 
 double rounded(double value) {
     return std::stod(fmt::format("{:.6g}", value));
+}
+
+double core_seconds_per_call(const std::function<void()>& body, int repetitions) {
+    std::int64_t calls = 1;
+    const auto attempt = [&] {
+        const double start = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+        for (std::int64_t call = 0; call < calls; ++call) {
+            body();
+        }
+        return seconds_of(CLOCK_THREAD_CPUTIME_ID) - start;
+    };
+    for (double seconds = attempt(); seconds < kAttemptSeconds; seconds = attempt()) {
+        calls *= 2;
+    }
+    std::vector<double> attempts;
+    for (int i = 0; i < repetitions; ++i) {
+        attempts.push_back(attempt() / static_cast<double>(calls));
+    }
+    return median(std::move(attempts));
+}
+
+std::vector<float> random_values(std::size_t count, std::uint64_t seed, std::uint32_t number, float range) {
+    Stream stream;
+    stream.seed = seed;
+    stream.purpose = Purpose::initial_value;
+    stream.batch = number;
+    std::vector<float> values(count);
+    for (std::size_t i = 0; i < count; i += 4) {
+        const auto words = random_block(stream, static_cast<std::uint32_t>(i / 4));
+        for (std::size_t lane = 0; lane < 4 && i + lane < count; ++lane) {
+            // The odd lowest bit keeps the number away from zero.
+            values[i + lane] = range * static_cast<float>(static_cast<std::int32_t>(words[lane] | 1U)) * 0x1p-31F;
+        }
+    }
+    return values;
 }
 
 std::vector<double> gather_values(Communicator& comm, double value) {

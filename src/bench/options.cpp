@@ -1,6 +1,7 @@
 // From a command line to the settings of a measurement.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "ladle/bench/bench.hpp"
@@ -29,6 +30,10 @@ int count_switch(const JobOptions& job, const std::string& name, int otherwise) 
 
 }  // namespace
 
+Precision BenchOptions::precision() const {
+    return config.model.precision == "bf16" ? Precision::bf16 : Precision::fp32;
+}
+
 UsefulWork BenchOptions::work() const {
     return {dimensions.backbone, config.adapter.size, 2};
 }
@@ -49,6 +54,8 @@ BenchOptions bench_options(const JobOptions& job, bool needs_lengths) {
     options.dimensions = find_dimensions(job.value("dims", "minilm"));
     options.steps = count_switch(job, "steps", options.steps);
     options.repetitions = count_switch(job, "repetitions", options.repetitions);
+    options.rows = count_switch(job, "rows", options.rows);
+    options.tokens = std::min(count_switch(job, "tokens", options.tokens), options.rows);
     Config& config = options.config;
     // What a config file of a real run may hold besides, and what would change the counted work.
     config.adapter.kind = "adamix";

@@ -3,12 +3,10 @@
 
 #include <algorithm>
 
-#include "ladle/core/random.hpp"
-
 namespace ladle {
 namespace {
 
-constexpr double kGradientRange = 1e-3;
+constexpr float kGradientRange = 1e-3F;
 constexpr int kTurns = 20;
 
 /// The sums of one step on this rank.
@@ -17,19 +15,12 @@ public:
     Sums(Engine& engine, Communicator& comm, const std::vector<std::int64_t>& uses)
         : engine_(engine),
           comm_(comm),
-          partial_(engine.table().total_count()),
+          partial_(random_values(engine.table().total_count(), 0, 0, kGradientRange)),
           exact_(GradientSum<float>::size(engine.table())),
           exact_total_(exact_.size()),
           plain_(partial_.size()),
           plain_total_(partial_.size()),
           gradient_(partial_.size()) {
-        Stream stream;
-        stream.purpose = Purpose::initial_value;
-        for (std::size_t i = 0; i < partial_.size(); ++i) {
-            const std::uint32_t word = random_word(stream, static_cast<std::uint32_t>(i)) | 1U;
-            partial_[i] =
-                static_cast<float>(kGradientRange * static_cast<double>(static_cast<std::int32_t>(word)) * 0x1p-31);
-        }
         // This rank's share of the leaves, rounded up: the rank with the most work decides a step's time.
         for (const std::int64_t all_ranks : uses) {
             uses_.push_back((all_ranks + comm.world_size() - 1) / comm.world_size());

@@ -32,10 +32,9 @@ void add_settings(const BenchOptions& options, const Communicator& comm, const s
 
 void time_repetitions(const BenchOptions& options, Communicator& comm, const std::function<void()>& body,
                       TimedRun& run) {
-    const auto precision = options.config.model.precision == "bf16" ? Precision::bf16 : Precision::fp32;
     // The clock moves with the machine's load, so it is looked at next to every repetition.
     const auto look_at_peak = [&] {
-        const CpuPeak peak = measure_cpu_peak(options.config.cpu.isa, precision);
+        const CpuPeak peak = measure_cpu_peak(options.config.cpu.isa, options.precision());
         run.peak.flop_per_clock = peak.flop_per_clock;
         run.peak.clock_ghz = std::max(run.peak.clock_ghz, peak.clock_ghz);
         run.peak.loop_gflops = std::max(run.peak.loop_gflops, peak.loop_gflops);
@@ -50,7 +49,10 @@ void time_repetitions(const BenchOptions& options, Communicator& comm, const std
 
 BenchRecord run_record(const BenchOptions& options, Communicator& comm, const std::string& kernels,
                        const TimedRun& run) {
-    const std::vector<double> resident = gather_values(comm, resident_bytes());
+    std::vector<std::int64_t> resident;
+    for (const double bytes : gather_values(comm, resident_bytes())) {
+        resident.push_back(static_cast<std::int64_t>(bytes));
+    }
     BenchRecord record;
     if (!comm.is_root()) {
         return record;
@@ -82,7 +84,7 @@ BenchRecord run_record(const BenchOptions& options, Communicator& comm, const st
     record["share_of_loop"] = rounded(run.flop / core * 1e-9 / run.peak.loop_gflops);
     record["core_spread"] =
         rounded((*std::max_element(cores.begin(), cores.end()) - *std::min_element(cores.begin(), cores.end())) / core);
-    record["resident_bytes"] = std::accumulate(resident.begin(), resident.end(), 0.0);
+    record["resident_bytes"] = std::accumulate(resident.begin(), resident.end(), std::int64_t{0});
     record["resident_bytes_per_rank"] = resident;
     return record;
 }

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <sstream>
 
+#include "ladle/bench/measure.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/core/random.hpp"
 #include "ladle/io/files.hpp"
@@ -37,19 +38,12 @@ BackboneConfig named_backbone(const char* architecture, int hidden, int layers, 
 /// Fills one tensor after another from the generator.
 class RandomTensors {
 public:
-    RandomTensors(std::uint64_t seed, TensorMap& tensors) : tensors_(tensors) { stream_.seed = seed; }
+    RandomTensors(std::uint64_t seed, TensorMap& tensors) : tensors_(tensors), seed_(seed) {}
 
     void add(const std::string& name, const Shape& shape, float center = 0) {
-        stream_.purpose = Purpose::initial_value;
-        stream_.batch = number_++;
-        std::vector<float> values(shape_elements(shape));
-        for (std::size_t i = 0; i < values.size(); i += 4) {
-            const auto words = random_block(stream_, static_cast<std::uint32_t>(i / 4));
-            for (std::size_t lane = 0; lane < 4 && i + lane < values.size(); ++lane) {
-                // The odd lowest bit keeps the number away from zero.
-                const auto centered = static_cast<float>(static_cast<std::int32_t>(words[lane] | 1U)) * 0x1p-31F;
-                values[i + lane] = center + kWeightRange * centered;
-            }
+        std::vector<float> values = random_values(shape_elements(shape), seed_, number_++, kWeightRange);
+        for (float& value : values) {
+            value += center;
         }
         tensors_.emplace(name, Tensor::from_floats(shape, values.data()));
     }
@@ -64,7 +58,7 @@ public:
 
 private:
     TensorMap& tensors_;
-    Stream stream_;
+    std::uint64_t seed_;
     std::uint32_t number_ = 0;
 };
 

@@ -20,19 +20,28 @@ struct BenchOptions {
     BenchLengths lengths;  ///< empty where the measurement takes none
     int steps = 4;         ///< of one repetition
     int repetitions = 5;   ///< the median of which is reported
+    int rows = 1024;       ///< of single products and loops
+    int tokens = 64;       ///< of the samples that those rows make up
 
+    Precision precision() const;
     UsefulWork work() const;
     /// The first steps * train.batch lengths; throws ConfigError if there are fewer.
     std::vector<int> used_lengths() const;
 };
 
-/// Reads the switches --dims, --lengths, --steps and --repetitions, and fills in what depends on them:
-/// bottleneck and batch where not given, two passes unless train.consistency says otherwise. Throws ConfigError or
-/// DataError.
+/// Reads the switches --dims, --lengths, --steps, --repetitions, --rows and --tokens, and fills in what depends on
+/// them: bottleneck and batch where not given, two passes unless train.consistency says otherwise. Throws ConfigError
+/// or DataError.
 BenchOptions bench_options(const JobOptions& job, bool needs_lengths);
 
 /// Receives each record on rank 0; called on no other rank.
 using BenchOutput = std::function<void(const BenchRecord&)>;
+
+/// Every product of a layer, forward and transposed, alone on one thread.
+void bench_gemm(const BenchOptions& options, Communicator& comm, const BenchOutput& output);
+
+/// Every other kernel alone on one thread: time per element and bytes moved per second.
+void bench_kernels(const BenchOptions& options, Communicator& comm, const BenchOutput& output);
 
 /// Whole training steps as `ladle train` runs them, then what their exact sums cost over fp32 ones.
 void bench_step(const BenchOptions& options, Communicator& comm, const BenchOutput& output);

@@ -1,6 +1,8 @@
 // Clocks, memory and medians of `ladle bench`.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -24,6 +26,12 @@ double median(std::vector<double> values);
 
 /// The number with six significant digits, so that lines stay readable.
 double rounded(double value);
+
+/// Processor time of one call of body() on this thread: the median of `repetitions` attempts of about 20 ms each.
+double core_seconds_per_call(const std::function<void()>& body, int repetitions);
+
+/// Values uniform in +-`range` without zeros, from the counter generator; streams of different numbers differ.
+std::vector<float> random_values(std::size_t count, std::uint64_t seed, std::uint32_t number, float range);
 
 /// The value of every rank in rank order, on rank 0; empty on the others.
 std::vector<double> gather_values(Communicator& comm, double value);

@@ -1,0 +1,58 @@
+#!/bin/bash
+# ladle bench as a user runs it: one line of JSON per record, and mistakes answered with a sentence.
+# Usage: bench.sh LADLE_PROGRAM
+ladle=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0
+
+fail() {
+    echo "FAILED: $1"
+    sed 's/^/  | /' out err | head -20
+    failures=$((failures + 1))
+}
+
+# expect CODE TEXT WORDS...: ladle bench WORDS exits with CODE and says TEXT
+expect() {
+    local code=$1 text=$2
+    shift 2
+    timeout 60 "$ladle" bench "$@" >out 2>err
+    local got=$?
+    [ $got -eq "$code" ] || fail "ladle bench $*: exit code $got, expected $code"
+    cat out err | grep -qF -- "$text" || fail "ladle bench $*: does not say \"$text\""
+    [ "$code" -eq 0 ] || [ "$(wc -l <err)" -le 2 ] || fail "ladle bench $*: more than two lines"
+}
+
+cat >config.json <<'JSON'
+{"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64,
+ "vocab_size": 60, "max_position_embeddings": 40, "type_vocab_size": 2, "hidden_act": "gelu", "pad_token_id": 0}
+JSON
+printf '5 9 12 3\n7 7 2 1\n' >lengths
+printf '5 9\n7 41\n' >long
+printf '5 nine\n' >words
+
+tiny=(--dims config.json --lengths lengths --steps 2 --repetitions 1)
+expect 0 '"bench":"step"' step "${tiny[@]}"
+[ "$(wc -l <out)" -eq 2 ] || fail "step: not two lines"
+grep -qv '^{.*}$' out && fail "step: a line is not one JSON object"
+grep -q '"dims":"config.json".*"batch":4,"passes":2,' out || fail "step: batch and passes are not the defaults"
+expect 0 '"passes":1' step "${tiny[@]}" --train.consistency 0
+expect 0 '"bench":"eval"' eval "${tiny[@]}"
+expect 0 '"product":"adapter_down"' gemm --dims config.json --rows 8 --repetitions 1
+expect 0 '"kernel":"gelu_backward"' kernels --dims "$work" --rows 8 --repetitions 1
+
+expect 2 'name one of step, eval, gemm, kernels'
+expect 2 'did you mean "step"?' steps
+expect 2 'takes one measurement: 2 are given' step eval
+expect 2 'unknown dimensions "minilmm": they are minilm, bert-base, roberta-large' step --dims minilmm --lengths lengths
+expect 2 '--lengths is missing' step
+expect 2 '--steps 0 cannot be used' step "${tiny[@]:0:4}" --steps 0
+expect 2 '3 steps of 4 samples need 12' step --dims config.json --lengths lengths --steps 3
+expect 3 'line 2: "41" is not a token count of 1 to 40' step --dims config.json --lengths long --steps 1
+expect 3 'line 1: "nine"' step --dims config.json --lengths words --steps 1
+expect 3 'cannot read absent' step --dims config.json --lengths absent
+expect 3 'config.json' gemm --dims words
+
+echo "$failures failures"
+[ $failures -eq 0 ]
