@@ -20,7 +20,8 @@ declare -A below=(
 )
 below[train]="models adapters routers layers backends tasks optim io data text comm config core"
 below[bench]="train ${below[train]}"
-below[jobs]="bench train ${below[train]}"
+below[research]="train ${below[train]}"
+below[jobs]="research bench train ${below[train]}"
 
 # library header -> folders that may include it
 declare -A homes=(

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/program_options.hpp>
 #include <fstream>
 #include <set>
@@ -21,32 +22,34 @@ constexpr std::size_t kLargestFile = std::size_t{1} << 20U;
 
 }  // namespace
 
-std::vector<std::pair<std::string, std::string>> read_ini(const std::string& text, const std::string& where,
-                                                          const std::vector<std::string>& known) {
-    po::options_description description;
-    for (const std::string& name : known) {
-        description.add_options()(name.c_str(), po::value<std::string>());
-    }
+std::vector<std::pair<std::string, std::string>> read_ini_lines(const std::string& text, const std::string& where) {
     std::istringstream stream(text);
     std::vector<std::pair<std::string, std::string>> pairs;
     std::set<std::string> seen;
     try {
-        for (const auto& option : po::parse_config_file(stream, description, true).options) {
-            const std::string& name = option.string_key;
-            if (option.unregistered) {
-                throw ConfigError(fmt::format("{}: unknown option \"{}\"", where, name),
-                                  did_you_mean(name, known, "there is nothing like it"),
-                                  "`ladle JOB --help` lists the options of a job");
+        for (const auto& option : po::parse_config_file(stream, po::options_description(), true).options) {
+            if (!seen.insert(option.string_key).second) {
+                throw ConfigError(fmt::format("{}: {} is set twice", where, option.string_key),
+                                  "only one value can hold", "remove one of the two lines");
             }
-            if (!seen.insert(name).second) {
-                throw ConfigError(fmt::format("{}: {} is set twice", where, name), "only one value can hold",
-                                  "remove one of the two lines");
-            }
-            pairs.emplace_back(name, option.value.empty() ? "" : option.value.front());
+            pairs.emplace_back(option.string_key, option.value.empty() ? "" : option.value.front());
         }
     } catch (const po::error& error) {
         throw ConfigError(fmt::format("{} is not a config file", where), error.what(),
                           "write `name = value` lines under [group] headings");
+    }
+    return pairs;
+}
+
+std::vector<std::pair<std::string, std::string>> read_ini(const std::string& text, const std::string& where,
+                                                          const std::vector<std::string>& known) {
+    auto pairs = read_ini_lines(text, where);
+    for (const auto& [name, value] : pairs) {
+        if (std::find(known.begin(), known.end(), name) == known.end()) {
+            throw ConfigError(fmt::format("{}: unknown option \"{}\"", where, name),
+                              did_you_mean(name, known, "there is nothing like it"),
+                              "`ladle JOB --help` lists the options of a job");
+        }
     }
     return pairs;
 }

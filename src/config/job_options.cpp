@@ -18,14 +18,6 @@ namespace po = boost::program_options;
 namespace ladle {
 namespace {
 
-using Assignments = std::vector<std::pair<std::string, std::string>>;
-
-/// The command line split into words, before any value is looked at.
-struct SplitLine {
-    Assignments options;
-    std::vector<std::string> config_files;
-};
-
 std::string help_hint(const JobSpec& spec) {
     return fmt::format("`ladle {} --help` lists what it accepts", spec.name);
 }
@@ -82,8 +74,8 @@ std::vector<po::option> split_words(const JobSpec& spec, const std::vector<std::
     }
 }
 
-SplitLine split_command_line(const JobSpec& spec, const std::vector<std::string>& arguments, JobOptions& job) {
-    SplitLine line;
+/// Fills config files, assignments, switches and plain words; no option's value is looked at.
+void split_command_line(const JobSpec& spec, const std::vector<std::string>& arguments, JobOptions& job) {
     std::set<std::string> given;
     for (const po::option& option : split_words(spec, arguments)) {
         const std::string& name = option.string_key;
@@ -95,22 +87,14 @@ SplitLine split_command_line(const JobSpec& spec, const std::vector<std::string>
             }
             job.positional.push_back(value);
         } else if (name == "config") {
-            line.config_files.push_back(value);
+            job.config_files.push_back(value);
         } else if (!given.insert(name).second) {
             throw ConfigError(fmt::format("--{} is given twice", name), "only one can hold", "remove one of the two");
         } else if (find_option(name) != nullptr) {
-            line.options.emplace_back(name, value);
+            job.assignments.push_back({name, value, "command line"});
         } else {
             job.switches.emplace(name, value);
         }
-    }
-    return line;
-}
-
-void apply(const Assignments& assignments, const std::string& origin, JobOptions& job) {
-    for (const auto& [name, value] : assignments) {
-        set_option(job.config, *find_option(name), value, "the " + origin);
-        job.origins[name] = origin;
     }
 }
 
@@ -157,6 +141,17 @@ std::vector<std::string> job_option_names(const JobSpec& spec) {
     return names;
 }
 
+JobOptions resolve(const std::vector<Assignment>& assignments) {
+    JobOptions job;
+    for (const Assignment& assignment : assignments) {
+        set_option(job.config, *find_option(assignment.name), assignment.value, "the " + assignment.origin);
+        job.origins[assignment.name] = assignment.origin;
+    }
+    apply_preset_where_not_given(job);
+    validate(job.config);
+    return job;
+}
+
 JobOptions parse_job(const JobSpec& spec, const std::vector<std::string>& arguments) {
     JobOptions job;
     // --help must work beside any other mistake on the line.
@@ -164,13 +159,20 @@ JobOptions parse_job(const JobSpec& spec, const std::vector<std::string>& argume
         job.show = job_help(spec);
         return job;
     }
-    const SplitLine line = split_command_line(spec, arguments, job);
-    for (const std::string& path : line.config_files) {
-        apply(read_ini(read_config_file(path), path, option_names()), "file " + path, job);
+    split_command_line(spec, arguments, job);
+    if (spec.lists) {
+        return job;
     }
-    apply(line.options, "command line", job);
-    apply_preset_where_not_given(job);
-    validate(job.config);
+    std::vector<Assignment> all;
+    for (const std::string& path : job.config_files) {
+        for (auto& [name, value] : read_ini(read_config_file(path), path, option_names())) {
+            all.push_back({name, value, "file " + path});
+        }
+    }
+    all.insert(all.end(), job.assignments.begin(), job.assignments.end());
+    JobOptions resolved = resolve(all);
+    job.config = std::move(resolved.config);
+    job.origins = std::move(resolved.origins);
     if (job.switches.erase("print-config") > 0) {
         job.show = resolved_config(spec, job);
     }

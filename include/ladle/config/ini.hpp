@@ -7,6 +7,11 @@
 
 namespace ladle {
 
+/// Every "name = value" line under [group] headings as (dotted name, value) in file order, whatever the names;
+/// # starts a comment. Throws ConfigError naming `where` for a key that occurs twice, or a line that is neither heading
+/// nor assignment.
+std::vector<std::pair<std::string, std::string>> read_ini_lines(const std::string& text, const std::string& where);
+
 /// Reads "name = value" lines under [group] headings into (dotted name, value) pairs in file order; # starts a comment.
 /// Throws ConfigError naming `where` and the key for a key that is not among `known` (with a suggestion), a key that
 /// occurs twice, or a line that is neither heading nor assignment.

@@ -24,6 +24,14 @@ struct JobSpec {
     std::vector<Switch> switches;
     std::string positional;  ///< placeholder of the plain words in the help, e.g. "FILE ..."; empty: none are accepted
     std::vector<std::string> examples;
+    bool lists = false;  ///< options take lists of values: parse_job only collects them and resolves nothing
+};
+
+/// One option's text and where it came from.
+struct Assignment {
+    std::string name;
+    std::string value;
+    std::string origin;  ///< "file NAME" or "command line"
 };
 
 /// A parsed and validated command line.
@@ -33,6 +41,10 @@ struct JobOptions {
     std::map<std::string, std::string> switches;  ///< given switches; the value is empty for those that take none
     std::vector<std::string> positional;
     std::string show;  ///< text asked for by --help or --print-config; the job is then not run
+
+    // Of a job with lists, instead of config and origins; --print-config is then among the switches.
+    std::vector<std::string> config_files;
+    std::vector<Assignment> assignments;  ///< of the command line
 
     bool has(const std::string& switch_name) const { return switches.contains(switch_name); }
     /// Value of a switch, or `otherwise` if it was not given.
@@ -45,6 +57,10 @@ struct JobOptions {
 /// command line wins over all), --print-config and --help. Config files are shared between jobs, so they may hold any
 /// option; on the command line only the job's own are accepted. Throws ConfigError.
 JobOptions parse_job(const JobSpec& spec, const std::vector<std::string>& arguments);
+
+/// The config that these assignments make on top of the defaults, later ones over earlier ones, with the preset where
+/// none of them says otherwise; validated. Throws ConfigError.
+JobOptions resolve(const std::vector<Assignment>& assignments);
 
 /// The job's help: options by group, its switches, exit codes, examples.
 std::string job_help(const JobSpec& spec);
