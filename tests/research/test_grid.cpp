@@ -66,11 +66,10 @@ BOOST_AUTO_TEST_CASE(files_methods_and_placeholders) {
     spill(scratch.path("base.cfg"), "[optim]\nlr = 5e-4\n[adapter]\nsize = 8\n");
     spill(scratch.path("mrpc.cfg"), "[data]\ntask = mrpc\n[train]\nepochs = 2\n");
     spill(scratch.path("rte.cfg"), "[data]\ntask = rte\n[train]\nepochs = 5\n");
-    scratch.write(
-        "sweep.cfg",
-        "[sweep]\nconfig = base.cfg, {data.task}.cfg\n[data]\ntask = mrpc, rte\ndir = d/{data.task}\n"
-        "[method.soup]\nadapter.kind = adamix\n[method.single]\nadapter.kind = houlsby\noptim.lr = 1e-3, 2e-3\n"
-        "[run]\nseed = 1..2\n");
+    spill(scratch.path("sweep.cfg"),
+          "[sweep]\nconfig = base.cfg, {data.task}.cfg\n[data]\ntask = mrpc, rte\ndir = d/{data.task}\n"
+          "[method.soup]\nadapter.kind = adamix\n[method.single]\nadapter.kind = houlsby\noptim.lr = 1e-3, 2e-3\n"
+          "[run]\nseed = 1..2\n");
     SweepSource source{{scratch.path("sweep.cfg")}, {}};
     auto points = expand_grid(source);
     BOOST_REQUIRE_EQUAL(points.size(), 2U * 3U * 2U);
