@@ -58,20 +58,24 @@ Job bench_job() {
                     "adapter.share_down",
                     "train.batch",
                     "train.leaf",
-                    "train.consistency",
                     "comm",
                     "cpu",
                     "eval.batch"};
     spec.switches = {
-        {"dims", "NAME|PATH", "Dimensions of minilm (else), bert-base or roberta-large, or those of a config.json."},
-        {"lengths", "FILE", "Token counts of the samples: text with a line per batch, or a prepared shard (.h5)."},
+        {"dims", "NAME|PATH",
+         "Dimensions of minilm (else), bert-base or roberta-large with their published bottleneck, or of a "
+         "config.json."},
+        {"lengths", "FILE",
+         "Token counts of the samples: a prepared shard (.h5), or text whose lines are batches unless train.batch is "
+         "given."},
+        {"passes", "1|2", "Training takes this many forward passes per sample, 2 with a consistency loss; else 2."},
         {"steps", "N", "One repetition has this many global batches; else 4."},
         {"repetitions", "N", "The median of this many repetitions is reported, after one to warm up; else 5."},
-        {"rows", "N", "gemm and kernels work on this many token rows; else 1024."},
+        {"rows", "N", "Single products and kernels work on this many token rows; else 1024."},
         {"tokens", "N", "The attention kernels see those rows as samples of this many tokens; else 64."}};
     spec.positional = "step|eval|gemm|kernels";
     spec.examples = {"ladle bench step --dims minilm --lengths rte/train.h5 --model.precision bf16",
-                     "mpirun -n 2 ladle bench step --dims bert-base --lengths lengths.txt --train.consistency 0",
+                     "mpirun -n 2 ladle bench step --dims bert-base --lengths lengths.txt --passes 1",
                      "ladle bench eval --dims minilm --lengths rte/validation.h5 --steps 2 --repetitions 9",
                      "ladle bench gemm --dims bert-base --model.precision bf16"};
     return {spec, bench, true};

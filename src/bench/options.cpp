@@ -13,17 +13,16 @@ namespace {
 constexpr int kPublishedBatch = 64;
 constexpr int kMostRepeats = 1'000'000;
 
-int count_switch(const JobOptions& job, const std::string& name, int otherwise) {
+int count_switch(const JobOptions& job, const std::string& name, int otherwise, int most = kMostRepeats) {
     if (!job.has(name)) {
         return otherwise;
     }
     const std::string text = job.value(name);
     int value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size() || value < 1 || value > kMostRepeats) {
+    if (error != std::errc{} || end != text.data() + text.size() || value < 1 || value > most) {
         throw ConfigError(fmt::format("--{} {} cannot be used", name, text),
-                          fmt::format("it is not a whole number of 1 to {}", kMostRepeats),
-                          fmt::format("correct --{}", name));
+                          fmt::format("it is not a whole number of 1 to {}", most), fmt::format("correct --{}", name));
     }
     return value;
 }
@@ -67,9 +66,7 @@ BenchOptions bench_options(const JobOptions& job, bool needs_lengths) {
     if (!job.given("adapter.size")) {
         config.adapter.size = options.dimensions.bottleneck;
     }
-    if (!job.given("train.consistency")) {
-        config.train.consistency = 1;
-    }
+    config.train.consistency = count_switch(job, "passes", 2, 2) - 1;
     if (!needs_lengths) {
         return options;
     }

@@ -37,7 +37,7 @@ expect 0 '"bench":"step"' step "${tiny[@]}"
 [ "$(wc -l <out)" -eq 2 ] || fail "step: not two lines"
 grep -qv '^{.*}$' out && fail "step: a line is not one JSON object"
 grep -q '"dims":"config.json".*"batch":4,"passes":2,' out || fail "step: batch and passes are not the defaults"
-expect 0 '"passes":1' step "${tiny[@]}" --train.consistency 0
+expect 0 '"passes":1' step "${tiny[@]}" --passes 1
 expect 0 '"bench":"eval"' eval "${tiny[@]}"
 expect 0 '"product":"adapter_down"' gemm --dims config.json --rows 8 --repetitions 1
 expect 0 '"kernel":"gelu_backward"' kernels --dims "$work" --rows 8 --repetitions 1
@@ -48,6 +48,7 @@ expect 2 'takes one measurement: 2 are given' step eval
 expect 2 'unknown dimensions "minilmm": they are minilm, bert-base, roberta-large' step --dims minilmm --lengths lengths
 expect 2 '--lengths is missing' step
 expect 2 '--steps 0 cannot be used' step "${tiny[@]:0:4}" --steps 0
+expect 2 'not a whole number of 1 to 2' step "${tiny[@]}" --passes 3
 expect 2 '3 steps of 4 samples need 12' step --dims config.json --lengths lengths --steps 3
 expect 3 'line 2: "41" is not a token count of 1 to 40' step --dims config.json --lengths long --steps 1
 expect 3 'line 1: "nine"' step --dims config.json --lengths words --steps 1

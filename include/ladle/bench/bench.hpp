@@ -15,7 +15,7 @@ namespace ladle {
 
 /// A measurement's settings, complete.
 struct BenchOptions {
-    Config config;  ///< precision, adapter, batch, passes (train.consistency 0: one), threads, reduction
+    Config config;  ///< precision, adapter, batch, passes (train.consistency 0: one, else two), threads, reduction
     BenchDimensions dimensions;
     BenchLengths lengths;  ///< empty where the measurement takes none
     int steps = 4;         ///< of one repetition
@@ -29,9 +29,9 @@ struct BenchOptions {
     std::vector<int> used_lengths() const;
 };
 
-/// Reads the switches --dims, --lengths, --steps, --repetitions, --rows and --tokens, and fills in what depends on
-/// them: bottleneck and batch where not given, two passes unless train.consistency says otherwise. Throws ConfigError
-/// or DataError.
+/// Reads the switches --dims, --lengths, --passes, --steps, --repetitions, --rows and --tokens, and fills in what
+/// depends on them: bottleneck and batch where not given, two passes unless train.consistency says otherwise. Throws
+/// ConfigError or DataError.
 BenchOptions bench_options(const JobOptions& job, bool needs_lengths);
 
 /// Receives each record on rank 0; called on no other rank.
