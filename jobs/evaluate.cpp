@@ -63,7 +63,7 @@ Job evaluate_job() {
     spec.positional = "[SOUP.h5|STEP-N.h5]";
     spec.examples = {
         "ladle evaluate runs/stsb/soup.h5 --model.path minilm --data.dir data/stsb",
-        "ladle evaluate runs/mrpc/checkpoints/step-345.h5 --model.path minilm --data.dir data/mrpc",
+        "ladle evaluate runs/mrpc/checkpoints/step-690.h5 --model.path minilm --data.dir data/mrpc",
         "ladle evaluate runs/mrpc/best.h5 --model.path minilm --data.dir data/mrpc --expert all",
         "mpirun -n 4 ladle evaluate soup.h5 --model.path bert --data.dir mnli --split test_matched --output out"};
     return {spec, evaluate, true};

@@ -9,6 +9,7 @@
 #include "ladle/train/agreement.hpp"
 #include "ladle/train/loop.hpp"
 #include "ladle/train/results_table.hpp"
+#include "ladle/train/start_plan.hpp"
 
 namespace ladle {
 namespace {
@@ -67,6 +68,11 @@ int train(const JobOptions& options, Communicator& comm) {
         fmt::print("{}", has_weights ? "" : "shapes only: there are no weights in model.path to check\n");
     }
     if (options.has("dry-run")) {
+        if (comm.is_root()) {
+            const TrainingPlan plan = training_plan(config, data.train.samples());
+            fmt::print("{}nothing was written (dry run)\n",
+                       planned_start(config, record, engine.table(), plan.total_steps));
+        }
         return static_cast<int>(ExitCode::done);
     }
     return TrainingRun(config, engine, comm, data, std::move(record)).run();
@@ -80,11 +86,12 @@ Job train_job() {
     spec.purpose = "Train experts on a frozen backbone and write checkpoints, soup and metrics.";
     spec.options = {"preset", "run",     "model", "data.task", "data.dir", "adapter",   "train",
                     "optim",  "routing", "comm",  "cpu",       "eval",     "checkpoint"};
-    spec.switches = {{"resume", "auto|required",
-                      "Start from the newest valid checkpoint; without one auto starts anew and required ends."},
-                     {"dry-run", "", "Check everything, print what would be trained, and stop."},
-                     {"allow-new-hardware", "",
-                      "Resume under another build or kind of processor; the step of the change is recorded."}};
+    spec.switches = {
+        {"resume", "auto|required",
+         "Start from the newest valid checkpoint; without one auto starts anew and required ends."},
+        {"dry-run", "", "Check everything, print what would be trained and where, and stop without writing."},
+        {"allow-new-hardware", "",
+         "Resume under another build or kind of processor; the step of the change is recorded."}};
     spec.examples = {
         "ladle train --config minilm.cfg --config stsb.cfg --model.path minilm --data.dir data/stsb --run.dir "
         "runs/stsb",

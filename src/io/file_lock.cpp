@@ -14,6 +14,8 @@
 namespace ladle {
 namespace {
 
+constexpr const char* kName = "/.ladle-lock";
+
 std::string text_of(int descriptor) {
     std::array<char, 256> text{};
     const ssize_t length = ::pread(descriptor, text.data(), text.size(), 0);
@@ -24,24 +26,37 @@ std::string text_of(int descriptor) {
     return holder.empty() ? "another process" : holder;
 }
 
+[[noreturn]] void refuse(const std::string& directory, const std::string& holder) {
+    throw ConfigError(directory + " is in use", "it is held by " + holder,
+                      "wait for that job or end it; another run takes another run.dir");
+}
+
+int try_to_lock(int descriptor) {
+    int result = 0;
+    do {
+        result = ::flock(descriptor, LOCK_EX | LOCK_NB);
+    } while (result != 0 && errno == EINTR);
+    return result;
+}
+
+bool is_held_elsewhere(int result) {
+    return result != 0 && (errno == EWOULDBLOCK || errno == EACCES);
+}
+
 }  // namespace
 
 DirectoryLock::DirectoryLock(const std::string& directory, const std::string& holder) {
-    const std::string path = directory + "/.ladle-lock";
+    const std::string path = directory + kName;
     // Only a descriptor open for writing can be locked on NFS.
     descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (descriptor_ < 0) {
         throw CheckpointError("cannot make " + path, std::strerror(errno), "check the directory's permissions");
     }
-    int result = 0;
-    do {
-        result = ::flock(descriptor_, LOCK_EX | LOCK_NB);
-    } while (result != 0 && errno == EINTR);
-    if (result != 0 && (errno == EWOULDBLOCK || errno == EACCES)) {
+    const int result = try_to_lock(descriptor_);
+    if (is_held_elsewhere(result)) {
         const std::string other = text_of(descriptor_);
         ::close(descriptor_);
-        throw ConfigError(directory + " is in use", "it is held by " + other,
-                          "wait for that job or end it; another run takes another run.dir");
+        refuse(directory, other);
     }
     locked_ = result == 0;
     const std::string text = holder + "\n";
@@ -53,6 +68,22 @@ DirectoryLock::DirectoryLock(const std::string& directory, const std::string& ho
 DirectoryLock::~DirectoryLock() {
     [[maybe_unused]] const int emptied = ::ftruncate(descriptor_, 0);
     ::close(descriptor_);
+}
+
+std::string lock_holder(const std::string& directory) {
+    const int descriptor = ::open((directory + kName).c_str(), O_RDWR | O_CLOEXEC);
+    if (descriptor < 0) {
+        return "";
+    }
+    const std::string holder = is_held_elsewhere(try_to_lock(descriptor)) ? text_of(descriptor) : "";
+    ::close(descriptor);
+    return holder;
+}
+
+void check_unlocked(const std::string& directory) {
+    if (const std::string holder = lock_holder(directory); !holder.empty()) {
+        refuse(directory, holder);
+    }
 }
 
 }  // namespace ladle

@@ -126,6 +126,20 @@ void make_directories(const std::string& path) {
     }
 }
 
+void check_writable(const std::string& directory) {
+    std::filesystem::path existing = directory;
+    std::error_code ignored;
+    while (!std::filesystem::exists(existing, ignored)) {
+        existing = existing.has_parent_path() && existing.parent_path() != existing ? existing.parent_path() : ".";
+    }
+    const bool is_directory = directory_exists(existing.string());
+    if (!is_directory || ::access(existing.c_str(), W_OK | X_OK) != 0) {
+        const std::string why = is_directory ? std::strerror(errno) : "it is a file";
+        throw CheckpointError("cannot write into the directory " + directory, existing.string() + ": " + why,
+                              "check the path and its permissions");
+    }
+}
+
 void remove_temporaries(const std::string& directory) {
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {

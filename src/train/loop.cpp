@@ -121,6 +121,13 @@ std::vector<std::string> hosts_of_ranks(Communicator& comm) {
     return hosts;
 }
 
+void check_resume(const RunRecord& record, const std::string& run_directory, const std::string& checkpoint_path) {
+    if (record.must_resume && checkpoint_path.empty()) {
+        throw DataError("cannot resume " + run_directory, "it holds no checkpoint that can be read",
+                        "leave --resume required out to start anew");
+    }
+}
+
 Provenance provenance(const Config& config, Communicator& comm) {
     Provenance result;
     result.program = version_text();
@@ -390,11 +397,8 @@ void TrainingRun::resume() {
     }
     // Rank 0 alone chooses, so that ranks cannot disagree.
     const std::string path = comm_.broadcast_text(found.path);
+    check_resume(record_, config_.run.dir, path);
     if (path.empty()) {
-        if (record_.must_resume) {
-            throw DataError("cannot resume " + config_.run.dir, "it holds no checkpoint that can be read",
-                            "leave --resume required out to start anew");
-        }
         if (comm_.is_root()) {
             fmt::print("no checkpoint in {}: starting at step 0\n", config_.run.dir);
         }

@@ -105,6 +105,13 @@ Json open_manifest(const std::string& path, const Identity& identity, bool allow
 
 }  // namespace
 
+bool check_run_directory(const std::string& path, const Identity& identity, bool allow_new_hardware) {
+    open_manifest(path, identity, allow_new_hardware);
+    check_writable(path);
+    check_unlocked(path);
+    return file_exists(path + "/" + kManifest);
+}
+
 RunDirectory::RunDirectory(std::string path, const Identity& identity, bool allow_new_hardware,
                            const std::string& config_text, const Provenance& provenance)
     : path_(std::move(path)), machine_(identity.machine) {

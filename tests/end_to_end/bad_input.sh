@@ -87,6 +87,24 @@ bad_train 2 'unknown option --optim.lrr' 2 --optim.lrr 1
 bad_train 2 "4 ranks are too many" 4 --run.dir other
 bad_train 2 "unknown score 'f3'" 2 --run.dir other --eval.select f3
 bad_train 2 "run.seed: 0 then, 1 now" 2 --run.seed 1
+bad_train 2 "run.seed: 0 then, 1 now" 2 --run.seed 1 --dry-run
+: >file
+bad_train 74 "file: it is a file" 1 --run.dir file/run --dry-run
+bad_train 3 "cannot resume other: it holds no checkpoint" 1 --run.dir other --resume required --dry-run
+
+# plans TEXT WORDS...: a dry run says TEXT and touches no file
+plans() {
+    files >before
+    on_ranks 2 train --config good.cfg --dry-run "${@:2}" || fail "--dry-run ${*:2}: exit code $?"
+    grep -qF -- "$1" log || fail "--dry-run ${*:2}: does not say \"$1\""
+    files | diff before - || fail "--dry-run ${*:2}: files were made or changed"
+}
+plans "runs/new: a new run would start here" --run.dir runs/new
+plans "run: this run would go on at step 4 of 4, its last"
+cp -r run stale && rm stale/checkpoints/*
+plans "stale: this run has no checkpoint yet" --run.dir stale
+mkdir shape && cp model/config.json shape
+plans "without weights it cannot be told" --model.path shape
 OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0 expect 4 "OMPI_COMM_WORLD_SIZE says that 2 were started" 1 \
     train --config good.cfg --run.dir other
 

@@ -24,4 +24,9 @@ private:
     bool locked_ = false;
 };
 
+/// Who holds the lock of a directory now; empty if nobody does. Makes nothing.
+std::string lock_holder(const std::string& directory);
+/// Throws the ConfigError of DirectoryLock if another process has the lock. Makes nothing.
+void check_unlocked(const std::string& directory);
+
 }  // namespace ladle

@@ -39,6 +39,9 @@ void write_file(const std::string& path, std::string_view content);
 /// Makes a directory and its parents; an existing one is fine. Throws CheckpointError.
 void make_directories(const std::string& path);
 
+/// Throws CheckpointError if make_directories or writing into the directory would be refused; makes nothing.
+void check_writable(const std::string& directory);
+
 /// Removes temporaries that an interrupted writer left in a directory (names ".<name>.ladle-tmp").
 void remove_temporaries(const std::string& directory);
 

@@ -57,6 +57,9 @@ struct RunRecord {
 /// The host of each rank; the same on all ranks.
 std::vector<std::string> hosts_of_ranks(Communicator& comm);
 
+/// Throws DataError if the run must be resumed and there is no checkpoint (an empty path).
+void check_resume(const RunRecord& record, const std::string& run_directory, const std::string& checkpoint_path);
+
 /// This start of the program, for the manifest; the same on all ranks.
 Provenance provenance(const Config& config, Communicator& comm);
 

@@ -23,6 +23,10 @@ struct Provenance {
     std::string data_path;
 };
 
+/// Throws what the constructor of RunDirectory would throw, and touches nothing. Returns true if the directory belongs
+/// to this run already, false if it would be made.
+bool check_run_directory(const std::string& path, const Identity& identity, bool allow_new_hardware);
+
 class RunDirectory {
 public:
     /// Makes the directory, or enters that of the same run. Writes config.cfg and adds this start to manifest.json,
