@@ -128,6 +128,8 @@ BOOST_AUTO_TEST_CASE(a_second_job_is_refused_while_the_first_one_lives) {
         BOOST_TEST(first.is_locked());
         const std::string before = read_file(parent.directory() + "/manifest.json");
         expect_refusal([&] { enter(parent.directory(), kIdentity); }, "is in use: it is held by host");
+        expect_refusal([&] { check_run_directory(parent.directory(), kIdentity, false); },
+                       "is in use: it is held by host");
         expect_refusal([&] { enter(parent.directory(), kIdentity); }, fmt::format("process {}", getpid()));
         BOOST_TEST(read_file(parent.directory() + "/manifest.json") == before);
     }
