@@ -4,7 +4,8 @@
 #include "jobs.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/io/export.hpp"
-#include "ladle/tasks/task.hpp"
+#include "ladle/train/soup_model.hpp"
+#include "prepare_words.hpp"
 
 namespace ladle {
 namespace {
@@ -17,16 +18,8 @@ Soup read_input(const JobOptions& job) {
                         "leave --from out");
     }
     Soup soup = import_soup(path);
-    if (!job.config.data.task.empty()) {
-        const Task task = make_task(job.config.data.task);
-        const std::int64_t outputs = soup.regression ? 1 : static_cast<std::int64_t>(soup.label_names.size());
-        if (task.num_outputs() != outputs || task.regression != soup.regression) {
-            throw DataError(fmt::format("{} is no soup of task {}", path, task.name),
-                            fmt::format("its head has {} outputs, the task {}", outputs, task.num_outputs()),
-                            "name the task that it was trained on");
-        }
-        soup.task = task.name;
-        soup.label_names = task.label_names;
+    if (!job.config.data.task.empty() || job.has("labels")) {
+        name_task(soup, job.config.data.task, split_words(job.value("labels")), path);
     }
     return soup;
 }
@@ -62,12 +55,14 @@ Job convert_job() {
     spec.switches = {
         {"to", "FORMAT", "The output is in this format: soup, adamix, safetensors or adapters."},
         {"from", "FORMAT", "The input must be in this format; auto, the default, tells it by the content."},
+        {"labels", "A,B,...", "The outputs of a file that does not name them are these classes, in this order."},
         {"verify", "", "What was written is read back and compared, bit by bit."},
         {"merged-as", "copies|one", "A merged soup becomes as many equal AdaMix experts as it had, or one."},
         {"experts", "", "Each expert gets an adapters directory of its own: e0, e1, and so on."}};
     spec.positional = "INPUT OUTPUT";
     spec.examples = {"ladle convert runs/mrpc/soup.h5 --to adapters export/mrpc --verify",
-                     "ladle convert pytorch_model_mnli_expert_soup.bin --data.task mnli --to soup mnli.h5"};
+                     "ladle convert pytorch_model_mnli_expert_soup.bin --data.task mnli --to soup mnli.h5",
+                     "ladle convert mine.safetensors --data.task mine --labels bad,good --to soup mine.h5"};
     return {spec, convert, false};
 }
 

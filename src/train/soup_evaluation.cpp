@@ -2,6 +2,7 @@
 #include "ladle/train/soup_evaluation.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -43,11 +44,17 @@ Soup open_soup(const std::string& path, const std::string& model_directory) {
     return is_checkpoint(path) ? read_checkpoint_soup(path, load_backbone_config(model_directory)) : read_soup(path);
 }
 
+std::string label_text(bool regression, const std::vector<std::string>& names) {
+    return regression ? "numbers" : fmt::format("{}", fmt::join(names, ", "));
+}
+
 void check_labels(const Soup& soup, const Task& task) {
     if (soup.regression != task.regression || soup.label_names != task.label_names) {
-        throw DataError("this soup does not fit the data",
-                        fmt::format("it was trained on the labels of {}, and {} has others", soup.task, task.name),
-                        "evaluate it on its own task, or on one with the same labels");
+        throw DataError(
+            "this soup does not fit the data",
+            fmt::format("its labels are {}, those of {} are {}", label_text(soup.regression, soup.label_names),
+                        task.name, label_text(task.regression, task.label_names)),
+            "evaluate it on its own task, or on one with the same labels");
     }
 }
 

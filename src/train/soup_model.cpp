@@ -2,9 +2,11 @@
 #include "ladle/train/soup_model.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "ladle/config/options.hpp"
 #include "ladle/core/error.hpp"
@@ -23,6 +25,26 @@ std::string model_name(std::string name) {
         }
     }
     return name;
+}
+
+bool is_glue(const std::string& task) {
+    const auto known = task_names();
+    return std::find(known.begin(), known.end(), task) != known.end();
+}
+
+void check_label_words(const Soup& soup, const std::string& task, const std::vector<std::string>& labels) {
+    const std::string given = fmt::format("--labels {}", fmt::join(labels, ","));
+    if (is_glue(task)) {
+        throw ConfigError(given, "the GLUE task " + task + " has its own labels",
+                          "leave them out, or give the task another name");
+    }
+    if (soup.regression) {
+        throw ConfigError(given, "the head has one output: a regression has no labels", "leave them out");
+    }
+    const std::set<std::string> distinct(labels.begin(), labels.end());
+    if (distinct.size() != labels.size()) {
+        throw ConfigError(given, "a label is given twice", "give each output a name of its own");
+    }
 }
 
 }  // namespace
@@ -102,6 +124,33 @@ void load_soup(const Soup& soup, Engine& engine) {
         throw DataError("cannot use this soup", "tensor " + tensors.begin()->first + " is surplus: the model has none",
                         "use a soup of this model");
     }
+}
+
+void name_task(Soup& soup, const std::string& task, const std::vector<std::string>& labels, const std::string& path) {
+    if (!labels.empty()) {
+        check_label_words(soup, task, labels);
+    }
+    std::vector<std::string> names = labels.empty() ? soup.label_names : labels;
+    bool regression = soup.regression;
+    if (is_glue(task)) {
+        names = make_task(task).label_names;
+        regression = make_task(task).regression;
+    }
+    const std::int64_t outputs = regression ? 1 : static_cast<std::int64_t>(names.size());
+    if (outputs != num_outputs(soup)) {
+        throw DataError(fmt::format("{} is no soup of task {}", path, task),
+                        fmt::format("its head has {} outputs, the task {}", num_outputs(soup), outputs),
+                        "name the task that it was trained on, or one label per output");
+    }
+    const bool other_task = !soup.task.empty() && !task.empty() && soup.task != task;
+    if (other_task || (!has_unknown_labels(soup) && soup.label_names != names)) {
+        throw DataError(
+            fmt::format("{} is no soup of task {}", path, task.empty() ? "with these labels" : task),
+            fmt::format("it says that it is of task {} with labels {}", soup.task, fmt::join(soup.label_names, ", ")),
+            "leave --data.task and --labels out");
+    }
+    soup.task = task.empty() ? soup.task : task;
+    soup.label_names = names;
 }
 
 }  // namespace ladle

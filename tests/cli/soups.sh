@@ -63,6 +63,17 @@ mkdir glue
 printf 'Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t1\t2\tone\ttwo\n0\t3\t4\tthree\tfour\n' >glue/dev.tsv
 expect 0 "validation" prepare --data.task mrpc --data.source glue --model.path encoder --data.dir mrpc
 expect 0 "does not say which backbone" evaluate published.h5 --model.path encoder --data.dir mrpc
+expect 0 "tensors_sha256" convert published.bin --to soup mine.h5 --data.task mine --labels bad,good
+expect 0 "task.label_names = bad, good" inspect mine.h5
+expect 0 "tensors_sha256" convert published.bin --to soup bare.h5
+expect 0 "does not name its labels" evaluate bare.h5 --model.path encoder --data.dir data
+expect 3 "its labels are bad, good, those of sample are no_problem, problem" \
+    evaluate mine.h5 --data.task sample --model.path encoder --data.dir data
+expect 3 "its head has 2 outputs, the task 3" convert published.bin --to soup none.h5 --data.task mine --labels a,b,c
+expect 2 "has its own labels" convert published.bin --to soup none.h5 --data.task mrpc --labels a,b
+expect 2 "given twice" convert published.bin --to soup none.h5 --data.task mine --labels a,a
+expect 3 "it says that it is of task sample" convert run/soup.h5 --to soup none.h5 --data.task mrpc
+expect 3 "it says that it is of task sample" convert run/soup.h5 --to soup none.h5 --labels a,b
 expect 3 "its head has 2 outputs, the task 3" convert published.bin --to soup none.h5 --data.task mnli
 
 # Pairs that cannot be.
@@ -75,7 +86,7 @@ expect 3 "another format" convert run/soup.h5 --from adamix --to safetensors non
 expect 3 "ladle.ckpt" convert "run/checkpoints/$(ls run/checkpoints | grep h5 | head -1)" --to safetensors none
 expect 3 "No such file" convert absent.h5 --to safetensors none
 expect 74 "Not a directory" convert run/soup.h5 --to safetensors run/soup.h5/none
-[ -e none ] && fail "a refused conversion left something"
+[ -e none ] || [ -e none.h5 ] && fail "a refused conversion left something"
 [ -n "$(find . -name '*.ladle-tmp')" ] && fail "a temporary file is left"
 
 # Averages.

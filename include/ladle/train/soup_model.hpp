@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "ladle/data/shard.hpp"
 #include "ladle/io/soup.hpp"
@@ -20,5 +21,11 @@ ModelSpec soup_spec(const Soup& soup, const BackboneConfig& backbone, const Conf
 
 /// Replaces the engine's parameters by the soup's tensors; throws DataError naming a missing, surplus or misshapen one.
 void load_soup(const Soup& soup, Engine& engine);
+
+/// Says which task a soup is of, where its file does not: a GLUE task has its own labels; for any other `labels` names
+/// the outputs in order (none given: they stay as they are). `path` is for messages. Throws ConfigError if GLUE labels
+/// or those of a regression are given or a label is given twice, and DataError if the head has another number of
+/// outputs or the soup says otherwise already.
+void name_task(Soup& soup, const std::string& task, const std::vector<std::string>& labels, const std::string& path);
 
 }  // namespace ladle
