@@ -136,6 +136,24 @@ std::vector<std::string> apply_preset(Config& config) {
     return {"optim.gradient_reset", "train.leftover"};
 }
 
+double selection_share(const Config& config) {
+    const std::string& rule = config.eval.select;
+    if (rule == "dev") {
+        return 0;
+    }
+    constexpr std::string_view kSplit = "split:";
+    double share = 0;
+    if (rule.starts_with(kSplit)) {
+        const char* end = rule.data() + rule.size();
+        const auto [stop, error] = std::from_chars(rule.data() + kSplit.size(), end, share);
+        if (error == std::errc() && stop == end && share > 0 && share < 1) {
+            return share;
+        }
+    }
+    throw ConfigError(fmt::format("eval.select = {}", rule), "it is neither dev nor split:F with F between 0 and 1",
+                      "use dev, or for instance split:0.1; the metric that decides is eval.metric");
+}
+
 void validate(const Config& config) {
     const TrainConfig& train = config.train;
     if (train.leaf > train.batch) {
@@ -153,6 +171,7 @@ void validate(const Config& config) {
     if (config.eval.level == 2) {
         throw ConfigError("eval.level = 2", "the published code has no such level", "use 0, 1 or 3");
     }
+    selection_share(config);
 }
 
 std::string config_text(const Config& config) {

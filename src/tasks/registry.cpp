@@ -81,7 +81,7 @@ double find_score(const Scores& scores, const std::string& name) {
         names.push_back(known);
     }
     throw ConfigError("unknown score '" + name + "'", "the task does not compute it",
-                      fmt::format("set eval.select to one of {}", fmt::join(names, " ")));
+                      fmt::format("set eval.metric to one of {}", fmt::join(names, " ")));
 }
 
 int arg_max(const float* values, int count) {

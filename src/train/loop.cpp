@@ -12,6 +12,7 @@
 #include "ladle/core/build_info.hpp"
 #include "ladle/core/crash_point.hpp"
 #include "ladle/core/error.hpp"
+#include "ladle/data/hold_out.hpp"
 #include "ladle/io/files.hpp"
 #include "ladle/train/agreement.hpp"
 #include "ladle/train/expert_distances.hpp"
@@ -64,6 +65,16 @@ std::vector<const Split*> RunData::all() const {
     return splits;
 }
 
+std::vector<const Split*> RunData::evaluated() const {
+    std::vector<const Split*> splits;
+    for (const auto* part : {&held_out, &dev}) {
+        for (const Split& split : *part) {
+            splits.push_back(&split);
+        }
+    }
+    return splits;
+}
+
 RunData open_run_data(const Config& config) {
     RunData data;
     data.train = open_split(config, "train");
@@ -72,10 +83,13 @@ RunData open_run_data(const Config& config) {
         throw DataError(fmt::format("cannot train on {}", data.task.name), "it has no dev split to choose the best by",
                         "train on another task and evaluate its soup on this one");
     }
-    if (!config.eval.select.empty()) {
-        check_selection(data.task, config.eval.select);
+    if (!config.eval.metric.empty()) {
+        check_selection(data.task, config.eval.metric);
     }
     require_labels(data.train);
+    if (selection_share(config) > 0) {
+        data.held_out.push_back(hold_out(data.train, selection_share(config), config.eval.select_seed));
+    }
     for (const std::string& name : data.task.dev_splits) {
         data.dev.push_back(open_split(config, name));
         require_labels(data.dev.back());
@@ -91,7 +105,7 @@ RunData open_run_data(const Config& config) {
 Config settled_config(Config config, const RunData& data, const BackboneConfig& backbone) {
     config.data.task = data.task.name;
     config.data.max_length = data.train.max_length;
-    config.eval.select = config.eval.select.empty() ? data.task.main_metric : config.eval.select;
+    config.eval.metric = config.eval.metric.empty() ? data.task.main_metric : config.eval.metric;
     config.train.consistency = pass_plan(config, backbone).consistency;
     if (!adapter_kind(config.adapter.kind).mixture) {
         config.adapter.num_experts = 1;
@@ -269,7 +283,7 @@ void TrainingRun::name_slow_ranks(const StepResult& result, double seconds) {
 }
 
 std::string TrainingRun::metric() const {
-    return config_.eval.select.empty() ? data_.task.main_metric : config_.eval.select;
+    return config_.eval.metric.empty() ? data_.task.main_metric : config_.eval.metric;
 }
 
 void TrainingRun::log_step(const StepResult& result, double seconds) {
@@ -300,20 +314,20 @@ void TrainingRun::log_step(const StepResult& result, double seconds) {
                       fmt::format("loss {:.4f}, {:.0f} samples/s", record.loss, record.samples_per_second));
 }
 
-SplitScores TrainingRun::scores_of(const RoutePlan& plan) {
+SplitScores TrainingRun::scores_of(const RoutePlan& plan, const std::vector<const Split*>& splits) {
     SplitScores scores;
-    for (const Split& split : data_.dev) {
+    for (const Split* split : splits) {
         const auto logits =
-            compute_logits(engine_, comm_, split, plan, config_.eval.batch, [this] { watchdog_->tick(steps_done_); });
+            compute_logits(engine_, comm_, *split, plan, config_.eval.batch, [this] { watchdog_->tick(steps_done_); });
         if (comm_.is_root()) {
-            scores.emplace_back(split.name, score_logits(data_.task, split, logits, engine_.spec()));
+            scores.emplace_back(split->name, score_logits(data_.task, *split, logits, engine_.spec()));
         }
     }
     return scores;
 }
 
 void TrainingRun::evaluate() {
-    const SplitScores scores = scores_of(evaluation_plan(config_));
+    const SplitScores scores = scores_of(evaluation_plan(config_), data_.evaluated());
     // Rank 0 alone has the scores; its decision goes to all.
     struct Decision {
         double score = 0;
@@ -460,9 +474,13 @@ void TrainingRun::finish() {
     comm_.broadcast(engine_.parameters().data(), engine_.parameters().size() * sizeof(float));
     const bool mixture = adapter_kind(engine_.spec().adapter_kind).mixture;
     Results results;
-    results.soup = scores_of(RoutePlan::soup());
+    std::vector<const Split*> dev;
+    for (const Split& split : data_.dev) {
+        dev.push_back(&split);
+    }
+    results.soup = scores_of(RoutePlan::soup(), dev);
     for (int expert = 0; mixture && expert < engine_.spec().adapter.num_experts; ++expert) {
-        results.experts.push_back(scores_of(single_expert_plan(expert, engine_.spec().adapter.num_experts)));
+        results.experts.push_back(scores_of(single_expert_plan(expert, engine_.spec().adapter.num_experts), dev));
     }
     if (!comm_.is_root()) {
         return;
@@ -475,7 +493,8 @@ void TrainingRun::finish() {
     results.task = data_.task.name;
     results.seed = config_.run.seed;
     results.metric = metric();
-    results.split = data_.dev.front().name;
+    results.split = data_.evaluated().front()->name;
+    results.select = config_.eval.select;
     results.best_score = selection_.best_score;
     results.best_step = selection_.best_step;
     results.best_epoch = plan_.steps.shown_epoch(selection_.best_step);

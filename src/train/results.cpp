@@ -82,11 +82,8 @@ std::string results_text(const Results& results) {
     json["schema_version"] = {1, 0};
     json["task"] = results.task;
     json["seed"] = results.seed;
-    json["best"] = {{"metric", results.metric},
-                    {"split", results.split},
-                    {"score", results.best_score},
-                    {"step", results.best_step},
-                    {"epoch", results.best_epoch}};
+    json["best"] = {{"metric", results.metric},    {"split", results.split},    {"select", results.select},
+                    {"score", results.best_score}, {"step", results.best_step}, {"epoch", results.best_epoch}};
     json["steps_done"] = results.steps_done;
     json["epochs_done"] = results.epochs_done;
     json["stopped_early"] = results.stopped_early;

@@ -47,7 +47,15 @@ std::string results_table(const Results& results) {
         models.emplace_back(fmt::format("expert {}", k), results.experts[k]);
     }
     models.emplace_back(results.experts.empty() ? "trained" : "soup", results.soup);
-    return scores_table(models);
+    return scores_table(models) + selection_note(results.select);
+}
+
+std::string selection_note(const std::string& select) {
+    if (select == "dev") {
+        return "The best step was chosen on dev, as published (eval.select = dev): dev scores are optimistic.\n";
+    }
+    return fmt::format("The best step was chosen on rows held out of train (eval.select = {}): dev only reports.\n",
+                       select);
 }
 
 std::string parameter_table(const ParameterCounts& counts) {

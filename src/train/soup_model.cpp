@@ -71,7 +71,7 @@ Soup make_soup(const Config& config, const Engine& engine, const Task& task, con
     soup.max_length = train.max_length;
     soup.config = identity_text(config);
     soup.seed = config.run.seed;
-    soup.metric = config.eval.select.empty() ? task.main_metric : config.eval.select;
+    soup.metric = config.eval.metric.empty() ? task.main_metric : config.eval.metric;
     for (const Parameter& parameter : engine.table().all()) {
         soup.tensors.emplace_back(parameter.name,
                                   Tensor::from_floats(parameter.shape, engine.parameters().data() + parameter.offset));

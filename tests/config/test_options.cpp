@@ -133,6 +133,18 @@ BOOST_AUTO_TEST_CASE(config_text_reads_back_to_the_same_text) {
     BOOST_TEST(copy.run.seed == config.run.seed);
 }
 
+BOOST_AUTO_TEST_CASE(the_best_is_chosen_on_dev_or_on_a_share_of_train) {
+    Config config;
+    BOOST_TEST(selection_share(config) == 0.0);
+    config.eval.select = "split:0.25";
+    BOOST_TEST(selection_share(config) == 0.25);
+    for (const char* wrong :
+         {"", "accuracy", "split", "split:", "split:0", "split:1", "split:-0.1", "split:0.1x", "split:nan", "Dev"}) {
+        config.eval.select = wrong;
+        BOOST_CHECK_THROW(validate(config), ConfigError);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(identity_holds_what_decides_the_bytes_and_nothing_else) {
     Config config;
     const std::string text = identity_text(config);

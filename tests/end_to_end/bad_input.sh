@@ -85,7 +85,9 @@ expect_mixed 3 "rank 1/2] cannot read nowhere/train.h5" --data.dir nowhere
 # The launch and the run directory.
 bad_train 2 'unknown option --optim.lrr' 2 --optim.lrr 1
 bad_train 2 "4 ranks are too many" 4 --run.dir other
-bad_train 2 "unknown score 'f3'" 2 --run.dir other --eval.select f3
+bad_train 2 "unknown score 'f3'" 2 --run.dir other --eval.metric f3
+bad_train 2 "neither dev nor split:F" 2 --run.dir other --eval.select split:1.5
+bad_train 2 "leaves no rows" 2 --run.dir other --eval.select split:0.00001
 bad_train 2 "run.seed: 0 then, 1 now" 2 --run.seed 1
 bad_train 2 "run.seed: 0 then, 1 now" 2 --run.seed 1 --dry-run
 : >file

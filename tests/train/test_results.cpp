@@ -7,6 +7,7 @@
 #include "ladle/core/error.hpp"
 #include "ladle/train/expert_distances.hpp"
 #include "ladle/train/results.hpp"
+#include "ladle/train/results_table.hpp"
 
 using namespace ladle;
 
@@ -85,6 +86,17 @@ BOOST_AUTO_TEST_CASE(distances_are_means_over_pairs) {
     BOOST_TEST(std::abs(distances.down[1] - 10.0 / 3.0) < 1e-12);
     BOOST_TEST(distances.up.size() == 2U);
     BOOST_TEST(std::isnan(distances.up[0]));
+}
+
+BOOST_AUTO_TEST_CASE(every_table_says_what_the_best_was_chosen_on) {
+    Results results;
+    results.base = results.soup = {{"validation", {{"accuracy", 0.5}}}};
+    results.select = "dev";
+    BOOST_TEST(results_table(results).find("chosen on dev") != std::string::npos);
+    BOOST_TEST(nlohmann::json::parse(results_text(results)).at("best").at("select") == "dev");
+    results.select = "split:0.1";
+    BOOST_TEST(results_table(results).find("chosen on dev") == std::string::npos);
+    BOOST_TEST(results_table(results).find("split:0.1") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(results_keep_splits_and_models_apart) {

@@ -74,10 +74,12 @@ struct CpuConfig {
 };
 
 struct EvalConfig {
-    int level = 3;       ///< 0 | 1 | 3
-    int every = 1;       ///< epochs between evaluations
-    std::string select;  ///< metric that decides "best"; empty: the task's own
-    int batch = 32;      ///< samples per leaf of evaluation
+    int level = 3;                  ///< 0 | 1 | 3
+    int every = 1;                  ///< epochs between evaluations
+    std::string metric;             ///< decides "best"; empty: the task's own
+    std::string select = "dev";     ///< dev | split:F: the rows that decide "best"
+    std::uint64_t select_seed = 0;  ///< which rows of train a split takes
+    int batch = 32;                 ///< samples per leaf of evaluation
 };
 
 struct CheckpointConfig {

@@ -52,6 +52,8 @@ std::string limits_text(const Option& option);
 /// Sets the options in which `preset = mended` differs from the published behaviour.
 /// Returns their names. Source: reference of the AdaMix repository, gradient reset and leftover batches.
 std::vector<std::string> apply_preset(Config& config);
+/// The share of train that eval.select keeps out of training to choose on; 0 where dev chooses. Throws ConfigError.
+double selection_share(const Config& config);
 /// Rules between options. Throws ConfigError naming both options.
 void validate(const Config& config);
 

@@ -14,6 +14,7 @@ enum class Purpose : std::uint32_t {
     route = 3,
     dropout = 4,
     evaluation_route = 5,
+    selection = 6,
 };
 
 /// `row` where a number belongs to no sample.

@@ -26,7 +26,7 @@ struct Task {
     std::vector<std::string> label_names;  ///< class index to word; empty for regression
     bool regression = false;
     std::vector<Metric> metrics;          ///< two or more: their mean is added as combined_score
-    std::string main_metric;              ///< decides "best" unless eval.select says otherwise
+    std::string main_metric;              ///< decides "best" unless eval.metric says otherwise
     std::vector<std::string> dev_splits;  ///< first one decides "best", e.g. {"validation"}
     std::vector<std::string> test_splits;
     std::string submission_stem;  ///< file name of the benchmark's submission, e.g. "MRPC"; empty for a user's own task
@@ -47,7 +47,7 @@ Task make_task(const std::string& name);
 /// A user's own task: classification with these label names (accuracy, and f1 for two classes), or regression if empty.
 Task make_custom_task(const std::string& name, const std::vector<std::string>& label_names);
 
-/// The score of that name, e.g. what eval.select asks for; throws ConfigError listing the scores there are.
+/// The score of that name, e.g. what eval.metric asks for; throws ConfigError listing the scores there are.
 double find_score(const Scores& scores, const std::string& name);
 
 /// Index of the largest value [count]; the first of equal ones; a NaN never wins over a number.

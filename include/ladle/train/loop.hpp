@@ -25,9 +25,13 @@ namespace ladle {
 struct RunData {
     Task task;
     Split train;
-    std::vector<Split> dev;  ///< in the task's order; the first decides "best"
+    std::vector<Split> held_out;  ///< one part of train that decides "best"; none where dev does
+    std::vector<Split> dev;       ///< in the task's order
 
+    /// The splits as they were prepared, apart from what is held out of train.
     std::vector<const Split*> all() const;
+    /// What an evaluation during training scores: the split that decides "best" first.
+    std::vector<const Split*> evaluated() const;
 };
 
 /// Reads train and dev splits of data.dir and checks them against each other; throws DataError.
@@ -97,7 +101,7 @@ private:
     void take_as_best(double score);
     bool finished() const;
     void finish();
-    SplitScores scores_of(const RoutePlan& plan);
+    SplitScores scores_of(const RoutePlan& plan, const std::vector<const Split*>& splits);
     std::string metric() const;
 
     const Config& config_;

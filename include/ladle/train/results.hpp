@@ -30,6 +30,7 @@ struct Results {
     std::uint64_t seed = 0;
     std::string metric;  ///< decides what is best
     std::string split;   ///< on which
+    std::string select;  ///< eval.select: dev, or the part of train that was held out for it
     double best_score = 0;
     std::int64_t best_step = 0;
     std::int64_t best_epoch = 0;  ///< from 1
