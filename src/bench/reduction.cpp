@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "ladle/train/agreement.hpp"
+
 namespace ladle {
 namespace {
 
@@ -83,22 +85,33 @@ private:
     std::vector<float> gradient_;
 };
 
+/// Wall and processor times of the turns.
+struct Times {
+    std::vector<double> walls;
+    std::vector<double> cores;
+
+    void add(const Timing& timing) {
+        walls.push_back(timing.wall);
+        cores.push_back(timing.core);
+    }
+    Timing middle() const { return {median(walls), median(cores)}; }
+};
+
 }  // namespace
 
-BenchRecord reduction_record(const BenchOptions& options, Communicator& comm, Engine& engine, const StepResult& step,
-                             const BenchRecord& step_record) {
-    Sums sums(engine, comm, step.leaf_uses);
-    std::vector<double> walls[2];
-    std::vector<double> cores[2];
-    for (int turn = 0; turn <= kTurns; ++turn) {
-        const Timing exact = time_together(comm, [&] { sums.exact(); });
-        const Timing plain = time_together(comm, [&] { sums.plain(); });
-        if (turn > 0) {
-            walls[0].push_back(exact.wall);
-            walls[1].push_back(plain.wall);
-            cores[0].push_back(exact.core);
-            cores[1].push_back(plain.core);
-        }
+BenchRecord reduction_record(const BenchOptions& options, Communicator& comm, Engine& engine, TrainingStep& step,
+                             const StepResult& last, const BenchRecord& step_record) {
+    Sums sums(engine, comm, last.leaf_uses);
+    Times exact;
+    Times plain;
+    Times check;
+    sums.exact();
+    sums.plain();
+    for (int turn = 0; turn < kTurns; ++turn) {
+        exact.add(time_together(comm, [&] { sums.exact(); }));
+        plain.add(time_together(comm, [&] { sums.plain(); }));
+        check.add(time_together(
+            comm, [&] { require_same_state(comm, engine.table(), engine.parameters(), step.optimizer().state(), 0); }));
     }
     BenchRecord record;
     if (!comm.is_root()) {
@@ -108,17 +121,24 @@ BenchRecord reduction_record(const BenchOptions& options, Communicator& comm, En
     for (const char* key : {"dims", "lengths", "precision", "ranks", "threads", "batch", "passes"}) {
         record[key] = step_record[key];
     }
+    const std::int64_t check_every = options.config.comm.check_every;
     record["parameters"] = engine.table().total_count();
     record["leaves"] = (options.config.train.batch + options.config.train.leaf - 1) / options.config.train.leaf;
-    record["exact_seconds"] = rounded(median(walls[0]));
-    record["plain_seconds"] = rounded(median(walls[1]));
-    record["exact_core_seconds"] = rounded(median(cores[0]));
-    record["plain_core_seconds"] = rounded(median(cores[1]));
-    const auto share = [&](const std::vector<double>* times, const char* step_key) {
-        return rounded((median(times[0]) - median(times[1])) / step_record[step_key].get<double>());
+    record["check_every"] = check_every;
+    record["exact_seconds"] = rounded(exact.middle().wall);
+    record["plain_seconds"] = rounded(plain.middle().wall);
+    record["check_seconds"] = rounded(check.middle().wall);
+    record["exact_core_seconds"] = rounded(exact.middle().core);
+    record["plain_core_seconds"] = rounded(plain.middle().core);
+    record["check_core_seconds"] = rounded(check.middle().core);
+    // A single rank has nobody to compare with.
+    const double checks = comm.world_size() > 1 && check_every > 0 ? 1.0 / static_cast<double>(check_every) : 0.0;
+    const auto share = [&](double Timing::*kind, const char* step_key) {
+        const double extra = exact.middle().*kind - plain.middle().*kind + checks * (check.middle().*kind);
+        return rounded(extra / step_record[step_key].get<double>());
     };
-    record["extra_share_of_step"] = share(walls, "seconds_per_step");
-    record["extra_share_of_core_seconds"] = share(cores, "core_seconds_per_step");
+    record["extra_share_of_step"] = share(&Timing::wall, "seconds_per_step");
+    record["extra_share_of_core_seconds"] = share(&Timing::core, "core_seconds_per_step");
     return record;
 }
 

@@ -29,7 +29,7 @@ void bench_step(const BenchOptions& options, Communicator& comm, const BenchOutp
     };
     time_repetitions(options, comm, repetition, run);
     const BenchRecord record = run_record(options, comm, engine.kernels().description(), run);
-    const BenchRecord reduction = reduction_record(options, comm, engine, result, record);
+    const BenchRecord reduction = reduction_record(options, comm, engine, step, result, record);
     if (comm.is_root()) {
         output(record);
         output(reduction);

@@ -91,7 +91,7 @@ BOOST_AUTO_TEST_CASE(step) {
         BOOST_TEST(!records[0][key].get<std::string>().empty(), key);
     }
     require_positive(records[1], {"parameters", "leaves", "exact_seconds", "plain_seconds", "exact_core_seconds",
-                                  "plain_core_seconds"});
+                                  "plain_core_seconds", "check_every", "check_seconds", "check_core_seconds"});
     BOOST_TEST(records[1]["bench"] == "reduction");
     for (const char* key : {"extra_share_of_step", "extra_share_of_core_seconds"}) {
         BOOST_TEST(records[1][key].is_number(), key);
