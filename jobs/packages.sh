@@ -8,6 +8,7 @@ program_packages=(g++ cmake ninja-build libopenmpi-dev openmpi-bin openssh-clien
     libssl-dev zlib1g-dev)
 model_packages=(ca-certificates python3 python3-pip)
 test_packages=(libboost-test-dev ccache git)
+fuzz_packages=(clang libclang-rt-dev)
 pytorch_packages=(python3 python3-venv)
 
 # install_missing PACKAGE...: installs those not there yet; without apt-get or the right to use it, says what to do.

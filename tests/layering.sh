@@ -68,11 +68,11 @@ while IFS=: read -r file line text; do
     esac
 done < <(grep -rnE '^ *# *include' src include/ladle jobs --include='*.cpp' --include='*.hpp')
 
-# Library code neither prints nor exits; the training loop and the watchdog do.
+# Library code neither prints nor exits; the training loop and the watchdog do, and the child process of run_limited.
 while IFS= read -r hit; do
     fail "$hit: library code does not print or exit"
 done < <(grep -rnE 'std::c(out|err)|\b(printf|fprintf|puts|fputs|fmt::print|std::exit|_exit|abort)\(' src \
-    --include='*.cpp' --include='*.hpp' | grep -vE '^src/(train|comm)/' | grep -vE ':[0-9]+: *//' | cut -d: -f1,2)
+    --include='*.cpp' --include='*.hpp' | grep -vE '^src/((train|comm)/|io/run_limited.cpp)' | grep -vE ':[0-9]+: *//' | cut -d: -f1,2)
 
 [ $failures -eq 0 ] && echo "all includes point downward"
 [ $failures -eq 0 ]

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what is missing, configures, builds and runs every test this machine can run; ends with ctest's summary.
-# Usage: tests/run.sh [--pytorch] [--sanitize] [--werror] [-- ctest arguments]
+# Usage: tests/run.sh [--pytorch] [--sanitize | --fuzz] [--werror] [-- ctest arguments]
 #   --pytorch   also the round trips through PyTorch and the Python library adapters (several GB of Python packages)
 #   --sanitize  a build with address and undefined-behaviour sanitizers; unit, gradient and kernel tests only
+#   --fuzz      a build with clang; the corpus of every parser is replayed, then each is fuzzed for 15 s
 #   --werror    warnings of the compiler are errors
 # Environment: LADLE_GLUE_DIR (default ../shared/data/glue), LADLE_FIXTURES, LADLE_TOKENS, LADLE_JOBS (default: cores).
 set -euo pipefail
@@ -12,14 +13,15 @@ cd "$root"
 # shellcheck source=jobs/packages.sh
 source jobs/packages.sh
 
-pytorch=no sanitize=no werror=OFF
+pytorch=no sanitize=no fuzz=no werror=OFF
 while [ $# -gt 0 ]; do
     case $1 in
         --pytorch) pytorch=yes ;;
         --sanitize) sanitize=yes ;;
+        --fuzz) fuzz=yes ;;
         --werror) werror=ON ;;
         --) shift; break ;;
-        *) sed -n '3,7s/^# //p' "$0" >&2; exit 2 ;;
+        *) sed -n '3,8s/^# //p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
@@ -49,6 +51,13 @@ make_venvs() {
         'import adapters, transformers; assert transformers.__version__ == "4.57.6"' \
         adapters==1.3.0 transformers==4.57.6
 }
+
+if [ $fuzz = yes ]; then
+    install_missing "${program_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}"
+    cmake --preset fuzz "-DLADLE_WERROR=$werror"
+    cmake --build --preset fuzz --parallel "$jobs"
+    exec ctest --preset fuzz "$@"
+fi
 
 packages=("${program_packages[@]}" "${model_packages[@]}" "${test_packages[@]}")
 [ $pytorch = yes ] && packages+=("${pytorch_packages[@]}")

@@ -2,8 +2,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <charconv>
 #include <cstdint>
 #include <cstdlib>
+#include <string_view>
 
 #include "ladle/comm/communicator.hpp"
 
@@ -42,9 +44,13 @@ constexpr LaunchVariables kLaunchVariables[] = {
     {"SLURM_STEP_NUM_TASKS", "SLURM_PROCID"},
 };
 
+/// The variable's value if it is a whole number and nothing else.
 int number_in(const char* variable, int otherwise) {
     const char* text = std::getenv(variable);
-    return text == nullptr ? otherwise : std::atoi(text);
+    const std::string_view digits = text == nullptr ? "" : text;
+    int number = otherwise;
+    const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    return read.ec == std::errc() && read.ptr == digits.data() + digits.size() ? number : otherwise;
 }
 
 }  // namespace

@@ -36,6 +36,8 @@ std::string compose(const std::string& what, const std::string& why, const std::
 Error::Error(ExitCode code, const std::string& what, const std::string& why, const std::string& fix)
     : std::runtime_error(compose(what, why, fix)), code_(code) {}
 
+Error::Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+
 InternalError::InternalError(const std::string& what, const std::string& why)
     : Error(ExitCode::internal, what, why, "this is a defect of ladle; please report it with the command line") {}
 

@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kMostBytes = std::size_t{256} << 20U;
+constexpr std::size_t kMostBytes = std::size_t{64} << 20U;
 constexpr int kDeepest = 64;
 
 /// Looks for what the parser itself accepts: endless nesting, and a key that occurs twice in one object. A pass of its

@@ -58,6 +58,10 @@ std::size_t find_invalid_utf8(std::string_view text) {
     return std::string_view::npos;
 }
 
+bool is_plain_text(std::string_view text) {
+    return text.find('\0') == std::string_view::npos && find_invalid_utf8(text) == std::string_view::npos;
+}
+
 void append_utf8(char32_t code_point, std::string& text) {
     const auto push = [&text](char32_t byte) { text += static_cast<char>(static_cast<unsigned char>(byte)); };
     if (code_point < 0x80) {

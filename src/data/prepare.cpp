@@ -50,7 +50,8 @@ void check_out_dir(const PrepareOptions& options, const std::vector<SplitSource>
                                           entry.path().filename().string()),
                               fix);
         }
-        const std::string task = Hdf5Reader(entry.path().string()).text("/", "task");
+        const auto shard = Hdf5Reader::isolated(entry.path().string(), Hdf5Origin::ladle);
+        const std::string task = shard.text("/", "task");
         if (task != options.task) {
             throw ConfigError("cannot write shards to " + options.out_dir,
                               fmt::format("{} belongs to the task {}", entry.path().filename().string(), task), fix);

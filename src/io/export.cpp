@@ -74,7 +74,7 @@ SoupFormat detect_soup_format(const std::string& path) {
 Soup import_soup(const std::string& path) {
     switch (detect_soup_format(path)) {
         case SoupFormat::soup:
-            return read_soup(path);
+            return soup_of(Hdf5Reader::isolated(path, Hdf5Origin::ladle));
         case SoupFormat::adamix:
             return import_adamix(path);
         case SoupFormat::adapters:

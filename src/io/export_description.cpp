@@ -20,6 +20,17 @@ constexpr std::int64_t kMost = 1 << 20;
     throw DataError("cannot read " + label, why, "use a file that ladle or the published code wrote");
 }
 
+/// JSON numbers beyond the type, and fractions, are not cut to size.
+std::int64_t whole_number(const json& value, const char* key, const std::string& label) {
+    const bool whole = value.is_number_integer() &&
+                       (!value.is_number_unsigned() ||
+                        value.get<std::uint64_t>() <= std::uint64_t{std::numeric_limits<std::int64_t>::max()});
+    if (!whole) {
+        refuse(label, fmt::format("its {} is {}", key, value.dump()));
+    }
+    return value.get<std::int64_t>();
+}
+
 Tensor as_float32(const Tensor& tensor) {
     return tensor.dtype == DType::f32 ? tensor : Tensor::from_floats(tensor.shape, tensor.to_floats().data());
 }
@@ -53,6 +64,13 @@ Soup parse_description(const json& description, const std::string& label) {
             // JSON has no NaN.
             if constexpr (std::is_same_v<decltype(field), double Soup::*>) {
                 soup.*field = value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
+            } else if constexpr (std::is_same_v<decltype(field), std::int64_t Soup::*>) {
+                soup.*field = whole_number(value, key, label);
+            } else if constexpr (std::is_same_v<decltype(field), std::uint64_t Soup::*>) {
+                if (!value.is_number_unsigned()) {
+                    refuse(label, fmt::format("its {} is {}", key, value.dump()));
+                }
+                soup.*field = value.get<std::uint64_t>();
             } else {
                 value.get_to(soup.*field);
             }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "ladle/io/export.hpp"
+#include "ladle/io/hdf5.hpp"
 
 namespace ladle {
 
@@ -38,6 +39,9 @@ void visit_soup_fields(Visitor&& visit) {
     visit("metric", "/provenance", "metric", &Soup::metric);
     visit("sources", "/provenance", "sources", &Soup::sources);
 }
+
+/// The soup in an open file; throws DataError.
+Soup soup_of(const Hdf5Reader& file);
 
 /// All of a soup but its tensors and its file's digest.
 nlohmann::ordered_json describe_soup(const Soup& soup);

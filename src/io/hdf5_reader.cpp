@@ -3,12 +3,14 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 #include "hdf5_tree.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/io/files.hpp"
 #include "ladle/io/hdf5.hpp"
+#include "ladle/io/run_limited.hpp"
 
 namespace ladle {
 namespace {
@@ -118,6 +120,10 @@ struct Hdf5Reader::State {
         return found;
     }
 
+    std::vector<std::byte> bytes_of(const std::string& name, const Object& found) const {
+        return file.valid() ? hdf5_tree::read_numbers(file.id(), path, name, found) : found.numbers;
+    }
+
     template <class T>
     std::vector<T> column(const std::string& name, DType dtype) const {
         const Object& found = numbers(name);
@@ -125,7 +131,7 @@ struct Hdf5Reader::State {
             fail(path, name + " is " + dtype_name(*found.dtype) + " " + shape_text(found.shape) +
                            ", expected one dimension of " + dtype_name(dtype));
         }
-        const auto bytes = hdf5_tree::read_numbers(file.id(), path, name, found);
+        const auto bytes = bytes_of(name, found);
         std::vector<T> values(bytes.size() / sizeof(T));
         if (!values.empty()) {
             std::memcpy(values.data(), bytes.data(), bytes.size());
@@ -150,6 +156,29 @@ Hdf5Reader::Hdf5Reader(const std::string& path, Hdf5Origin origin) : state_(std:
                  "restore the file from its source or write it again");
         }
     }
+}
+
+Hdf5Reader::Hdf5Reader(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Hdf5Reader Hdf5Reader::isolated(const std::string& path, Hdf5Origin origin) {
+    std::error_code unreadable;
+    const std::uintmax_t size = std::filesystem::file_size(path, unreadable);
+    const std::size_t bytes = unreadable ? 0 : size;
+    // Room for the values in the library, packed and on their way; time for a slow disk.
+    constexpr std::size_t kBytesPerSecond = std::size_t{8} << 20U;
+    ChildLimits limits;
+    limits.memory_bytes += 8 * bytes;
+    limits.cpu_seconds += static_cast<unsigned int>(bytes / kBytesPerSecond);
+    limits.wall_seconds += 4 * limits.cpu_seconds;
+    limits.result_bytes += 4 * bytes;
+    const std::string packed = run_limited("cannot read " + path, limits, [&] {
+        Hdf5Reader reader(path, origin);
+        return hdf5_tree::pack(reader.state_->file.id(), path, reader.state_->tree, reader.state_->digest);
+    });
+    auto state = std::make_unique<State>();
+    state->path = path;
+    state->tree = hdf5_tree::unpack(packed, path, state->digest);
+    return Hdf5Reader(std::move(state));
 }
 
 Hdf5Reader::~Hdf5Reader() = default;
@@ -262,7 +291,7 @@ DType Hdf5Reader::dtype(const std::string& dataset) const {
 
 Tensor Hdf5Reader::tensor(const std::string& dataset) const {
     const Object& found = state_->numbers(dataset);
-    return {*found.dtype, found.shape, hdf5_tree::read_numbers(state_->file.id(), path(), dataset, found)};
+    return {*found.dtype, found.shape, state_->bytes_of(dataset, found)};
 }
 
 Tensor Hdf5Reader::tensor(const std::string& dataset, DType dtype, const Shape& shape) const {
@@ -299,7 +328,7 @@ std::vector<std::string> Hdf5Reader::strings(const std::string& dataset) const {
     if (!found.is_text || found.shape.size() > 1) {
         fail(path(), dataset + " is not a list of texts");
     }
-    return hdf5_tree::read_strings(state_->file.id(), path(), dataset, found);
+    return state_->file.valid() ? hdf5_tree::read_strings(state_->file.id(), path(), dataset, found) : found.texts;
 }
 
 }  // namespace ladle

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t kMaxDepth = 16;
 constexpr std::size_t kMaxObjects = 1000000;
+constexpr std::size_t kMaxAttributeBytes = std::size_t{1} << 24U;
 /// Deflate cannot shrink more than 1032-fold, so no honest data set is larger than this times its bytes on disk.
 constexpr std::size_t kMaxInflation = 1032;
 
@@ -45,8 +46,8 @@ bool is_text_type(hid_t type) {
     return H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) > 0;
 }
 
-/// The extents of a simple or scalar space; nothing for a null space.
-std::optional<Shape> shape_of(hid_t space) {
+/// The extents of a simple or scalar space; nothing for a null space. Refuses extents whose product is no number.
+std::optional<Shape> shape_of(const Where& where, const std::string& path, hid_t space) {
     if (H5Sget_simple_extent_type(space) == H5S_NULL) {
         return std::nullopt;
     }
@@ -56,9 +57,15 @@ std::optional<Shape> shape_of(hid_t space) {
     }
     std::array<hsize_t, H5S_MAX_RANK> extents{};
     H5Sget_simple_extent_dims(space, extents.data(), nullptr);
+    constexpr hsize_t kMostElements = hsize_t{1} << 48U;
+    hsize_t count = 1;
     Shape shape;
-    for (int i = 0; i < rank; ++i) {
-        shape.push_back(static_cast<std::int64_t>(extents[static_cast<std::size_t>(i)]));
+    for (std::size_t i = 0; i < static_cast<std::size_t>(rank); ++i) {
+        if (extents[i] > kMostElements || count > kMostElements / std::max<hsize_t>(extents[i], 1)) {
+            refuse(where.file_name, path, "its extents are not possible");
+        }
+        count *= extents[i];
+        shape.push_back(static_cast<std::int64_t>(extents[i]));
     }
     return shape;
 }
@@ -93,13 +100,13 @@ void widen(DType dtype, const std::vector<std::byte>& bytes, Hdf5Attribute& into
     }
 }
 
-std::optional<Hdf5Attribute> read_attribute(hid_t attribute) {
+std::optional<Hdf5Attribute> read_attribute(const Where& where, const std::string& path, hid_t attribute) {
     const Handle type(H5Aget_type(attribute), H5Tclose);
     const Handle space(H5Aget_space(attribute), H5Sclose);
-    const auto shape = shape_of(space.id());
+    const auto shape = shape_of(where, path, space.id());
     const auto dtype = dtype_of(type.id());
     // An attribute is held in one object header or heap block: more than this is no attribute of an honest file.
-    if (!shape || H5Aget_storage_size(attribute) > (hsize_t{1} << 28U)) {
+    if (!shape || H5Aget_storage_size(attribute) > kMaxAttributeBytes) {
         return std::nullopt;
     }
     const std::size_t count = shape_elements(*shape);
@@ -138,7 +145,7 @@ void read_attributes(const Where& where, hid_t id, const std::string& path, Obje
         require(length > 0 && length < 4096, where.file_name, path, "reading the name of an attribute");
         std::string name(static_cast<std::size_t>(length), '\0');
         H5Aget_name(attribute.id(), name.size() + 1, name.data());
-        auto value = read_attribute(attribute.id());
+        auto value = read_attribute(where, path + " attribute " + name, attribute.id());
         if (value) {
             object.attributes.emplace(name, std::move(*value));
         } else if (where.strict) {
@@ -173,6 +180,10 @@ void check_storage(const Where& where, hid_t id, const std::string& path, const 
     if (layout == H5D_VIRTUAL || H5Pget_external_count(properties.id()) != 0) {
         refuse(where.file_name, path, "its values lie in another file");
     }
+    // HDF5 1.10.8 reads such a data set, beyond the ends of its chunks.
+    if (layout == H5D_CHUNKED && H5Pget_chunk(properties.id(), 0, nullptr) != static_cast<int>(object.shape.size())) {
+        refuse(where.file_name, path, "its chunks have another number of dimensions than its shape");
+    }
     const std::size_t inflation = has_deflate(where, properties.id(), path) ? kMaxInflation : 1;
     const std::size_t needed = shape_elements(object.shape) * element;
     if (needed / inflation > H5Dget_storage_size(id)) {
@@ -185,7 +196,7 @@ Object describe_dataset(const Where& where, hid_t id, const std::string& path) {
     const Handle type(H5Dget_type(id), H5Tclose);
     const Handle space(H5Dget_space(id), H5Sclose);
     require(type.valid() && space.valid(), where.file_name, path, "reading type and shape");
-    const auto shape = shape_of(space.id());
+    const auto shape = shape_of(where, path, space.id());
     object.dtype = dtype_of(type.id());
     object.is_text = is_text_type(type.id());
     if (!shape || (!object.dtype && !object.is_text)) {
@@ -209,7 +220,10 @@ struct Members {
 herr_t collect_member(hid_t, const char* name, const H5L_info_t* link, void* context) {
     auto& members = *static_cast<Members*>(context);
     members.names.emplace_back(name);
-    if (link->type != H5L_TYPE_HARD || members.names.size() > kMaxObjects) {
+    // A name with a slash, or the name ".", would lead to another object than the link.
+    const bool is_name = !members.names.back().empty() && members.names.back() != "." &&
+                         members.names.back().find('/') == std::string::npos;
+    if (link->type != H5L_TYPE_HARD || !is_name || members.names.size() > kMaxObjects) {
         members.refused = name;
         return 1;
     }
@@ -222,7 +236,7 @@ std::vector<std::string> link_names(const Where& where, hid_t group, const std::
             path, "listing a group");
     if (!members.refused.empty()) {
         refuse(where.file_name, path + " member " + members.refused,
-               "soft and external links, or too many members, are not accepted");
+               "soft and external links, names with a slash, or too many members, are not accepted");
     }
     return members.names;
 }

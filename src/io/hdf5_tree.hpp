@@ -90,6 +90,9 @@ struct Object {
     std::optional<DType> dtype;  ///< data set of numbers
     Shape shape;
     std::map<std::string, Hdf5Attribute> attributes;
+    /// The values of a data set, kept only where a child process has read the file.
+    std::vector<std::byte> numbers;
+    std::vector<std::string> texts;
 };
 
 /// All objects of a file by absolute path; "/" is the root group.
@@ -104,6 +107,10 @@ std::vector<std::byte> read_numbers(hid_t file, const std::string& file_name, co
                                     const Object& object);
 std::vector<std::string> read_strings(hid_t file, const std::string& file_name, const std::string& path,
                                       const Object& object);
+
+/// A whole file with its digest as one text, and back. unpack throws DataError unless all sizes agree.
+std::string pack(hid_t file, const std::string& file_name, Tree& tree, const std::string& digest);
+Tree unpack(std::string_view text, const std::string& file_name, std::string& digest);
 
 /// SHA-256 over path, kind, attributes and values of every object in path order, without the root's content_sha256.
 std::string content_digest(hid_t file, const std::string& file_name, const Tree& tree);

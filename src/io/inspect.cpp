@@ -61,7 +61,7 @@ FileReport inspect_hdf5(const std::string& path) {
     constexpr std::size_t kSuperblockVersion = 8;
     const BinaryFile bytes(path);
     const bool own = bytes.size() <= kSuperblockVersion || bytes.read(kSuperblockVersion, 1)[0] == std::byte{3};
-    const Hdf5Reader file(path, own ? Hdf5Origin::ladle : Hdf5Origin::foreign);
+    const Hdf5Reader file = Hdf5Reader::isolated(path, own ? Hdf5Origin::ladle : Hdf5Origin::foreign);
     FileReport report;
     report.kind = "HDF5 of another program";
     report.digest = "sha256 " + file_digest(path);
@@ -72,7 +72,7 @@ FileReport inspect_hdf5(const std::string& path) {
     }
     add_object(file, "/", report);
     if (file.schema() == "ladle.soup") {
-        report.facts.emplace_back(kTensorDigest, tensor_digest(read_soup(path)));
+        report.facts.emplace_back(kTensorDigest, tensor_digest(soup_of(file)));
     }
     return report;
 }

@@ -1,6 +1,8 @@
 // Operations of the pickle machine on its stack, memo and dictionaries.
 #include "pickle_machine.hpp"
 
+#include "ladle/core/utf8.hpp"
+
 namespace ladle {
 
 /// One operation; false at the end. Source of the numbers: CPython, Lib/pickletools.py.
@@ -84,7 +86,7 @@ bool PickleMachine::push_constant(std::uint8_t operation) {
             push_long();
             return true;
         case 'X':
-            push({PickleKind::text, 0, std::string(take_bytes(take<std::uint32_t>())), {}, 0, {}});
+            push_text();
             return true;
         default:
             return false;
@@ -122,6 +124,14 @@ void PickleMachine::push_long() {
     push_integer(value);
 }
 
+void PickleMachine::push_text() {
+    const std::string_view text = take_bytes(take<std::uint32_t>());
+    if (!is_plain_text(text)) {
+        refuse("a text is malformed UTF-8 or holds a NUL");
+    }
+    push({PickleKind::text, 0, std::string(text), {}, 0, {}});
+}
+
 void PickleMachine::set_items(const std::vector<PickleValuePtr>& items) {
     const PickleValuePtr target = pop(PickleKind::dictionary);
     stack_.push_back(target);
@@ -133,7 +143,7 @@ void PickleMachine::set_items(const std::vector<PickleValuePtr>& items) {
         if (items[i]->kind != PickleKind::text) {
             refuse("a key is not a text");
         }
-        entries.emplace_back(items[i]->text, items[i + 1]);
+        entries.emplace_back(items[i], items[i + 1]);
     }
 }
 

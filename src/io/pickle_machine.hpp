@@ -44,7 +44,8 @@ struct PickleValue {
     PickledTensor tensor;               ///< of storage_type (dtype), storage and tensor
 };
 
-using PickleEntries = std::vector<std::pair<std::string, PickleValuePtr>>;
+/// Keys are texts, shared and not copied: a pickle can store one text and name it any number of times.
+using PickleEntries = std::vector<std::pair<PickleValuePtr, PickleValuePtr>>;
 
 /// A stack machine over immutable values. Dictionaries are numbered, so that no value can contain itself.
 class PickleMachine {
@@ -52,7 +53,11 @@ public:
     PickleMachine(std::string_view pickle, const std::string& label) : rest_(pickle), label_(label) {}
 
     PickleEntries run() {
+        std::size_t steps = 0;
         while (step(take<std::uint8_t>())) {
+            if (++steps > kMaxSteps) {
+                refuse("it has more than " + std::to_string(kMaxSteps) + " operations");
+            }
         }
         const PickleValuePtr result = pop(PickleKind::dictionary);
         if (!stack_.empty() || !rest_.empty()) {
@@ -90,6 +95,10 @@ private:
         take_bytes(1);
         return line;
     }
+
+    /// A model of ten thousand tensors takes about a quarter of a million steps; a step takes at most a few hundred
+    /// bytes of memory.
+    static constexpr std::size_t kMaxSteps = std::size_t{1} << 20U;
 
     void push(PickleValue value) { stack_.push_back(std::make_shared<const PickleValue>(std::move(value))); }
     void push_integer(std::int64_t value) { push({PickleKind::integer, value, {}, {}, 0, {}}); }
@@ -159,6 +168,7 @@ private:
     bool use_memo(std::uint8_t operation);
     void push_global();
     void push_long();
+    void push_text();
     void reduce();
     void push_storage();
     void push_tensor(const PickleValue& arguments);

@@ -2,6 +2,7 @@
 #include "pickle_reader.hpp"
 
 #include <array>
+#include <set>
 
 #include "pickle_machine.hpp"
 
@@ -9,6 +10,7 @@ namespace ladle {
 namespace {
 
 constexpr std::size_t kMaxRank = 32;
+constexpr std::size_t kMaxStorageName = 64;
 
 struct StorageClass {
     DType dtype;
@@ -75,6 +77,9 @@ void PickleMachine::push_storage() {
     PickleValue value{PickleKind::storage, 0, {}, {}, 0, {}};
     value.tensor.dtype = items[1]->tensor.dtype;
     value.tensor.storage = items[2]->text;
+    if (value.tensor.storage.size() > kMaxStorageName) {
+        refuse("the name of a storage is longer than " + std::to_string(kMaxStorageName) + " bytes");
+    }
     value.tensor.storage_elements = integer_of(*items[4], "the size of a storage");
     push(std::move(value));
 }
@@ -125,7 +130,13 @@ std::string storage_class(DType dtype) {
 std::vector<std::pair<std::string, PickledTensor>> read_tensor_pickle(std::string_view pickle,
                                                                       const std::string& label) {
     std::vector<std::pair<std::string, PickledTensor>> tensors;
-    for (auto& [name, value] : PickleMachine(pickle, label).run()) {
+    std::set<std::string> names;
+    for (const auto& [key, value] : PickleMachine(pickle, label).run()) {
+        const std::string& name = key->text;
+        if (!names.insert(name).second) {
+            throw DataError("cannot read " + label, "the name " + name + " occurs twice",
+                            "give each tensor its own name");
+        }
         if (value->kind != PickleKind::tensor) {
             throw DataError("cannot read " + label, "its entry \"" + name + "\" is not a tensor",
                             "save a flat dictionary {name: tensor}, e.g. model.state_dict()");

@@ -5,12 +5,14 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "binary_file.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"
+#include "ladle/core/utf8.hpp"
 #include "ladle/io/files.hpp"
 
 static_assert(std::endian::native == std::endian::little, "tensors are stored little endian");
@@ -20,7 +22,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kMaxHeaderBytes = 100000000;
+/// Parsed JSON takes up to twenty times its text. A model of 100,000 tensors needs about ten million bytes.
+constexpr std::size_t kMaxHeaderBytes = std::size_t{32} << 20U;
 constexpr std::size_t kMaxRank = 32;
 
 struct TypeName {
@@ -70,6 +73,9 @@ DType parse_dtype(const json& value, const BinaryFile& file, const std::string& 
 }
 
 Entry parse_entry(const std::string& name, const json& value, const BinaryFile& file) {
+    if (!is_plain_text(name)) {
+        file.refuse("the name of a tensor holds a NUL");
+    }
     if (!value.is_object() || value.size() != 3 || !value.contains("dtype") || !value.contains("shape") ||
         !value.contains("data_offsets")) {
         file.refuse("tensor " + name + ": the header must give exactly dtype, shape and data_offsets");
@@ -82,7 +88,7 @@ Entry parse_entry(const std::string& name, const json& value, const BinaryFile& 
     }
     for (const json& extent : shape) {
         const std::size_t count = unsigned_value(extent, file, name);
-        if (count > file.size() + 1 && count > kMaxHeaderBytes) {
+        if (count > std::numeric_limits<std::int32_t>::max() && count > file.size()) {
             file.refuse("tensor " + name + ": extent " + std::to_string(count) + " is larger than the file");
         }
         entry.shape.push_back(static_cast<std::int64_t>(count));

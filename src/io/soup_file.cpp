@@ -154,7 +154,10 @@ void write_soup(const std::string& path, Soup& soup) {
 }
 
 Soup read_soup(const std::string& path) {
-    const Hdf5Reader file(path);
+    return soup_of(Hdf5Reader(path));
+}
+
+Soup soup_of(const Hdf5Reader& file) {
     file.require_schema(kSchema, kMajor);
     Soup soup = read_description(file);
     if (has_banks(soup)) {
@@ -165,7 +168,7 @@ Soup read_soup(const std::string& path) {
     }
     const auto layers = has_banks(soup) ? static_cast<std::size_t>(soup.num_layers) : 0;
     if (file.members("/adapter").size() != layers) {
-        throw DataError("cannot read " + path,
+        throw DataError("cannot read " + file.path(),
                         fmt::format("/adapter holds {} members for {} layers", file.members("/adapter").size(), layers),
                         "use a soup that ladle wrote");
     }

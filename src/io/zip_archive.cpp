@@ -106,14 +106,22 @@ ZipReader::Directory ZipReader::find_directory() const {
     }
     Directory found{get<std::uint32_t>(end, 16), get<std::uint32_t>(end, 12), get<std::uint16_t>(end, 10)};
     const std::size_t end_offset = file_.size() - kEndBytes;
+    // A directory that does not lie just before the end records is not the one that other programs find.
+    const auto check_place = [this](const Directory& directory, std::size_t end) {
+        if (directory.offset > end || directory.size != end - directory.offset) {
+            file_.refuse("its zip directory does not lie where it should");
+        }
+        return directory;
+    };
     if (end_offset < kLocatorBytes) {
-        return found;
+        return check_place(found, end_offset);
     }
     const std::string locator = file_.read_text(end_offset - kLocatorBytes, kLocatorBytes);
     if (get<std::uint32_t>(locator, 0) != kEnd64Locator) {
-        return found;
+        return check_place(found, end_offset);
     }
-    const std::string end64 = file_.read_text(get<std::uint64_t>(locator, 8), kEnd64Bytes);
+    const auto end64_offset = get<std::uint64_t>(locator, 8);
+    const std::string end64 = file_.read_text(end64_offset, kEnd64Bytes);
     if (get<std::uint32_t>(end64, 0) != kEnd64) {
         file_.refuse("its zip64 end record is damaged");
     }
@@ -125,7 +133,7 @@ ZipReader::Directory ZipReader::find_directory() const {
         !agrees(found.entries, large.entries, 0xffff)) {
         file_.refuse("its two zip end records disagree");
     }
-    return large;
+    return check_place(large, end64_offset);
 }
 
 void ZipReader::add_member(std::string_view record, std::string_view name, std::string_view extra) {
@@ -160,11 +168,14 @@ void ZipReader::check_local_header(Member& member, std::string_view name) const 
     const std::size_t extra_size = get<std::uint16_t>(local, 28);
     const auto flags = get<std::uint16_t>(local, 6);
     const auto checksum = get<std::uint32_t>(local, 14);
-    const auto size = get<std::uint32_t>(local, 22);
+    const std::string rest = file_.read_text(member.header + kLocalBytes, name_size + extra_size);
+    std::uint64_t packed = get<std::uint32_t>(local, 18);
+    std::uint64_t size = get<std::uint32_t>(local, 22);
     const bool later = (flags & kSizesFollow) != 0 && checksum == 0 && (size == 0 || size == kSeeExtra);
-    const bool same = checksum == member.checksum && (size == member.size || size == kSeeExtra);
-    if (get<std::uint32_t>(local, 0) != kLocalHeader || get<std::uint16_t>(local, 8) != 0 || name_size != name.size() ||
-        file_.read_text(member.header + kLocalBytes, name_size) != name || (!later && !same)) {
+    const bool same = take_zip64(std::string_view(rest).substr(name_size), {&size, &packed}) &&
+                      checksum == member.checksum && size == member.size && packed == member.size;
+    if (get<std::uint32_t>(local, 0) != kLocalHeader || get<std::uint16_t>(local, 8) != 0 ||
+        (flags & ~kAcceptedFlags) != 0 || rest.substr(0, name_size) != name || (!later && !same)) {
         file_.refuse("the two headers of member " + std::string(name) + " disagree");
     }
     member.data = member.header + kLocalBytes + name_size + extra_size;

@@ -1,9 +1,8 @@
 // Reading config.json strictly.
 #include "ladle/models/backbone_config.hpp"
 
-#include <nlohmann/json.hpp>
-
 #include "ladle/core/error.hpp"
+#include "ladle/core/json_file.hpp"
 
 namespace ladle {
 namespace {
@@ -64,7 +63,7 @@ private:
 }  // namespace
 
 BackboneConfig parse_backbone_config(const std::string& json_text, const std::string& label) {
-    const json object = json::parse(json_text, nullptr, false);
+    const json object = parse_json(json_text, label);
     if (!object.is_object()) {
         refuse(label, "config.json is not a JSON object", "use a Hugging Face model directory");
     }

@@ -20,6 +20,8 @@ using nlohmann::json;
 using Entries = std::vector<std::pair<std::string, std::int64_t>>;
 
 constexpr std::size_t kMostBytes = std::size_t{64} << 20U;
+/// Every place of a text is compared with all of them.
+constexpr std::size_t kMostAdded = 4096;
 
 [[noreturn]] void refuse(const std::string& source, const std::string& why,
                          const std::string& fix = "take the tokenizer files that were published with the model") {
@@ -141,7 +143,11 @@ std::vector<AddedToken> read_added(const json& file, const std::string& source, 
         }
         return table;
     }();
-    for (const json& item : field(file, "added_tokens", json::value_t::array, source)) {
+    const json& items = field(file, "added_tokens", json::value_t::array, source);
+    if (items.size() > kMostAdded) {
+        refuse(source, fmt::format("it has {} added tokens; ladle takes at most {}", items.size(), kMostAdded));
+    }
+    for (const json& item : items) {
         AddedToken token;
         token.text = field(item, "content", json::value_t::string, source).get<std::string>();
         token.id = static_cast<std::int32_t>(whole_id(item.value("id", json()), token.text, source));
@@ -165,6 +171,18 @@ std::vector<AddedToken> read_added(const json& file, const std::string& source, 
         added.push_back(std::move(token));
     }
     return added;
+}
+
+/// Characters of the longest word that is cut into pieces, which takes time in proportion to its square.
+int word_limit(const json& model, const std::string& source) {
+    const auto found = model.find("max_input_chars_per_word");
+    if (found == model.end() || found->is_null()) {
+        return 100;
+    }
+    if (!found->is_number_integer() || *found < 1 || *found > 1000) {
+        refuse(source, fmt::format("max_input_chars_per_word is {}, not a whole number from 1 to 1000", found->dump()));
+    }
+    return found->get<int>();
 }
 
 /// Lower-casing as the directory's files state it; both may, and must then agree.
@@ -205,8 +223,7 @@ std::unique_ptr<Tokenizer> load_word_piece(const fs::path& directory, const json
         options.split_cjk = optional_field<bool>(normalizer, "handle_chinese_chars", vocabulary.source).value_or(true);
         options.continuation =
             optional_field<std::string>(model, "continuing_subword_prefix", vocabulary.source).value_or("##");
-        options.max_word_chars =
-            optional_field<int>(model, "max_input_chars_per_word", vocabulary.source).value_or(100);
+        options.max_word_chars = word_limit(model, vocabulary.source);
         vocabulary.special.unk =
             optional_field<std::string>(model, "unk_token", vocabulary.source).value_or(vocabulary.special.unk);
         entries = entries_of(field(model, "vocab", json::value_t::object, vocabulary.source), vocabulary.source);
@@ -221,9 +238,6 @@ std::unique_ptr<Tokenizer> load_word_piece(const fs::path& directory, const json
             entries.emplace_back(std::move(line), static_cast<std::int64_t>(entries.size()));
         }
         vocabulary.added = added_from_names(vocabulary.special, "bert", entries);
-    }
-    if (options.max_word_chars < 1 || options.max_word_chars > 10000) {
-        refuse(vocabulary.source, fmt::format("max_input_chars_per_word is {}", options.max_word_chars));
     }
     vocabulary.tokens = order_by_id(vocabulary.source, entries);
     return std::make_unique<WordPiece>(vocabulary, options);

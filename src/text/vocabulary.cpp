@@ -11,6 +11,8 @@
 namespace ladle {
 namespace {
 
+/// Longer ones are no part of a text, and the search for the longest match takes time in proportion to them.
+constexpr std::size_t kLongestToken = 4096;
 constexpr const char* kFix = "take the tokenizer files that were published with the model";
 
 }  // namespace
@@ -45,6 +47,9 @@ std::vector<std::string> order_by_id(const std::string& source,
     for (const auto& [text, id] : entries) {
         if (text.empty()) {
             refuse(fmt::format("the token of id {} is empty", id));
+        }
+        if (text.size() > kLongestToken) {
+            refuse(fmt::format("the token of id {} has {} bytes, more than {}", id, text.size(), kLongestToken));
         }
         if (id < 0 || id >= static_cast<std::int64_t>(entries.size())) {
             refuse(fmt::format("token '{}' has id {}, but ids must be 0 .. {} without holes", text, id,

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "ladle/core/error.hpp"
+#include "ladle/core/json_file.hpp"
 #include "ladle/io/files.hpp"
 
 namespace ladle {
@@ -16,7 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-bool is_kept(const Json& line, std::int64_t steps_done) {
+bool is_kept(const nlohmann::json& line, std::int64_t steps_done) {
     const auto step = line.at("step").get<std::int64_t>();
     return line.at("kind") == "step" ? step <= steps_done : step < steps_done;
 }
@@ -31,12 +32,15 @@ std::string kept_lines(const std::string& path, const std::string& text, std::in
         }
         ++number;
         const std::string line = text.substr(begin, end - begin);
+        nlohmann::json parsed;
+        std::string wrong = try_parse_json(line, parsed);
         try {
-            if (is_kept(Json::parse(line), steps_done)) {
-                kept += line + "\n";
-            }
-        } catch (const nlohmann::json::exception&) {
-            throw DataError(fmt::format("cannot continue {}", path), fmt::format("line {} is damaged", number),
+            kept += wrong.empty() && is_kept(parsed, steps_done) ? line + "\n" : "";
+        } catch (const nlohmann::json::exception& error) {
+            wrong = error.what();
+        }
+        if (!wrong.empty()) {
+            throw DataError(fmt::format("cannot continue {}", path), fmt::format("line {}: {}", number, wrong),
                             "rename the file; the run then starts a new one");
         }
         begin = end + 1;

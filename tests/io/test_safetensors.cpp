@@ -1,4 +1,4 @@
-// safetensors: golden bytes, round trip, and refusal of every hostile header.
+// safetensors: golden bytes, round trip, model directories.
 #include <boost/test/unit_test.hpp>
 #include <cstring>
 
@@ -24,12 +24,6 @@ std::string four_floats() {
     const float values[] = {1.0F, -2.5F, 0.0F, 3.0F};
     return {reinterpret_cast<const char*>(values), sizeof(values)};
 }
-
-struct Hostile {
-    const char* about;
-    std::string bytes;
-    const char* named;
-};
 
 }  // namespace
 
@@ -77,69 +71,6 @@ BOOST_AUTO_TEST_CASE(every_type_survives_a_round_trip) {
     for (const auto& [name, tensor] : tensors) {
         BOOST_TEST((read.at(name).dtype == tensor.dtype && read.at(name).bytes == tensor.bytes));
     }
-}
-
-BOOST_AUTO_TEST_CASE(hostile_files_are_refused) {
-    const Scratch scratch;
-    const std::string data = four_floats();
-    const std::string good = R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}})";
-    std::string deep(200, '[');
-    deep = R"({"a":)" + deep + std::string(200, ']') + "}";
-    const std::vector<Hostile> cases = {
-        {"empty", "", "ends before"},
-        {"seven bytes", "1234567", "ends before"},
-        {"header of 2^63 bytes", std::string(7, '\0') + '\x80' + good + data, "claims"},
-        {"header longer than the file", std::string("\x7f\0\0\0\0\0\0\0", 8) + good, "claims"},
-        {"no JSON", with_header("hello", data), "start with {"},
-        {"leading blank", with_header(" " + good, data), "start with {"},
-        {"cut JSON", with_header(good.substr(0, 20), data), "JSON"},
-        {"text after the object", with_header(good + "x", data), "JSON"},
-        {"bad UTF-8", with_header("{\"\xff\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", data),
-         "JSON"},
-        {"deep nesting", with_header(deep, data), "nested"},
-        {"duplicate key", with_header(good.substr(0, good.size() - 1) + "," + good.substr(1), data), "twice"},
-        {"metadata number", with_header(R"({"__metadata__":{"n":1}})", ""), "not a string"},
-        {"unknown type", with_header(R"({"a":{"dtype":"F4","shape":[4],"data_offsets":[0,16]}})", data), "F4"},
-        {"negative extent", with_header(R"({"a":{"dtype":"F32","shape":[-4],"data_offsets":[0,16]}})", data), "whole"},
-        {"fraction", with_header(R"({"a":{"dtype":"F32","shape":[4.0],"data_offsets":[0,16]}})", data), "whole"},
-        {"overflow",
-         with_header(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,16]}})", data), "larger"},
-        {"offset 2^64",
-         with_header(R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,18446744073709551616]}})", data), "whole"},
-        {"shape and offsets disagree", with_header(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,16]}})", data),
-         "do not fit"},
-        {"reversed offsets", with_header(R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[16,0]}})", data),
-         "do not fit"},
-        {"surplus key", with_header(R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16],"x":1}})", data),
-         "exactly"},
-        {"hole", with_header(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[4,16]}})", data), "gap"},
-        {"overlap",
-         with_header(R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[2],)"
-                     R"("data_offsets":[8,16]}})",
-                     data),
-         "overlap"},
-        {"trailing bytes", with_header(good, data + "x"), "belong to no tensor"},
-        {"truncated data", with_header(good, data.substr(0, 12)), "truncated"},
-    };
-    for (const Hostile& hostile : cases) {
-        BOOST_TEST_CONTEXT(hostile.about) {
-            spill(scratch.path("h"), hostile.bytes);
-            BOOST_CHECK_EXCEPTION(ladle::read_safetensors(scratch.path("h")), DataError, names(hostile.named));
-        }
-    }
-    spill(scratch.path("h"), with_header(good, data));
-    BOOST_CHECK_NO_THROW(ladle::read_safetensors(scratch.path("h")));
-}
-
-BOOST_AUTO_TEST_CASE(many_tensors_are_no_problem) {
-    const Scratch scratch;
-    std::string header = "{";
-    for (int i = 0; i < 100000; ++i) {
-        header += (i == 0 ? "\"" : ",\"") + std::to_string(i) + R"(":{"dtype":"U8","shape":[1],"data_offsets":[)" +
-                  std::to_string(i) + "," + std::to_string(i + 1) + "]}";
-    }
-    spill(scratch.path("m"), with_header(header + "}", std::string(100000, 'x')));
-    BOOST_TEST(ladle::read_safetensors(scratch.path("m")).tensors.size() == 100000U);
 }
 
 BOOST_AUTO_TEST_CASE(directories_are_read_whichever_way_they_are_stored) {

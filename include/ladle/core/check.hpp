@@ -1,19 +1,18 @@
 // Checks of our own invariants; always on, never per element.
 #pragma once
 
-#include <source_location>
 #include <string>
 
 #include "ladle/core/error.hpp"
 
 namespace ladle {
 
-/// Throws InternalError with file and line if the condition does not hold.
-inline void check(bool condition, const char* expectation,
-                  const std::source_location& where = std::source_location::current()) {
+/// Throws InternalError with the caller's file and line if the condition does not hold. The compiler fills them in by
+/// its built-in functions, because clang 14 has no std::source_location.
+inline void check(bool condition, const char* expectation, const char* file = __builtin_FILE(),
+                  int line = __builtin_LINE()) {
     if (!condition) {
-        throw InternalError(
-            std::string("broken invariant at ") + where.file_name() + ":" + std::to_string(where.line()), expectation);
+        throw InternalError(std::string("broken invariant at ") + file + ":" + std::to_string(line), expectation);
     }
 }
 

@@ -29,6 +29,8 @@ std::string printable(const std::string& text);
 class Error : public std::runtime_error {
 public:
     Error(ExitCode code, const std::string& what, const std::string& why, const std::string& fix);
+    /// A whole message as what() of another process gave it.
+    Error(ExitCode code, const std::string& message);
     ExitCode exit_code() const { return code_; }
 
 private:
@@ -47,6 +49,7 @@ class DataError : public Error {
 public:
     DataError(const std::string& what, const std::string& why, const std::string& fix)
         : Error(ExitCode::bad_data, what, why, fix) {}
+    explicit DataError(const std::string& message) : Error(ExitCode::bad_data, message) {}
 };
 
 /// Device or communication failure (exit 4); why carries the library's own text.

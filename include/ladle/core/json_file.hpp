@@ -15,7 +15,7 @@ std::string try_parse_json(std::string_view text, nlohmann::json& value);
 /// Throws DataError that names `label` (the file) and where the text is wrong.
 nlohmann::json parse_json(std::string_view text, const std::string& label);
 
-/// The same for a file of at most 256 MiB.
+/// The same for a file of at most 64 MiB.
 nlohmann::json read_json_file(const std::string& path);
 
 }  // namespace ladle

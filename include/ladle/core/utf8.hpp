@@ -25,4 +25,7 @@ std::size_t find_invalid_utf8(std::string_view text);
 /// Appends the code point as UTF-8.
 void append_utf8(char32_t code_point, std::string& text);
 
+/// True for well-formed UTF-8 without NUL.
+bool is_plain_text(std::string_view text);
+
 }  // namespace ladle

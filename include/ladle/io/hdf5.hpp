@@ -71,6 +71,9 @@ enum class Hdf5Origin { ladle, foreign };
 class Hdf5Reader {
 public:
     explicit Hdf5Reader(const std::string& path, Hdf5Origin origin = Hdf5Origin::ladle);
+    /// The same for a file that may be hostile, whose checksums may be forged as well: a child process reads all of it
+    /// (see run_limited.hpp), and this process never shows it to the HDF5 library.
+    static Hdf5Reader isolated(const std::string& path, Hdf5Origin origin);
     ~Hdf5Reader();
     Hdf5Reader(Hdf5Reader&&) noexcept;
     Hdf5Reader& operator=(Hdf5Reader&&) noexcept;
@@ -118,6 +121,7 @@ public:
 
 private:
     struct State;
+    explicit Hdf5Reader(std::unique_ptr<State> state);
     std::unique_ptr<State> state_;
 };
 

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Writes the seed corpus of the fuzzing targets that cannot be typed: files as PyTorch, safetensors and h5py make them.
+
+Usage: make_seeds.py LADLE CORPUS   (the program, which turns one soup into its other formats; the directory to fill)
+Needs torch, safetensors, h5py and numpy. Everything in the corpus was made by this script or by hand.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+import h5py
+import numpy
+import torch
+from safetensors.torch import save_file
+
+ladle, corpus = sys.argv[1], pathlib.Path(sys.argv[2])
+
+
+def place(target, name):
+    directory = corpus / target
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory / name
+
+
+def safetensors_seeds():
+    save_file({"a": torch.ones(2, 3)}, place("safetensors", "one"))
+    types = [torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool]
+    save_file({str(i): torch.zeros(i, 2, dtype=t) for i, t in enumerate(types)}, place("safetensors", "types"),
+              metadata={"format": "pt", "k": "v"})
+
+
+def torch_seeds():
+    base = torch.arange(6, dtype=torch.float32)
+    states = {
+        "one": {"a": base},
+        "views": {"t": base.reshape(2, 3).t(), "tail": base[4:], "scalar": base[5], "empty": base[:0]},
+        "types": {str(t): torch.zeros(2, dtype=t) for t in (torch.float16, torch.bfloat16, torch.int64, torch.bool)},
+        "module": torch.nn.Linear(2, 2).state_dict(),
+        "parameter": {"p": torch.nn.Parameter(base)},
+    }
+    for name, state in states.items():
+        path = place("torch", name)
+        torch.save(state, path)
+        with zipfile.ZipFile(path) as archive:
+            pickle = next(n for n in archive.namelist() if n.endswith("data.pkl"))
+            place("pickle", name).write_bytes(archive.read(pickle))
+
+
+def hdf5_seeds():
+    for name, version in (("old", "earliest"), ("new", "v110")):
+        with h5py.File(place("hdf5", name), "w", libver=(version, "v110")) as file:
+            file.attrs["schema"] = "x"
+            file.attrs["numbers"] = numpy.arange(3, dtype="int32")
+            group = file.create_group("g")
+            group.create_dataset("plain", data=numpy.ones((2, 2), "float32"))
+            group.create_dataset("packed", data=numpy.zeros(64, "int64"), chunks=(16,), compression="gzip",
+                                 shuffle=True, fletcher32=True)
+            file.create_dataset("words", data=["ab", "", "c"], dtype=h5py.string_dtype())
+            file.attrs["texts"] = numpy.array(["no", "yes"], dtype=h5py.string_dtype())
+            file.attrs["on"] = True
+    with h5py.File(place("hdf5", "links"), "w", libver=("v110", "v110")) as file:
+        file["soft"] = h5py.SoftLink("/nowhere")
+        file["external"] = h5py.ExternalLink("other.h5", "/x")
+        file.create_dataset("fixed", data=numpy.array([b"ab"], dtype="S2"))
+        file.create_dataset("pair", data=numpy.zeros(1, dtype=[("a", "i4"), ("b", "f8")]))
+
+
+def soup_seeds():
+    tensors = {"classifier.weight": torch.ones(2, 4), "classifier.bias": torch.zeros(2)}
+    for part, up, shape in (("MoA_A", False, (2, 4)), ("MoA_B", True, (4, 2))):
+        for k in range(1 if up else 2):
+            stem = f"bert.encoder.layer.0.output.ExpertSoup.{part}.deepspeed_experts.{k}."
+            tensors[stem + "weight"] = torch.full(shape, 0.5)
+            tensors[stem + "bias"] = torch.zeros(shape[0])
+    foreign = place("soup_tensors", "foreign")
+    save_file(tensors, foreign)
+    with tempfile.TemporaryDirectory() as scratch:
+        def convert(target):
+            out = pathlib.Path(scratch) / target
+            subprocess.run([ladle, "convert", foreign, "--to", target, out], check=True, stdout=subprocess.DEVNULL)
+            return out.read_bytes()
+        own = convert("safetensors")
+        place("soup_tensors", "own").write_bytes(own)
+        header = json.loads(own[8:8 + int.from_bytes(own[:8], "little")])
+        place("soup_description", "own").write_text(header["__metadata__"]["ladle.soup"])
+        soup = convert("soup")
+        place("hdf5", "soup").write_bytes(soup[:-84])  # the target adds the checksum line
+        place("torch", "adamix").write_bytes(convert("adamix"))
+
+
+safetensors_seeds()
+torch_seeds()
+hdf5_seeds()
+soup_seeds()

@@ -1,0 +1,162 @@
+// Hostile config files, config.json files and launch environments.
+#include <boost/test/unit_test.hpp>
+#include <cstdlib>
+
+#include "io/export_parts.hpp"
+#include "io/names.hpp"
+#include "io/scratch.hpp"
+#include "ladle/comm/communicator.hpp"
+#include "ladle/config/ini.hpp"
+#include "ladle/config/options.hpp"
+#include "ladle/core/json_file.hpp"
+#include "ladle/io/pretrained.hpp"
+#include "ladle/models/backbone_config.hpp"
+
+namespace {
+
+using namespace std::string_literals;
+
+void refuses(const std::string& text, const char* named) {
+    BOOST_CHECK_NO_THROW(ladle::parse_config_text("[train]\nbatch = 8\n", "a.cfg"));
+    BOOST_CHECK_EXCEPTION(ladle::parse_config_text(text, "a.cfg"), ladle::ConfigError, names(named));
+}
+
+void refuses_backbone(const std::string& change, const char* named) {
+    const auto text = [](const std::string& last) {
+        return R"({"model_type": "bert", "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2, )"
+               R"("intermediate_size": 8, "vocab_size": 10, "max_position_embeddings": 16, "type_vocab_size": 2, )" +
+               last + "}";
+    };
+    BOOST_CHECK_NO_THROW(ladle::parse_backbone_config(text(R"("pad_token_id": 0)"), "a"));
+    BOOST_CHECK_EXCEPTION(ladle::parse_backbone_config(text(change), "a"), ladle::DataError, names(named));
+}
+
+/// Sets an environment variable for its lifetime.
+class Variable {
+public:
+    Variable(const char* name, const char* value) : name_(name) { ::setenv(name, value, 1); }
+    ~Variable() { ::unsetenv(name_); }
+    Variable(const Variable&) = delete;
+    Variable& operator=(const Variable&) = delete;
+
+private:
+    const char* name_;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(hostile_config)
+
+BOOST_AUTO_TEST_CASE(unknown_keys) {
+    refuses("[train]\nbtach = 8\n", "did you mean");
+    refuses("x = 1\n", "unknown option");
+}
+
+BOOST_AUTO_TEST_CASE(key_given_twice) {
+    refuses("[train]\nbatch = 8\nbatch = 9\n", "twice");
+}
+
+BOOST_AUTO_TEST_CASE(value_nan) {
+    refuses("[optim]\nlr = nan\n", "optim.lr");
+    refuses("[optim]\nlr = -inf\n", "optim.lr");
+}
+
+BOOST_AUTO_TEST_CASE(value_1e999) {
+    refuses("[optim]\nlr = 1e999\n", "optim.lr");
+}
+
+BOOST_AUTO_TEST_CASE(negative_counts) {
+    refuses("[train]\nbatch = -8\n", "train.batch");
+    refuses("[adapter]\nnum_experts = -1\n", "adapter.num_experts");
+    refuses("[run]\nseed = -1\n", "run.seed");
+    refuses("[train]\nbatch = 99999999999999999999\n", "train.batch");
+}
+
+BOOST_AUTO_TEST_CASE(nul) {
+    refuses("[run]\ndir = a\0b\n"s, "run.dir");
+    refuses("[run]\nd\0ir = a\n"s, "unknown option");
+}
+
+BOOST_AUTO_TEST_CASE(path_traversal) {
+    // A directory may lie anywhere: the user names it. A task's name becomes part of paths and may not lead elsewhere.
+    BOOST_CHECK_NO_THROW(ladle::parse_config_text("[run]\ndir = ../../elsewhere\n", "a.cfg"));
+    const Scratch scratch;
+    spill(scratch.path("model.safetensors.index.json"), R"({"weight_map": {"a": "../../secret"}})");
+    BOOST_CHECK_EXCEPTION(ladle::read_weights(scratch.directory()), ladle::DataError, names("same directory"));
+    spill(scratch.path("model.safetensors.index.json"), R"({"weight_map": {"a": ".."}})");
+    BOOST_CHECK_EXCEPTION(ladle::read_weights(scratch.directory()), ladle::DataError, names("not a regular file"));
+}
+
+BOOST_AUTO_TEST_CASE(include_loops) {
+    // There is no including: such lines are like any other unknown ones.
+    refuses("include = a.cfg\n", "unknown option");
+    refuses("include a.cfg\n", "not a config file");
+    refuses("config = a.cfg\n", "unknown option");
+}
+
+BOOST_AUTO_TEST_CASE(endless_file) {
+    const Scratch scratch;
+    spill(scratch.path("a.cfg"), std::string(2000000, '#'));
+    BOOST_CHECK_EXCEPTION(ladle::read_config_file(scratch.path("a.cfg")), ladle::ConfigError, names("1 MiB"));
+    BOOST_CHECK_EXCEPTION(ladle::read_config_file("/dev/zero"), ladle::ConfigError, names("1 MiB"));
+    BOOST_CHECK_THROW(ladle::read_config_file(scratch.directory()), ladle::ConfigError);
+}
+
+BOOST_AUTO_TEST_CASE(backbone_deep_json) {
+    refuses_backbone(R"("hidden_act": )" + std::string(100000, '[') + std::string(100000, ']'), "nested deeper");
+}
+
+BOOST_AUTO_TEST_CASE(backbone_duplicate_keys) {
+    refuses_backbone(R"("pad_token_id": 0, "pad_token_id": 1)", "occurs twice");
+}
+
+BOOST_AUTO_TEST_CASE(backbone_impossible_numbers) {
+    refuses_backbone(R"("pad_token_id": -1)", "pad_token_id");
+    refuses_backbone(R"("pad_token_id": 4294967296)", "pad_token_id");
+    refuses_backbone(R"("pad_token_id": 18446744073709551615)", "pad_token_id");
+    refuses_backbone(R"("pad_token_id": 0.0)", "pad_token_id");
+    refuses_backbone(R"("pad_token_id": 0, "layer_norm_eps": 1e999)", "JSON");
+    refuses_backbone(R"("pad_token_id": 0, "hidden_dropout_prob": -0.1)", "hidden_dropout_prob");
+}
+
+BOOST_AUTO_TEST_CASE(description_impossible_numbers) {
+    const auto description = [](const std::string& seed, const std::string& layers) {
+        return ladle::parse_json(R"({"format":"ladle.soup 1","architecture":"bert","hidden_size":4,"num_layers":)" +
+                                     layers +
+                                     R"(,"backbone_sha256":"","tokenizer_sha256":"","adapter_kind":"adamix",)"
+                                     R"("adapter_size":2,"num_experts":2,"share_down":false,"share_up":true,)"
+                                     R"("activation":"gelu","merged":false,"weights":[],"task":"","label_names":[],)"
+                                     R"("regression":false,"max_length":0,"config":"","machine":"","seed":)" +
+                                     seed + R"(,"step":0,"score":null,"metric":"","sources":[]})",
+                                 "d");
+    };
+    BOOST_CHECK_NO_THROW(ladle::parse_description(description("18446744073709551615", "1"), "d"));
+    for (const char* layers : {"1e300", "1.5", "-1", "0", "18446744073709551615", "true"}) {
+        BOOST_CHECK_THROW(ladle::parse_description(description("0", layers), "d"), ladle::DataError);
+    }
+    for (const char* seed : {"-1", "1e300", "\"1\""}) {
+        BOOST_CHECK_THROW(ladle::parse_description(description(seed, "1"), "d"), ladle::DataError);
+    }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(hostile_environment)
+
+BOOST_AUTO_TEST_CASE(slurm_variables_forged) {
+    for (const char* value : {"", "many", "-4", "0", "99999999999999999999", "4x"}) {
+        const Variable width("SLURM_STEP_NUM_TASKS", value);
+        BOOST_TEST(ladle::launch_environment().width == 1);
+    }
+    const Variable width("SLURM_STEP_NUM_TASKS", "4");
+    const Variable rank("SLURM_PROCID", "minus one");
+    BOOST_TEST(ladle::launch_environment().width == 4);
+    BOOST_TEST(ladle::launch_environment().rank == 0);
+}
+
+BOOST_AUTO_TEST_CASE(slurm_variables_missing) {
+    BOOST_TEST(ladle::launch_environment().width == 1);
+    BOOST_TEST(ladle::launch_environment().variable.empty());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
