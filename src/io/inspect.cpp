@@ -10,6 +10,7 @@
 
 #include "binary_file.hpp"
 #include "export_parts.hpp"
+#include "inspect_text.hpp"
 #include "ladle/core/digest.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"
@@ -75,17 +76,6 @@ FileReport inspect_hdf5(const std::string& path) {
         report.facts.emplace_back(kTensorDigest, tensor_digest(soup_of(file)));
     }
     return report;
-}
-
-/// Every value of a JSON object, nested keys joined by dots.
-void add_json(const nlohmann::ordered_json& value, const std::string& key, FileReport& report) {
-    if (value.is_object() && !value.empty()) {
-        for (const auto& [name, member] : value.items()) {
-            add_json(member, key.empty() ? name : key + "." + name, report);
-        }
-    } else {
-        report.facts.emplace_back(key, value.is_string() ? value.get<std::string>() : value.dump());
-    }
 }
 
 /// What a soup in a foreign format says beyond its tensors; nothing if the tensors are no soup.
@@ -235,6 +225,17 @@ std::string compare_facts(const std::string& key, const std::string& left, const
     return text;
 }
 
+/// A row of a table as a fact: its words are the name, its numbers the value.
+std::pair<std::string, std::string> row_fact(const ReportTable& table, const std::vector<std::string>& row) {
+    std::string name;
+    std::string value;
+    for (std::size_t c = 0; c < row.size(); ++c) {
+        std::string& text = table.columns[c].is_number ? value : name;
+        text += (text.empty() ? "" : ", ") + row[c];
+    }
+    return {name, value};
+}
+
 /// Walks two maps in key order; `compare` gives a line for values of one key, or nothing.
 template <class Map, class Compare>
 void compare_maps(const Map& a, const Map& b, std::vector<std::string>& lines, const Compare& compare) {
@@ -261,8 +262,7 @@ FileReport inspect_path(const std::string& path) {
     }
     const SoupFormat format = detect_soup_format(path);
     if (format == SoupFormat::safetensors && !starts_like_safetensors(path)) {
-        throw DataError("cannot read " + path, "this is not a kind of file that ladle inspects",
-                        "name an HDF5, safetensors or torch file, an adapters directory or a model directory");
+        return inspect_text(path);
     }
     switch (format) {
         case SoupFormat::soup:
@@ -304,6 +304,11 @@ std::vector<std::string> differences(const FileReport& a, const FileReport& b) {
     const auto facts_of = [](const FileReport& report) {
         std::map<std::string, std::string> facts(report.facts.begin(), report.facts.end());
         facts.erase(kTensorDigest);
+        for (const ReportTable& table : report.tables) {
+            for (const std::vector<std::string>& row : table.rows) {
+                facts.insert(row_fact(table, row));
+            }
+        }
         return facts;
     };
     compare_maps(facts_of(a), facts_of(b), lines, [](const auto& key, const auto& left, const auto& right) {

@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "ladle/core/error.hpp"
 #include "ladle/io/files.hpp"
@@ -68,21 +69,149 @@ constexpr char kValueNumber = 0x15;    // float simple_value = 2
 constexpr char kSessionStatus = 0x08;  // SessionStatus status = 1
 constexpr std::int64_t kSessionStart = 1;
 
+/// The event of the record at `position`, if the whole record is there.
+std::optional<std::string_view> whole_record(std::string_view log, std::size_t position) {
+    if (log.size() - position < kHeaderBytes + kFooterBytes) {
+        return std::nullopt;
+    }
+    std::uint64_t length = 0;
+    std::memcpy(&length, log.data() + position, sizeof(length));
+    if (!starts_like_events(log.substr(position)) || length > log.size() - position - kHeaderBytes - kFooterBytes) {
+        return std::nullopt;
+    }
+    return log.substr(position + kHeaderBytes, static_cast<std::size_t>(length));
+}
+
 /// Bytes up to the end of the last whole record.
 std::size_t whole_records(std::string_view log) {
     std::size_t position = 0;
-    while (log.size() - position >= kHeaderBytes + kFooterBytes) {
-        std::uint64_t length = 0;
-        std::uint32_t checksum = 0;
-        std::memcpy(&length, log.data() + position, sizeof(length));
-        std::memcpy(&checksum, log.data() + position + sizeof(length), sizeof(checksum));
-        if (checksum != masked_crc(log.substr(position, sizeof(length))) ||
-            length > log.size() - position - kHeaderBytes - kFooterBytes) {
-            break;
-        }
-        position += kHeaderBytes + static_cast<std::size_t>(length) + kFooterBytes;
+    while (const auto event = whole_record(log, position)) {
+        position += kHeaderBytes + event->size() + kFooterBytes;
     }
     return position;
+}
+
+/// One field of a protocol buffer after the other; every read is checked against the end.
+class FieldReader {
+public:
+    FieldReader(std::string_view bytes, const std::string& path) : bytes_(bytes), path_(path) {}
+
+    /// Goes to the next field and returns true, or false at the end.
+    bool next() {
+        if (bytes_.empty()) {
+            return false;
+        }
+        tag_ = static_cast<std::uint8_t>(bytes_[0]);
+        if ((tag_ & 0x80U) != 0) {
+            refuse();
+        }
+        bytes_.remove_prefix(1);
+        number_ = 0;
+        constexpr std::uint8_t kVarint = 0;
+        constexpr std::uint8_t kFixed64 = 1;
+        constexpr std::uint8_t kBytes = 2;
+        constexpr std::uint8_t kFixed32 = 5;
+        switch (tag_ & 7U) {
+            case kVarint:
+                number_ = take_varint();
+                break;
+            case kFixed64:
+                text_ = take(8);
+                break;
+            case kBytes:
+                text_ = take(take_varint());
+                break;
+            case kFixed32:
+                text_ = take(4);
+                break;
+            default:
+                refuse();
+        }
+        return true;
+    }
+    bool is(char tag) const { return tag_ == static_cast<std::uint8_t>(tag); }
+    std::int64_t number() const { return static_cast<std::int64_t>(number_); }
+    /// Bytes of the field; of a number of fixed size its own.
+    std::string_view text() const { return text_; }
+
+private:
+    [[noreturn]] void refuse() const {
+        throw DataError("cannot read " + path_, "a record is not a TensorBoard event", "use a file of scalars");
+    }
+    std::string_view take(std::uint64_t count) {
+        if (count > bytes_.size()) {
+            refuse();
+        }
+        const std::string_view taken = bytes_.substr(0, static_cast<std::size_t>(count));
+        bytes_.remove_prefix(taken.size());
+        return taken;
+    }
+    std::uint64_t take_varint() {
+        std::uint64_t value = 0;
+        for (unsigned shift = 0; shift < 64; shift += 7) {
+            const auto byte = static_cast<std::uint8_t>(take(1)[0]);
+            value |= std::uint64_t{byte & 0x7fU} << shift;
+            if ((byte & 0x80U) == 0) {
+                return value;
+            }
+        }
+        refuse();
+    }
+
+    std::string_view bytes_;
+    const std::string& path_;
+    std::uint8_t tag_ = 0;
+    std::uint64_t number_ = 0;
+    std::string_view text_;
+};
+
+void drop_from(std::int64_t step, EventLog& log) {
+    for (auto& [tag, points] : log.scalars) {
+        std::erase_if(points, [&](const EventPoint& point) { return point.step >= step; });
+    }
+}
+
+void add_value(std::string_view bytes, std::int64_t step, const std::string& path, EventLog& log) {
+    std::string tag;
+    std::optional<float> number;
+    for (FieldReader value(bytes, path); value.next();) {
+        if (value.is(kValueTag)) {
+            tag = value.text();
+        } else if (value.is(kValueNumber)) {
+            number.emplace();
+            std::memcpy(&*number, value.text().data(), sizeof(float));
+        }
+    }
+    if (number) {
+        log.scalars[tag].push_back({step, *number});
+    }
+}
+
+void add_event(std::string_view bytes, const std::string& path, EventLog& log) {
+    std::int64_t step = 0;
+    std::vector<std::string_view> values;
+    bool restarts = false;
+    for (FieldReader event(bytes, path); event.next();) {
+        if (event.is(kEventStep)) {
+            step = event.number();
+        } else if (event.is(kEventSummary)) {
+            for (FieldReader summary(event.text(), path); summary.next();) {
+                if (summary.is(kSummaryValue)) {
+                    values.push_back(summary.text());
+                }
+            }
+        } else if (event.is(kEventSession)) {
+            for (FieldReader session(event.text(), path); session.next();) {
+                restarts = restarts || (session.is(kSessionStatus) && session.number() == kSessionStart);
+            }
+        }
+    }
+    if (restarts) {
+        drop_from(step, log);
+    }
+    for (const std::string_view value : values) {
+        add_value(value, step, path, log);
+    }
 }
 
 }  // namespace
@@ -94,6 +223,32 @@ std::uint32_t crc32c(std::string_view bytes) {
         crc = (crc >> 8U) ^ kTable[(crc ^ static_cast<std::uint8_t>(byte)) & 0xffU];
     }
     return ~crc;
+}
+
+bool starts_like_events(std::string_view start) {
+    if (start.size() < kHeaderBytes) {
+        return false;
+    }
+    std::uint32_t checksum = 0;
+    std::memcpy(&checksum, start.data() + sizeof(std::uint64_t), sizeof(checksum));
+    return checksum == masked_crc(start.substr(0, sizeof(std::uint64_t)));
+}
+
+EventLog read_events(const std::string& path) {
+    const std::string bytes = read_file(path, kMaxLogBytes);
+    EventLog log;
+    std::size_t position = 0;
+    while (const auto event = whole_record(bytes, position)) {
+        std::uint32_t checksum = 0;
+        std::memcpy(&checksum, event->data() + event->size(), sizeof(checksum));
+        if (checksum != masked_crc(*event)) {
+            break;
+        }
+        add_event(*event, path, log);
+        position += kHeaderBytes + event->size() + kFooterBytes;
+    }
+    log.is_whole = position == bytes.size();
+    return log;
 }
 
 TensorboardWriter::TensorboardWriter(std::string path, std::int64_t first_step) : path_(std::move(path)) {

@@ -3,48 +3,26 @@
 
 #include <algorithm>
 #include <limits>
-#include <sstream>
 
 #include "ladle/adapters/adapter.hpp"
 #include "ladle/config/options.hpp"
 #include "ladle/core/error.hpp"
+#include "ladle/core/name_values.hpp"
 #include "ladle/io/checkpoint.hpp"
 #include "ladle/tasks/task.hpp"
 
 namespace ladle {
 namespace {
 
-using Lines = std::vector<std::pair<std::string, std::string>>;
-
-/// The "name = value" lines of an identity.
-Lines split_lines(const std::string& text) {
-    Lines lines;
-    std::istringstream stream(text);
-    for (std::string line; std::getline(stream, line);) {
-        const std::size_t equals = std::min(line.find(" = "), line.size());
-        lines.emplace_back(line.substr(0, equals), line.substr(std::min(equals + 3, line.size())));
-    }
-    return lines;
-}
-
 /// The identity options of a run as a config. Names that are no options (ranks) do not matter here.
 Config parse_identity(const std::string& identity_options, const std::string& path) {
     Config config;
-    for (const auto& [name, value] : split_lines(identity_options)) {
+    for (const auto& [name, value] : name_values(identity_options)) {
         if (const Option* option = find_option(name)) {
             set_option(config, *option, value, path);
         }
     }
     return config;
-}
-
-std::string backbone_digest(const std::string& identity_inputs) {
-    for (const auto& [name, value] : split_lines(identity_inputs)) {
-        if (name == "backbone") {
-            return value;
-        }
-    }
-    return "";
 }
 
 /// Outputs of the head: the length of its last bias.
@@ -69,7 +47,7 @@ Soup read_checkpoint_soup(const std::string& path, const BackboneConfig& backbon
     soup.architecture = backbone.architecture;
     soup.hidden_size = backbone.hidden_size;
     soup.num_layers = backbone.num_layers;
-    soup.backbone_digest = backbone_digest(checkpoint.identity_inputs);
+    soup.backbone_digest = value_of(checkpoint.identity_inputs, "backbone", "");
     soup.adapter_kind = config.adapter.kind;
     soup.adapter_size = kind.site == AdapterSite::none ? 0 : config.adapter.size;
     soup.num_experts = kind.mixture ? config.adapter.num_experts : 1;
@@ -88,7 +66,7 @@ Soup read_checkpoint_soup(const std::string& path, const BackboneConfig& backbon
     soup.seed = config.run.seed;
     soup.step = checkpoint.step;
     soup.score = std::numeric_limits<double>::quiet_NaN();
-    soup.metric = config.eval.select;
+    soup.metric = config.eval.metric;
     soup.tensors = std::move(checkpoint.parameters);
     soup.digest = checkpoint.digest;
     return soup;

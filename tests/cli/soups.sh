@@ -108,6 +108,25 @@ for file in data/train.h5 run/checkpoints/*.h5 run/best.h5 run/soup.h5 merged.ad
     experts encoder; do
     expect 0 "tensors, " inspect "$file"
 done
+expect 0 "state = finished at step " inspect run
+grep -qE '^soup +[01]\.[0-9]{4}' out || fail "no scores of the run"
+grep -qE '^checkpoints/step-[0-9]+\.h5 +[0-9.]+ KiB' out || fail "no files of the run"
+sed -i 's/"reason": "finished"/"note": ""/' run/manifest.json
+expect 0 "state = crashed or was killed; the same command goes on from checkpoints/step-" inspect run
+expect 0 "validation/accuracy" inspect run/events.out.tfevents.ladle
+expect 0 "best.metric = accuracy" inspect run/results.json
+expect 0 "scores.experts.3.validation.f1 = " inspect run/results.json
+expect 0 "eval validation  scores.accuracy" inspect run/metrics.jsonl
+head -c -5 run/metrics.jsonl >cut.jsonl
+expect 0 "after them = a line that was cut off" inspect cut.jsonl
+expect 1 "step, loss: only" inspect --diff cut.jsonl encoder/config.json
+expect 0 "identical" inspect --diff run/metrics.jsonl run/metrics.jsonl
+printf '{"a":1}\nx\n{"a":2}\n' >damaged.jsonl
+expect 3 "line 2" inspect damaged.jsonl
+printf '{"a":1,\n"b"}\n' >damaged.json
+expect 3 "not valid JSON" inspect damaged.json
+echo text >file.txt
+expect 3 "not a kind of file that ladle inspects" inspect file.txt
 [ "$("$ladle" inspect run/best.h5 run/soup.h5 data/train.h5 2>err | head -n 1)" = "run/best.h5: ladle.soup 1.0" ] ||
     fail "inspect in a pipe"
 [ -s err ] && fail "inspect in a pipe complains"

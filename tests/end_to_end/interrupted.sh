@@ -39,6 +39,7 @@ on_ranks 2 "${options[@]}" --run.dir stop
 [ $? -eq 85 ] || fail "STOP: not 85"
 [ -e stop/STOP ] && fail "the STOP file is still there"
 [ -e stop/checkpoints/step-1.h5 ] || fail "STOP: not at the next step"
+"$ladle" inspect stop | grep -q "^state = stopped on request at step 1;" || fail "STOP: inspect does not show it"
 resumed stop 1
 
 # Other kernels are another machine (where there are others).
@@ -52,6 +53,8 @@ if grep -q avx512f /proc/cpuinfo; then
 fi
 
 start 1 term
+"$ladle" inspect term >seen || fail "a running run cannot be inspected"
+grep -q "^state = running: held by host " seen || fail "a running run is not recognised"
 kill -TERM "$rank_pid"
 wait $job
 [ $? -eq 85 ] || fail "SIGTERM: not 85"

@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ladle {
 
@@ -29,6 +31,25 @@ private:
     std::string path_;
     int descriptor_ = -1;
 };
+
+/// One scalar of an event file.
+struct EventPoint {
+    std::int64_t step = 0;
+    float value = 0;
+};
+
+/// The scalars of an event file by tag.
+struct EventLog {
+    std::map<std::string, std::vector<EventPoint>> scalars;  ///< in the order of the file
+    bool is_whole = true;                                    ///< false: the last record is cut off or damaged
+};
+
+/// True if a file starts like TensorBoard events: a length with its checksum.
+bool starts_like_events(std::string_view start);
+
+/// Reads event records. Points from the step of a restart on are dropped, as TensorBoard does; events of other kinds
+/// are skipped. Throws DataError if a record is not an event.
+EventLog read_events(const std::string& path);
 
 /// CRC-32C (Castagnoli) of some bytes.
 std::uint32_t crc32c(std::string_view bytes);
