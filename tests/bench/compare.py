@@ -89,15 +89,16 @@ class TorchPeer:
         self.directory.cleanup()
 
 
-def published_form():
-    return {"bf16": False, "attention": "sdpa", "width": 128, "batch": PAIR}
+def published_form(batch):
+    return {"bf16": False, "attention": "sdpa", "width": 128, "batch": batch}
 
 
 def strongest_form(peer, mode, batches):
-    """The fastest of the candidates per second of processor time, each run once over all samples."""
+    """The fastest of the candidates per second of processor time, each run once over a part of the samples."""
     candidates = [{"bf16": True, "attention": attention, "width": 0, "batch": batch}
                   for attention in ("eager", "sdpa") for batch in (PAIR, PAIR // 2)]
-    tried = [(peer.run(mode, form, batches)["core_seconds"], form) for form in candidates]
+    part = batches[:max(peer.ranks, len(batches) // 2)]
+    tried = [(peer.run(mode, form, part)["core_seconds"], form) for form in candidates]
     return min(tried, key=lambda item: item[0])[1]
 
 
@@ -122,10 +123,13 @@ def compare(arguments, peer, dims, task, path, mode):
     batches = measured_batches(lengths, arguments.samples * (2 if mode == "eval" else 1))
     flat = [length for batch in batches for length in batch]
     random.Random(2).shuffle(flat)
-    peers = {"published": (published_form(), [flat[i:i + PAIR] for i in range(0, len(flat), PAIR)])}
-    peers["published"] = (peers["published"][0], peers["published"][1][:max(1, arguments.padded_samples // PAIR)])
-    peers["strongest"] = (strongest_form(peer, mode, batches), batches)
-    peers = {name: peers[name] for name in arguments.peers}
+    peers = {}
+    if "published" in arguments.peers:
+        form = published_form(min(PAIR, arguments.padded_samples))
+        count = max(arguments.padded_samples, form["batch"] * arguments.ranks)
+        peers["published"] = (form, [flat[:count]])
+    if "strongest" in arguments.peers:
+        peers["strongest"] = (strongest_form(peer, mode, batches), batches)
     times = {name: [] for name in ("ladle", *peers)}
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(" ".join(map(str, flat)) + "\n")

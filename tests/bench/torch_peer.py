@@ -148,7 +148,7 @@ class Peer:
         key = (train, bf16, command["attention"])
         if key not in self.warm:
             self.warm.add(key)
-            work(batches[:2])
+            work(batches[:1])
         if self.processes > 1:
             torch.distributed.barrier()
         wall, core = time.perf_counter(), time.process_time()
