@@ -387,10 +387,25 @@ BOOST_AUTO_TEST_CASE(reports_tell_what_differs) {
                "adapter/layer_00/down/weight: 2 of 36 values differ, first [0, 1, 2]: 0.0799999982 | 0.579999983; at "
                "most by 0.5");
     spill(path_of("escape"), "\x1b[2J");
-    BOOST_CHECK_THROW(ladle::inspect_path(path_of("escape")), DataError);
-    spill(path_of("results.json"), "{\"accuracy\": 0.5}\n");
-    BOOST_CHECK_EXCEPTION(ladle::inspect_path(path_of("results.json")), DataError,
+    BOOST_CHECK_EXCEPTION(ladle::inspect_path(path_of("escape")), DataError,
                           names("not a kind of file that ladle inspects"));
+}
+
+BOOST_AUTO_TEST_CASE(reports_on_json_and_json_lines) {
+    const Scratch scratch;
+    spill(scratch.path("a.json"), "{\"b\": {\"a\": 0.5}, \"a\": [1, 2]}\n");
+    const auto facts = ladle::inspect_path(scratch.path("a.json")).facts;
+    BOOST_TEST_REQUIRE(facts.size() == 2U);
+    BOOST_TEST(facts[0].first == "b.a");
+    BOOST_TEST(facts[0].second == "0.5");
+    BOOST_TEST(facts[1].second == "[1,2]");
+    spill(scratch.path("a.jsonl"), "{\"kind\": \"step\", \"loss\": 2}\n{\"kind\": \"step\", \"loss\": 1}\n{\"ki");
+    const ladle::FileReport report = ladle::inspect_path(scratch.path("a.jsonl"));
+    BOOST_TEST_REQUIRE(report.tables.size() == 1U);
+    const std::vector<std::vector<std::string>> rows = {{"step", "loss", "2", "2", "1", "1", "2"}};
+    BOOST_TEST((report.tables[0].rows == rows));
+    BOOST_TEST(report.facts.size() == 2U);
+    BOOST_TEST(ladle::differences(report, report).empty());
 }
 
 BOOST_AUTO_TEST_CASE(verification_notices_another_soup) {
