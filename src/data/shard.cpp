@@ -168,6 +168,11 @@ void write_shard(const std::string& path, Split& split) {
         file.dataset("/examples/label", split.labels);
     }
     file.dataset("/examples/idx", split.idx);
+    // Names of axes as h5py shows them; scales themselves would need object references, which no file of ladle holds.
+    file.texts("/examples/input_ids", "DIMENSION_LABELS", {"token"});
+    for (const char* column : {"sep_pos", "label", "idx"}) {
+        file.texts(std::string("/examples/") + column, "DIMENSION_LABELS", {"example"});
+    }
     split.digest = file.save(path);
 }
 

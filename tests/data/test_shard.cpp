@@ -74,6 +74,20 @@ BOOST_AUTO_TEST_CASE(a_shard_comes_back_as_it_was) {
     BOOST_TEST(back.digest.size() == 64U);
 }
 
+BOOST_AUTO_TEST_CASE(axes_are_named_as_h5py_reads_them) {
+    Split split = small_split();
+    const path file = shard_in("train.h5");
+    write_shard(file.string(), split);
+    const Hdf5Reader reader(file.string());
+    const auto label = [&](const std::string& column) {
+        return reader.texts("/examples/" + column, "DIMENSION_LABELS").at(0);
+    };
+    BOOST_TEST(label("input_ids") == "token");
+    for (const char* column : {"sep_pos", "label", "idx"}) {
+        BOOST_TEST(label(column) == "example");
+    }
+}
+
 BOOST_AUTO_TEST_CASE(regression_and_big_vocabularies_come_back) {
     Split split = small_split();
     split.is_regression = true;
