@@ -10,6 +10,7 @@
 #include "jobs.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/io/export.hpp"
+#include "ladle/research/soup_search.hpp"
 #include "prepare_words.hpp"
 
 namespace ladle {
@@ -34,22 +35,64 @@ std::vector<double> parse_weights(const std::string& text) {
     return weights;
 }
 
-int soup(const JobOptions& job, Communicator&) {
-    if (job.positional.empty() || !job.has("output")) {
-        throw ConfigError("ladle soup needs soup files and --output FILE",
-                          job.has("output") ? "no soup is named" : "--output is missing",
-                          "for instance: ladle soup runs/mrpc/best.h5 --output soup.h5");
+double parse_number(const JobOptions& job, const std::string& name, double otherwise) {
+    const std::string text = job.value(name);
+    double number = otherwise;
+    const char* end = text.data() + text.size();
+    const auto [stop, failure] = std::from_chars(text.data(), end, number);
+    if (!text.empty() && (failure != std::errc() || stop != end || !(number > 0) || number > 1e6)) {
+        throw ConfigError(fmt::format("--{} {} is not understood", name, text), "it is no number above 0",
+                          fmt::format("give a number, for instance {}", otherwise));
     }
+    return number;
+}
+
+Soup plain_soup(const JobOptions& job) {
     std::vector<Soup> inputs;
     for (const std::string& path : job.positional) {
         inputs.push_back(import_soup(path));
     }
     const std::vector<double> weights = parse_weights(job.value("weights"));
     const bool one_run = inputs.size() == 1 && !inputs[0].merged && has_banks(inputs[0]);
-    Soup result = one_run ? merge_experts(inputs[0], weights) : average_soups(inputs, weights);
+    fmt::print("{} averaged\n",
+               one_run ? fmt::format("{} experts", inputs[0].num_experts) : fmt::format("{} soups", inputs.size()));
+    return one_run ? merge_experts(inputs[0], weights) : average_soups(inputs, weights);
+}
+
+Soup searched_soup(const JobOptions& job, const std::string& method) {
+    for (const char* name : {"model.path", "data.dir"}) {
+        require_option(job, name);
+    }
+    SearchOptions options;
+    options.method = method;
+    options.epochs = std::llround(std::ceil(parse_number(job, "epochs", 5)));
+    options.score_lr = parse_number(job, "score-lr", options.score_lr);
+    const SearchInput search = open_search(job.config, job.given("eval.select"), job.positional);
+    Backbone backbone = load_backbone(job.config.model.path);
+    const ModelSpec spec = evaluation_spec(search.input, backbone, job.config);
+    Engine engine(job.config, spec, std::move(backbone));
+    SearchResult result = search_soup(job.config, options, search, engine);
+    fmt::print("{}", search_table(search, result));
+    return std::move(result.soup);
+}
+
+int soup(const JobOptions& job, Communicator&) {
+    if (job.positional.empty() || !job.has("output")) {
+        throw ConfigError("ladle soup needs soup files and --output FILE",
+                          job.has("output") ? "no soup is named" : "--output is missing",
+                          "for instance: ladle soup runs/mrpc/best.h5 --output soup.h5");
+    }
+    const std::string method = job.value("method", "uniform");
+    if (method != "uniform" && method != "greedy" && method != "learned") {
+        throw ConfigError("unknown --method " + method, "the methods are uniform, greedy and learned",
+                          "name one of them");
+    }
+    if (method != "uniform" && job.has("weights")) {
+        throw ConfigError("--weights and --method " + method, "both decide the weights", "leave one of them out");
+    }
+    Soup result = method == "uniform" ? plain_soup(job) : searched_soup(job, method);
     write_soup(job.value("output"), result);
-    fmt::print("{}: {} {}, tensors_sha256 {}\n", job.value("output"), one_run ? inputs[0].num_experts : inputs.size(),
-               one_run ? "experts averaged" : "soups averaged", tensor_digest(result));
+    fmt::print("{}: tensors_sha256 {}\n", job.value("output"), tensor_digest(result));
     return static_cast<int>(ExitCode::done);
 }
 
@@ -58,12 +101,21 @@ int soup(const JobOptions& job, Communicator&) {
 Job soup_job() {
     JobSpec spec;
     spec.name = "soup";
-    spec.purpose = "Averages the experts of one run, or the soups of several runs, into one soup.";
-    spec.switches = {{"output", "FILE", "The soup is written to this file."},
-                     {"weights", "W,W,...", "Experts or soups are averaged with these weights, else with equal ones."}};
+    spec.purpose = "Average the experts of one run, or the soups of several runs, into one soup.";
+    spec.options = {"model",      "data.dir",    "eval.metric", "eval.select", "eval.batch",
+                    "train.leaf", "train.batch", "run.seed",    "cpu"};
+    spec.switches = {
+        {"output", "FILE", "The soup is written to this file."},
+        {"weights", "W,W,...", "Experts or soups are averaged with these weights, else with equal ones."},
+        {"method", "uniform|greedy|learned",
+         "greedy keeps an expert or soup where the mean with it is not worse; learned trains a weight per bank; both "
+         "need model.path and data.dir, and judge on what eval.select of the runs held out of train, else on dev."},
+        {"epochs", "N", "learned takes this many passes over the rows that decide (default 5)."},
+        {"score-lr", "R", "learned trains its scores with this rate (default 0.05)."}};
     spec.positional = "SOUP ...";
-    spec.examples = {"ladle soup runs/mrpc/best.h5 --weights 0.4,0.2,0.2,0.2 --output weighted.h5",
-                     "ladle soup runs/mrpc-1/soup.h5 runs/mrpc-2/soup.h5 runs/mrpc-3/soup.h5 --output mean.h5"};
+    spec.examples = {"ladle soup runs/mrpc-1/soup.h5 runs/mrpc-2/soup.h5 runs/mrpc-3/soup.h5 --output mean.h5",
+                     "ladle soup runs/mrpc/best.h5 --method greedy --model.path minilm --data.dir data/mrpc "
+                     "--output greedy.h5"};
     return {spec, soup, false};
 }
 

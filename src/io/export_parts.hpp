@@ -38,6 +38,8 @@ void visit_soup_fields(Visitor&& visit) {
     visit("score", "/provenance", "score", &Soup::score);
     visit("metric", "/provenance", "metric", &Soup::metric);
     visit("sources", "/provenance", "sources", &Soup::sources);
+    visit("method", "/provenance", "method", &Soup::method);
+    visit("selected_on", "/provenance", "selected_on", &Soup::selected_on);
 }
 
 /// The soup in an open file; throws DataError.

@@ -153,8 +153,9 @@ Soup merge_experts(const Soup& soup, std::vector<double> weights) {
         }
         return soup;
     }
-    weights = checked_weights(std::move(weights), static_cast<std::size_t>(soup.num_experts), "the experts");
     Soup merged = soup;
+    merged.method = weights.empty() ? "uniform" : "weighted";
+    weights = checked_weights(std::move(weights), static_cast<std::size_t>(soup.num_experts), "the experts");
     merged.merged = true;
     merged.weights = weights;
     merged.digest.clear();
@@ -175,6 +176,7 @@ Soup average_soups(const std::vector<Soup>& soups, std::vector<double> weights) 
     if (soups.empty()) {
         throw ConfigError("cannot average soups", "none are given", "name at least one soup file");
     }
+    const std::string method = weights.empty() ? "uniform" : "weighted";
     weights = checked_weights(std::move(weights), soups.size(), "the soups");
     Soup average = soups.front();
     if (soups.size() == 1 && weights.front() == 1.0) {
@@ -186,10 +188,12 @@ Soup average_soups(const std::vector<Soup>& soups, std::vector<double> weights) 
     average.metric.clear();
     average.sources.clear();
     average.weights = weights;
+    average.method = method;
     keep_if_common(average, soups, &Soup::config);
     keep_if_common(average, soups, &Soup::machine);
     keep_if_common(average, soups, &Soup::seed);
     keep_if_common(average, soups, &Soup::step);
+    keep_if_common(average, soups, &Soup::selected_on);
     for (const Soup& soup : soups) {
         if (!same_description(soup, soups.front())) {
             throw ConfigError("cannot average soups of different models", "model, adapter, task or labels differ",

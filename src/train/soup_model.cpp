@@ -12,10 +12,8 @@
 #include "ladle/core/error.hpp"
 
 namespace ladle {
-namespace {
 
-/// Name of a tensor of a merged soup in a model with one expert per bank.
-std::string model_name(std::string name) {
+std::string model_parameter_name(std::string name) {
     for (const auto& [merged, single] :
          {std::pair{".output.soup.down.", ".output.ExpertSoup.MoA_A.deepspeed_experts.0."},
           std::pair{".output.soup.up.", ".output.ExpertSoup.MoA_B.deepspeed_experts.0."}}) {
@@ -26,6 +24,8 @@ std::string model_name(std::string name) {
     }
     return name;
 }
+
+namespace {
 
 bool is_glue(const std::string& task) {
     const auto known = task_names();
@@ -71,6 +71,7 @@ Soup make_soup(const Config& config, const Engine& engine, const Task& task, con
     soup.max_length = train.max_length;
     soup.config = identity_text(config);
     soup.seed = config.run.seed;
+    soup.selected_on = config.eval.select;
     soup.metric = config.eval.metric.empty() ? task.main_metric : config.eval.metric;
     for (const Parameter& parameter : engine.table().all()) {
         soup.tensors.emplace_back(parameter.name,
@@ -101,7 +102,7 @@ ModelSpec soup_spec(const Soup& soup, const BackboneConfig& backbone, const Conf
 void load_soup(const Soup& soup, Engine& engine) {
     std::map<std::string, const Tensor*> tensors;
     for (const auto& [name, tensor] : soup.tensors) {
-        tensors[model_name(name)] = &tensor;
+        tensors[model_parameter_name(name)] = &tensor;
     }
     for (const Parameter& parameter : engine.table().all()) {
         const auto found = tensors.find(parameter.name);

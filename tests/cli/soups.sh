@@ -103,6 +103,34 @@ expect 2 "is not a number" soup run/best.h5 --weights 0.5,x --output none
 expect 2 "different models" soup run/best.h5 run/soup.h5 --output none
 expect 2 "--output is missing" soup run/best.h5
 
+# Chosen weights: of the experts of one run, and of runs that held out the same rows.
+search=(--model.path encoder --data.dir data)
+for seed in 1 2; do
+    expect 0 "eval.select = split:0.2" train "${search[@]}" --data.task sample --run.dir held$seed --adapter.size 13 \
+        --train.epochs 2 --train.batch 16 --optim.lr 0.01 --eval.select split:0.2 --run.seed $seed
+done
+for method in greedy learned; do
+    expect 0 "held out of train (eval.select = split:0.2)" soup held1/best.h5 --method $method "${search[@]}" \
+        --output $method.h5
+    expect 0 "$method" soup held1/best.h5 --method $method "${search[@]}" --output again.h5
+    same $method.h5 again.h5
+    expect 0 "method = $method" inspect $method.h5
+    expect 0 "accuracy" evaluate $method.h5 "${search[@]}"
+    expect 0 "held2/soup.h5" soup held1/soup.h5 held2/soup.h5 --method $method "${search[@]}" --output seeds.h5
+done
+expect 0 "on dev (eval.select = dev): dev scores are optimistic" soup run/best.h5 --method greedy "${search[@]}" \
+    --output greedy.h5
+expect 0 "on dev (eval.select = dev)" soup held1/best.h5 --method greedy "${search[@]}" --eval.select dev --output greedy.h5
+expect 2 "they have seen some of these rows" soup run/best.h5 --method greedy "${search[@]}" --eval.select split:0.2 \
+    --output none
+expect 2 "eval.select is dev in run/soup.h5 and split:0.2 in held1/soup.h5" soup run/soup.h5 held1/soup.h5 \
+    --method greedy "${search[@]}" --output none
+expect 2 "nothing to choose from" soup held1/soup.h5 --method greedy "${search[@]}" --output none
+expect 2 "--data.dir is missing" soup held1/best.h5 --method greedy --model.path encoder --output none
+expect 2 "unknown --method best" soup held1/best.h5 --method best --output none
+expect 2 "both decide the weights" soup held1/best.h5 --method greedy --weights 1,0,0,0 --output none
+expect 2 "--epochs 0 is not understood" soup held1/best.h5 --method learned "${search[@]}" --epochs 0 --output none
+
 # Everything a run reads and writes can be looked at, also through a pipe that closes early.
 for file in data/train.h5 run/checkpoints/*.h5 run/best.h5 run/soup.h5 merged.adamix merged.safetensors merged.adapters \
     experts encoder; do
@@ -127,7 +155,7 @@ printf '{"a":1,\n"b"}\n' >damaged.json
 expect 3 "not valid JSON" inspect damaged.json
 echo text >file.txt
 expect 3 "not a kind of file that ladle inspects" inspect file.txt
-[ "$("$ladle" inspect run/best.h5 run/soup.h5 data/train.h5 2>err | head -n 1)" = "run/best.h5: ladle.soup 1.0" ] ||
+[ "$("$ladle" inspect run/best.h5 run/soup.h5 data/train.h5 2>err | head -n 1)" = "run/best.h5: ladle.soup 1.1" ] ||
     fail "inspect in a pipe"
 [ -s err ] && fail "inspect in a pipe complains"
 head -c 3000 run/soup.h5 >cut.h5

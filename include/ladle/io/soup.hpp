@@ -10,7 +10,7 @@
 
 namespace ladle {
 
-/// Schema ladle.soup 1.0. Tensor names are PyTorch's: all experts as in the AdaMix repository, or merged as
+/// Schema ladle.soup 1.1. Tensor names are PyTorch's: all experts as in the AdaMix repository, or merged as
 /// "<base>.encoder.layer.<l>.output.soup.{down,up}.{weight,bias}"; the head as in transformers.
 struct Soup {
     // the model
@@ -27,7 +27,7 @@ struct Soup {
     bool share_up = false;
     std::string activation = "gelu";
     bool merged = false;
-    std::vector<double> weights;  ///< of the experts or soups that were averaged; empty if none were
+    std::vector<double> weights;  ///< of the experts or soups that were averaged (learned: [banks and head][of them])
     // the task
     std::string task;
     std::vector<std::string> label_names;  ///< empty for regression
@@ -41,6 +41,8 @@ struct Soup {
     double score = 0;  ///< on the first dev split, of the metric that decided
     std::string metric;
     std::vector<std::string> sources;                     ///< content digests of the soups it was made from
+    std::string method;       ///< uniform | weighted | greedy | learned; empty: nothing was averaged
+    std::string selected_on;  ///< eval.select of whatever was chosen: the step, and the weights
     std::vector<std::pair<std::string, Tensor>> tensors;  ///< float32, in model order
     std::string digest;  ///< content digest of the file; set by read_soup and write_soup
 
