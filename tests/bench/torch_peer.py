@@ -94,6 +94,13 @@ class Peer:
         self.trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.trained, lr=3e-4, weight_decay=0.1)
         self.warm = set()
+        # Autocast would round frozen weights again at every call; stored once as bf16 they cost nothing.
+        frozen = [m for m in self.model.modules() if isinstance(m, nn.Linear) and not m.weight.requires_grad]
+        self.stored = [(p, p.data, p.data.bfloat16()) for m in frozen for p in (m.weight, m.bias)]
+
+    def store_frozen(self, bf16):
+        for parameter, full, half in self.stored:
+            parameter.data = half if bf16 else full
 
     def loss(self, batch, labels):
         first = self.model(**batch).logits.float()
@@ -132,6 +139,7 @@ class Peer:
         train, bf16 = command["mode"] == "train", command["bf16"]
         self.model.set_attn_implementation(command["attention"])
         self.model.train(train)
+        self.store_frozen(bf16)
         batches = [make_batch(lengths, command["width"] or max(lengths)) for lengths in command["batches"]]
 
         def work(some):
