@@ -1,6 +1,8 @@
 // Scratch memory of one worker thread.
 #include "ladle/core/arena.hpp"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <new>
 
@@ -8,30 +10,35 @@ namespace ladle {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
-constexpr std::size_t kSmallestChunk = std::size_t{1} << 20U;
+constexpr std::size_t kLargePage = std::size_t{1} << 21U;
 
-std::size_t round_up(std::size_t bytes) {
-    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+std::size_t round_up(std::size_t bytes, std::size_t unit) {
+    return (bytes + unit - 1) / unit * unit;
 }
 
 }  // namespace
 
 void Arena::Free::operator()(std::byte* block) const {
-    ::operator delete (block, std::align_val_t{kAlignment});
+    ::operator delete (block, std::align_val_t{kLargePage});
 }
 
 void Arena::add_chunk(std::size_t bytes) {
-    auto* block = static_cast<std::byte*>(::operator new (bytes, std::align_val_t{kAlignment}));
-    chunks_.push_back({std::unique_ptr<std::byte, Free>(block), bytes, 0});
+    const std::size_t size_bytes = round_up(bytes, kLargePage);
+    auto* block = static_cast<std::byte*>(::operator new (size_bytes, std::align_val_t{kLargePage}));
+    chunks_.push_back({std::unique_ptr<std::byte, Free>(block), size_bytes, 0});
+#if defined(MADV_HUGEPAGE)
+    // A micro-batch spans tens of megabytes. This is advice: where the system has no large pages, small ones do.
+    madvise(block, size_bytes, MADV_HUGEPAGE);
+#endif
 }
 
 void* Arena::take_bytes(std::size_t bytes) {
-    const std::size_t needed = round_up(std::max<std::size_t>(bytes, 1));
+    const std::size_t needed = round_up(std::max<std::size_t>(bytes, 1), kAlignment);
     while (current_ < chunks_.size() && chunks_[current_].used_bytes + needed > chunks_[current_].size_bytes) {
         ++current_;
     }
     if (current_ == chunks_.size()) {
-        add_chunk(std::max({needed, kSmallestChunk, capacity_bytes() / 2}));
+        add_chunk(std::max(needed, capacity_bytes() / 2));
     }
     Chunk& chunk = chunks_[current_];
     void* start = chunk.block.get() + chunk.used_bytes;
