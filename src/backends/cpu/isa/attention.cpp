@@ -8,10 +8,6 @@
 namespace ladle::cpu::LADLE_ISA {
 namespace {
 
-LADLE_INLINE int whole_vectors(int count) {
-    return (count + kLanes - 1) / kLanes * kLanes;
-}
-
 /// One head of one segment: where its arrays start, and its padded sizes.
 struct Head {
     Head(const Attention<float>& c, int segment, int h)
@@ -22,7 +18,6 @@ struct Head {
           key_begin(c.key_offsets[segment]),
           keys(c.key_offsets[segment + 1] - key_begin),
           wide_keys(whole_vectors(keys)),
-          wide_head(whole_vectors(c.head_dim)),
           pair(2 * static_cast<std::ptrdiff_t>(c.heads) * c.head_dim),
           width(static_cast<std::ptrdiff_t>(c.heads) * c.head_dim),
           scale(static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(c.head_dim)))) {}
@@ -39,7 +34,6 @@ struct Head {
     int key_begin;
     int keys;
     int wide_keys;
-    int wide_head;
     std::ptrdiff_t pair;   ///< from one key's row to the next
     std::ptrdiff_t width;  ///< from one query's row to the next, and from a key to its value
     float scale;
@@ -137,13 +131,14 @@ void softmax_row_backward(const Head& head, float log_sum, float* scores, float*
     }
 }
 
-LADLE_INLINE void copy_out(const float* from, int rows, int columns, std::ptrdiff_t stride, float* to,
-                           std::ptrdiff_t to_stride) {
+/// Fetches the cache lines of rows that will be written: a head's columns lie too far apart for the processor to see
+/// them coming.
+LADLE_INLINE void expect_stores(const float* to, std::ptrdiff_t stride, int rows, int width) {
+    constexpr int kCacheLine = 16;
     for (std::ptrdiff_t r = 0; r < rows; ++r) {
-        for_pieces(
-            columns, [&](int j, int n, int) __attribute__((always_inline)) {
-                store_piece(to + r * to_stride + j, load(from + r * stride + j), n);
-            });
+        for (int j = 0; j < width; j += kCacheLine) {
+            __builtin_prefetch(to + r * stride + j, 1);
+        }
     }
 }
 
@@ -199,10 +194,10 @@ void attend(const Head& head, Scratch scratch) {
     const auto& call = head.call;
     const int dim = call.head_dim;
     const float* key_value = call.key_value + head.keys_at();
+    expect_stores(call.context + head.query_at(head.query_begin), head.width, head.query_end - head.query_begin, dim);
     const auto keys = columns_as_panel<Form>(key_value, head.pair, head.keys, dim, scratch);
     const auto values = rows_as_panel<Form>(key_value + head.width, head.pair, head.keys, dim, scratch);
     float* scores = scratch.take(kQueryBlock, head.wide_keys);
-    float* context = scratch.take(kQueryBlock, head.wide_head);
     for (int first = head.query_begin; first < head.query_end; first += kQueryBlock) {
         Scratch room = scratch;
         const int rows = head.query_end - first < kQueryBlock ? head.query_end - first : kQueryBlock;
@@ -215,9 +210,8 @@ void attend(const Head& head, Scratch scratch) {
                 softmax_row(head, scores + r * head.wide_keys, factors[r]);
         }
         const auto probabilities = rows_as_factors<Form>(scores, head.wide_keys, rows, head.keys, room);
-        small_product<Form, false>(rows, head.wide_head, steps_of<Form>(head.keys), probabilities, values,
-                                   {context, head.wide_head});
-        copy_out(context, rows, dim, head.wide_head, call.context + head.query_at(first), head.width);
+        small_product<Form, false>(rows, dim, steps_of<Form>(head.keys), probabilities, values,
+                                   {call.context + head.query_at(first), head.width});
     }
 }
 
@@ -230,8 +224,8 @@ struct BackwardArrays {
     Panel<float> dvalues;
 };
 
-/// One block of queries: writes their dquery, adds to dkeys and dvalues.
-template <class Form>
+/// One block of queries: writes their dquery; writes dkeys and dvalues if it is the first, else adds to them.
+template <class Form, bool kFirst>
 void attend_block_backward(const Head& head, const AttentionBackward<float>& backward, const BackwardArrays& arrays,
                            int first, Scratch room) {
     const auto& call = head.call;
@@ -254,39 +248,34 @@ void attend_block_backward(const Head& head, const AttentionBackward<float>& bac
                              dscores + r * head.wide_keys, factors[r]);
     }
     const int steps = steps_of<Form>(rows);
-    small_product<Form, true>(head.keys, head.wide_head, steps,
-                              columns_as_factors<Form>(scores, head.wide_keys, rows, room),
-                              rows_as_panel<Form>(dcontext, head.width, rows, dim, room), arrays.dvalues);
-    small_product<Form, true>(head.keys, head.wide_head, steps,
-                              columns_as_factors<Form>(dscores, head.wide_keys, rows, room),
-                              rows_as_panel<Form>(query, head.width, rows, dim, room), arrays.dkeys);
-    float* dquery = room.take(rows, head.wide_head);
-    small_product<Form, false>(rows, head.wide_head, steps_of<Form>(head.keys),
+    small_product<Form, !kFirst>(head.keys, dim, steps, columns_as_factors<Form>(scores, head.wide_keys, rows, room),
+                                 rows_as_panel<Form>(dcontext, head.width, rows, dim, room), arrays.dvalues);
+    small_product<Form, !kFirst>(head.keys, dim, steps, columns_as_factors<Form>(dscores, head.wide_keys, rows, room),
+                                 rows_as_panel<Form>(query, head.width, rows, dim, room), arrays.dkeys);
+    small_product<Form, false>(rows, dim, steps_of<Form>(head.keys),
                                rows_as_factors<Form>(dscores, head.wide_keys, rows, head.keys, room), arrays.keys,
-                               {dquery, head.wide_head});
-    copy_out(dquery, rows, dim, head.wide_head, backward.dquery + head.query_at(first), head.width);
+                               {backward.dquery + head.query_at(first), head.width});
 }
 
 template <class Form>
 void attend_backward(const Head& head, const AttentionBackward<float>& backward, Scratch scratch) {
     const int dim = head.call.head_dim;
     const float* key_value = head.call.key_value + head.keys_at();
+    float* dkey_value = backward.dkey_value + head.keys_at();
+    float* dquery = backward.dquery + head.query_at(head.query_begin);
+    expect_stores(dquery, head.width, head.query_end - head.query_begin, dim);
+    expect_stores(dkey_value, head.pair, head.keys, dim);
+    expect_stores(dkey_value + head.width, head.pair, head.keys, dim);
     BackwardArrays arrays{};
     arrays.keys_transposed = columns_as_panel<Form>(key_value, head.pair, head.keys, dim, scratch);
     arrays.values_transposed = columns_as_panel<Form>(key_value + head.width, head.pair, head.keys, dim, scratch);
     arrays.keys = rows_as_panel<Form>(key_value, head.pair, head.keys, dim, scratch);
-    arrays.dkeys = {scratch.take(head.keys, head.wide_head), head.wide_head};
-    arrays.dvalues = {scratch.take(head.keys, head.wide_head), head.wide_head};
-    const auto size_bytes =
-        sizeof(float) * static_cast<std::size_t>(head.keys) * static_cast<std::size_t>(head.wide_head);
-    __builtin_memset(arrays.dkeys.data, 0, size_bytes);
-    __builtin_memset(arrays.dvalues.data, 0, size_bytes);
-    for (int first = head.query_begin; first < head.query_end; first += kQueryBlock) {
-        attend_block_backward<Form>(head, backward, arrays, first, scratch);
+    arrays.dkeys = {dkey_value, head.pair};
+    arrays.dvalues = {dkey_value + head.width, head.pair};
+    attend_block_backward<Form, true>(head, backward, arrays, head.query_begin, scratch);
+    for (int first = head.query_begin + kQueryBlock; first < head.query_end; first += kQueryBlock) {
+        attend_block_backward<Form, false>(head, backward, arrays, first, scratch);
     }
-    float* dkey_value = backward.dkey_value + head.keys_at();
-    copy_out(arrays.dkeys.data, head.keys, dim, head.wide_head, dkey_value, head.pair);
-    copy_out(arrays.dvalues.data, head.keys, dim, head.wide_head, dkey_value + head.width, head.pair);
 }
 
 template <class Body>
