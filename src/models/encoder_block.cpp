@@ -72,8 +72,9 @@ EncoderBlock<Real>::EncoderBlock(const Kernels<Real>& kernels, const ModelSpec& 
     key_value_ = reader.linear({"attention.self.key", "attention.self.value"}, hidden, hidden);
     attention_output_ = reader.linear({"attention.output.dense"}, hidden, hidden);
     attention_norm_ = reader.norm("attention.output.LayerNorm");
-    inner_ = reader.linear({"intermediate.dense"}, config_.intermediate_size, hidden);
-    outer_ = reader.linear({"output.dense"}, hidden, config_.intermediate_size);
+    auto inner = reader.linear({"intermediate.dense"}, config_.intermediate_size, hidden);
+    auto outer = reader.linear({"output.dense"}, hidden, config_.intermediate_size);
+    feed_forward_ = std::make_unique<FrozenFeedForward<Real>>(std::move(inner), std::move(outer));
     output_norm_ = reader.norm("output.LayerNorm");
     const AdapterKind& kind = adapter_kind(spec.adapter_kind);
     site_ = kind.site;
@@ -148,14 +149,10 @@ void EncoderBlock<Real>::forward(const Context<Real>& context, const Rows& rows,
     attention_norm_->forward(context, out, context.dropout.at(Site::attention_output, layer_, config_.hidden_dropout),
                              a, residual, a, saved.attention_norm);
 
-    Real* inner = take(context.arena, out.count, config_.intermediate_size);
-    Real* activated = take(context.scratch, out.count, config_.intermediate_size);
+    Real* before_gelu = take(context.arena, out.count, config_.intermediate_size);
     Real* h = take(context.arena, out.count, hidden);
-    inner_->forward(context, out.count, a, inner);
-    context.kernels.gelu(static_cast<std::size_t>(out.count) * static_cast<std::size_t>(config_.intermediate_size),
-                         inner, activated);
-    outer_->forward(context, out.count, activated, h);
-    saved.inner = inner;
+    feed_forward_->forward(context, out.count, a, before_gelu, h);
+    saved.before_gelu = before_gelu;
     forward_output(context, out, h, a, y, saved);
 }
 
@@ -233,12 +230,7 @@ void EncoderBlock<Real>::backward(const Context<Real>& context, const Rows& rows
     if (!backward_output(context, out, saved, dy, reach, dh, da, gradients)) {
         return;
     }
-    Real* dinner = take(context.scratch, out.count, config_.intermediate_size);
-    outer_->backward(context, out, dh, dinner, gradients);
-    context.kernels.gelu_backward(
-        static_cast<std::size_t>(out.count) * static_cast<std::size_t>(config_.intermediate_size), saved.inner, dinner,
-        dinner);
-    inner_->backward(context, out, dinner, dh, gradients);
+    feed_forward_->backward(context, out, saved.before_gelu, dh, dh, gradients);
     context.kernels.add(count, dh, da);
 
     Real* dresidual = take(context.scratch, out.count, hidden);

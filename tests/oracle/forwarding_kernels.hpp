@@ -1,6 +1,9 @@
 // Kernels that pass every call on to others: a planted mutation overrides one of them.
 #pragma once
 
+#include <algorithm>
+#include <vector>
+
 #include "ladle/backends/kernels.hpp"
 
 namespace ladle::test {
@@ -59,6 +62,22 @@ public:
     void residual_norm_backward(const ResidualNormBackward<Real>& call) const override {
         inner_.residual_norm_backward(call);
     }
+    // Made of the parts above, so that a mistake planted in one of them is felt here, too.
+    void feed_forward(const FeedForward<Real>& call) const override {
+        std::vector<Real> activated(wide_count(*call.inner, call.rows));
+        this->product(*call.inner, call.rows, call.x, call.inner_bias, call.before_gelu);
+        this->gelu(activated.size(), call.before_gelu, activated.data());
+        this->product(*call.outer, call.rows, activated.data(), call.outer_bias, call.y);
+    }
+    void feed_forward_backward(const FeedForwardBackward<Real>& call) const override {
+        std::vector<Real> gradient(wide_count(*call.inner, call.rows));
+        this->product_transposed(*call.outer, call.rows, call.dy, gradient.data());
+        this->gelu_backward(gradient.size(), call.before_gelu, gradient.data(), gradient.data());
+        this->product_transposed(*call.inner, call.rows, gradient.data(), call.dx);
+        if (call.dbefore_gelu != nullptr) {
+            std::copy(gradient.begin(), gradient.end(), call.dbefore_gelu);
+        }
+    }
     void attention(const Attention<Real>& call) const override { inner_.attention(call); }
     void attention_backward(const AttentionBackward<Real>& call) const override { inner_.attention_backward(call); }
     void cross_entropy(int samples, int classes, const Real* logits, const std::int32_t* labels, const Real* weights,
@@ -90,6 +109,11 @@ public:
 
 protected:
     const Kernels<Real>& inner_;
+
+private:
+    static std::size_t wide_count(const Matrix& inner, int rows) {
+        return static_cast<std::size_t>(rows) * static_cast<std::size_t>(inner.out_features());
+    }
 };
 
 }  // namespace ladle::test

@@ -114,6 +114,31 @@ struct AttentionBackward {
     Real* dkey_value = nullptr;      ///< [K, 2 * heads * head_dim]
 };
 
+/// A feed-forward part of frozen weights: y = gelu(x inner^T + inner_bias) outer^T + outer_bias.
+template <class Real>
+struct FeedForward {
+    const Matrix* inner = nullptr;  ///< [I, H]
+    const Matrix* outer = nullptr;  ///< [H, I]
+    int rows = 0;
+    const Real* inner_bias = nullptr;  ///< [I], or null
+    const Real* outer_bias = nullptr;  ///< [H], or null
+    const Real* x = nullptr;           ///< [R, H]
+    Real* before_gelu = nullptr;       ///< [R, I] kept for backward
+    Real* y = nullptr;                 ///< [R, H]
+};
+
+/// Both matrices must have been made for backward.
+template <class Real>
+struct FeedForwardBackward {
+    const Matrix* inner = nullptr;
+    const Matrix* outer = nullptr;
+    int rows = 0;
+    const Real* before_gelu = nullptr;  ///< [R, I]
+    const Real* dy = nullptr;           ///< [R, H]
+    Real* dbefore_gelu = nullptr;       ///< [R, I] gradient of before_gelu, or null if not wanted
+    Real* dx = nullptr;                 ///< [R, H]; may be dy
+};
+
 /// One AdamW update of one tensor. Source: AdamW of the transformers library 4.4.2 (optimization.py): epsilon is added
 /// to the uncorrected root, decay acts on the already updated weight.
 struct AdamWUpdate {
@@ -179,6 +204,8 @@ public:
     virtual void tanh_backward(std::size_t count, const Real* y, const Real* dy, Real* dx) const = 0;
     virtual void residual_norm(const ResidualNorm<Real>& call) const = 0;
     virtual void residual_norm_backward(const ResidualNormBackward<Real>& call) const = 0;
+    virtual void feed_forward(const FeedForward<Real>& call) const = 0;
+    virtual void feed_forward_backward(const FeedForwardBackward<Real>& call) const = 0;
     virtual void attention(const Attention<Real>& call) const = 0;
     virtual void attention_backward(const AttentionBackward<Real>& call) const = 0;
 

@@ -20,6 +20,7 @@ public:
     /// The tensors follow each other in the flat arrays.
     Bias(const ParameterTable& table, std::vector<ParameterId> ids) : table_(&table), ids_(std::move(ids)) {}
     const Real* values(const Context<Real>& context) const;
+    bool trains() const { return table_ != nullptr; }
     /// Adds the column sums of dy [R, width], one partial gradient per leaf; nothing if frozen.
     void backward(const Context<Real>& context, const Rows& rows, const Real* dy, GradientSum<Real>& gradients) const;
 
@@ -36,6 +37,8 @@ public:
     /// `backward`: product_transposed will be needed. The weight is copied.
     FrozenLinear(const Kernels<Real>& kernels, const Real* weight, const Shape& shape, Precision precision,
                  bool backward, Bias<Real> bias);
+    const Matrix& weight() const { return *weight_; }
+    const Bias<Real>& bias() const { return bias_; }
     /// y [rows, out] from x [rows, in].
     void forward(const Context<Real>& context, int rows, const Real* x, Real* y) const;
     /// dx [R, in] = dy [R, out] W, unless dx is null; adds the bias gradient if the bias trains.

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "ladle/adapters/adapter.hpp"
+#include "ladle/layers/feed_forward.hpp"
 #include "ladle/layers/norm.hpp"
 #include "ladle/models/backbone_config.hpp"
 #include "ladle/models/named_tensors.hpp"
@@ -34,7 +35,7 @@ struct BlockSaved {
     const Real* log_sum = nullptr;    ///< [Q, heads]
     DropoutSite attention_dropout;
     NormSaved<Real> attention_norm;
-    const Real* inner = nullptr;  ///< [Q, I] feed-forward before gelu
+    const Real* before_gelu = nullptr;  ///< [Q, I] inside the feed-forward part
     AdapterSaved<Real> adapter{};
     NormSaved<Real> adapter_norm;  ///< of the norm before the adapter, where the site has one
     NormSaved<Real> output_norm;
@@ -74,8 +75,7 @@ private:
     std::unique_ptr<FrozenLinear<Real>> key_value_;
     std::unique_ptr<FrozenLinear<Real>> attention_output_;
     std::unique_ptr<Norm<Real>> attention_norm_;
-    std::unique_ptr<FrozenLinear<Real>> inner_;
-    std::unique_ptr<FrozenLinear<Real>> outer_;
+    std::unique_ptr<FrozenFeedForward<Real>> feed_forward_;
     std::unique_ptr<Norm<Real>> output_norm_;
     std::unique_ptr<Adapter<Real>> adapter_;
 };

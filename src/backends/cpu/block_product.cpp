@@ -86,16 +86,20 @@ void BlockProduct::pack(const float* w, bool transposed, memory& weights) const 
 void BlockProduct::run(ToBfloat16 to_bfloat16, const memory& weights, int rows, const float* x, const float* bias,
                        float* y) const {
     const OneThread one_thread;
-    const float* added = bias != nullptr ? bias : no_bias_.data();
     int done = 0;
     while (done < rows) {
-        const int left = rows - done;
-        const Block& block = blocks_.at(left >= kLargeRows ? 0 : 1);
-        const int taken = std::min(left, block.rows);
-        run_block(block, to_bfloat16, weights, taken, x + static_cast<std::ptrdiff_t>(done) * shape_.k, added,
-                  y + static_cast<std::ptrdiff_t>(done) * shape_.n);
+        const Block& block = block_for(rows - done);
+        const int taken = next_block(rows - done);
+        const void* input = block_input(block, to_bfloat16, taken, x + static_cast<std::ptrdiff_t>(done) * shape_.k);
+        run_block(block, weights, taken, input, bias, y + static_cast<std::ptrdiff_t>(done) * shape_.n);
         done += taken;
     }
+}
+
+void BlockProduct::run_operand(const memory& weights, int rows, const void* operand, const float* bias,
+                               float* y) const {
+    const OneThread one_thread;
+    run_block(block_for(rows), weights, rows, operand, bias, y);
 }
 
 const void* BlockProduct::block_input(const Block& block, ToBfloat16 to_bfloat16, int rows, const float* x) const {
@@ -131,12 +135,12 @@ BlockProduct::Call& BlockProduct::thread_call(const Block& block) const {
     return calls.emplace(block.number, std::move(call)).first->second;
 }
 
-void BlockProduct::run_block(const Block& block, ToBfloat16 to_bfloat16, const memory& weights, int rows,
-                             const float* x, const float* bias, float* y) const {
+void BlockProduct::run_block(const Block& block, const memory& weights, int rows, const void* input, const float* bias,
+                             float* y) const {
     const bool whole = rows == block.rows;
     auto* output = whole ? y : static_cast<float*>(thread_scratch(ScratchSlot::output, block.y.get_size()));
     Call& call = thread_call(block);
-    call.x.set_data_handle(const_cast<void*>(block_input(block, to_bfloat16, rows, x)));
+    call.x.set_data_handle(const_cast<void*>(input));
     call.y.set_data_handle(output);
     call.scratchpad.set_data_handle(thread_scratch(ScratchSlot::library, block.scratchpad.get_size()));
     std::array<dnnl_exec_arg_t, 5> arguments = {{{DNNL_ARG_SRC, call.x.get()},
@@ -145,7 +149,7 @@ void BlockProduct::run_block(const Block& block, ToBfloat16 to_bfloat16, const m
                                                  {DNNL_ARG_SCRATCHPAD, call.scratchpad.get()},
                                                  {DNNL_ARG_BIAS, nullptr}}};
     if (shape_.bias) {
-        call.bias.set_data_handle(const_cast<float*>(bias));
+        call.bias.set_data_handle(const_cast<float*>(bias != nullptr ? bias : no_bias_.data()));
         arguments[4].memory = call.bias.get();
     }
     dnnl::error::wrap_c_api(

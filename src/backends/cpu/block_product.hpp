@@ -2,6 +2,7 @@
 // Made and shared by products.cpp.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <vector>
@@ -26,6 +27,13 @@ public:
     /// y [rows, n] = x [rows, k] weights + bias; bias [n] may be null. Rows beyond whole blocks are zero-filled.
     void run(ToBfloat16 to_bfloat16, const dnnl::memory& weights, int rows, const float* x, const float* bias,
              float* y) const;
+    /// How many of `rows` rows the next block takes.
+    static int next_block(int rows) { return std::min(rows, rows >= kLargeRows ? kLargeRows : kSmallRows); }
+    /// As run for one block whose input is converted already: `operand` holds all rows of the block, zeros beyond
+    /// `rows`.
+    void run_operand(const dnnl::memory& weights, int rows, const void* operand, const float* bias, float* y) const;
+    /// Rows that such an operand has.
+    static int operand_rows(int rows) { return rows >= kLargeRows ? kLargeRows : kSmallRows; }
 
 private:
     struct Block {
@@ -39,8 +47,9 @@ private:
     struct Call;
     Block make_block(int rows, const dnnl::memory::desc& weights);
     Call& thread_call(const Block& block) const;
-    void run_block(const Block& block, ToBfloat16 to_bfloat16, const dnnl::memory& weights, int rows, const float* x,
-                   const float* bias, float* y) const;
+    const Block& block_for(int rows) const { return blocks_.at(rows >= kLargeRows ? 0 : 1); }
+    void run_block(const Block& block, const dnnl::memory& weights, int rows, const void* input, const float* bias,
+                   float* y) const;
     const void* block_input(const Block& block, ToBfloat16 to_bfloat16, int rows, const float* x) const;
 
     ProductShape shape_;

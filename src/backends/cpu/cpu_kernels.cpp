@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "isa_choice.hpp"
 #include "ladle/backends/kernels.hpp"
 #include "ladle/core/error.hpp"
-#include "isa_choice.hpp"
 #include "onednn.hpp"
 #include "products.hpp"
 #include "scratch.hpp"
@@ -34,7 +34,7 @@ float* attention_scratch(const Attention<float>& call) {
 class CpuKernels final : public Kernels<float> {
 public:
     CpuKernels(const VectorLoops& loops, std::string description)
-        : loops_(loops), description_(std::move(description)), products_(loops.to_bfloat16) {}
+        : loops_(loops), description_(std::move(description)), products_(loops) {}
 
     std::string description() const override { return description_; }
 
@@ -92,6 +92,10 @@ public:
     void residual_norm_backward(const ResidualNormBackward<float>& call) const override {
         loops_.residual_norm_backward(call, loop_scratch(cpu::row_scratch_floats(call.width)));
     }
+    void feed_forward(const FeedForward<float>& call) const override { products_.feed_forward(call); }
+    void feed_forward_backward(const FeedForwardBackward<float>& call) const override {
+        products_.feed_forward_backward(call);
+    }
     void attention(const Attention<float>& call) const override { loops_.attention(call, attention_scratch(call)); }
     void attention_backward(const AttentionBackward<float>& call) const override {
         loops_.attention_backward(call, attention_scratch(call.forward));
@@ -137,9 +141,10 @@ private:
 std::unique_ptr<Kernels<float>> make_cpu_kernels(const std::string& isa, Precision precision) {
     const VectorLoops& loops = cpu::choose_loops(isa);
     if (precision == Precision::bf16 && !cpu::has_bfloat16()) {
-        throw DeviceError("cannot use model.precision = bf16",
-                          fmt::format("that needs AVX512_BF16, and this run has {} (cpu.isa = {})", cpu::isa_name(), isa),
-                          "set model.precision = fp32, or run on a processor with AVX512_BF16");
+        throw DeviceError(
+            "cannot use model.precision = bf16",
+            fmt::format("that needs AVX512_BF16, and this run has {} (cpu.isa = {})", cpu::isa_name(), isa),
+            "set model.precision = fp32, or run on a processor with AVX512_BF16");
     }
     return std::make_unique<CpuKernels>(loops, fmt::format("cpu {} onednn {}", cpu::isa_name(), cpu::onednn_version()));
 }

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "ladle/core/check.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/core/random.hpp"
+#include "scratch.hpp"
 
 namespace ladle::cpu {
 namespace {
@@ -30,6 +32,19 @@ public:
     Direction forward;
     Direction backward;
 };
+
+const PackedMatrix& packed(const Matrix& matrix) {
+    return dynamic_cast<const PackedMatrix&>(matrix);
+}
+
+/// Room for the converted input of one block of `rows` rows, zeros behind them.
+std::uint16_t* operand_room(int rows, std::ptrdiff_t width) {
+    const auto used = static_cast<std::size_t>(rows * width);
+    const auto whole = static_cast<std::size_t>(BlockProduct::operand_rows(rows) * width);
+    auto* room = static_cast<std::uint16_t*>(thread_scratch(ScratchSlot::operand, whole * sizeof(std::uint16_t)));
+    std::fill(room + used, room + whole, std::uint16_t{0});
+    return room;
+}
 
 /// `count` fixed numbers around zero.
 std::vector<float> probe_values(std::size_t count, std::uint32_t site) {
@@ -81,7 +96,7 @@ bool rows_are_independent(const BlockProduct& product, ToBfloat16 to_bfloat16) {
 
 }  // namespace
 
-Products::Products(ToBfloat16 to_bfloat16) : to_bfloat16_(to_bfloat16) {}
+Products::Products(const VectorLoops& loops) : loops_(loops) {}
 
 Products::~Products() = default;
 
@@ -110,20 +125,71 @@ void Products::pack(Matrix& matrix, const float* w) const {
 }
 
 void Products::product(const Matrix& matrix, int rows, const float* x, const float* bias, float* y) const {
-    const auto& direction = dynamic_cast<const PackedMatrix&>(matrix).forward;
-    direction.product->run(to_bfloat16_, direction.weights, rows, x, bias, y);
+    const auto& direction = packed(matrix).forward;
+    direction.product->run(loops_.to_bfloat16, direction.weights, rows, x, bias, y);
 }
 
 void Products::product_transposed(const Matrix& matrix, int rows, const float* dy, float* dx) const {
-    const auto& direction = dynamic_cast<const PackedMatrix&>(matrix).backward;
+    const auto& direction = packed(matrix).backward;
     check(direction.product != nullptr, "product_transposed needs a matrix made for backward");
-    direction.product->run(to_bfloat16_, direction.weights, rows, dy, nullptr, dx);
+    direction.product->run(loops_.to_bfloat16, direction.weights, rows, dy, nullptr, dx);
+}
+
+// Block by block, so that the wide values between the two products are still in cache when the second one reads them.
+void Products::feed_forward(const FeedForward<float>& call) const {
+    const auto& inner = packed(*call.inner).forward;
+    const auto& outer = packed(*call.outer).forward;
+    const std::ptrdiff_t hidden = inner.product->shape().k;
+    const std::ptrdiff_t wide = inner.product->shape().n;
+    for (int done = 0, rows = 0; done < call.rows; done += rows) {
+        rows = BlockProduct::next_block(call.rows - done);
+        const auto count = static_cast<std::size_t>(rows * wide);
+        float* before_gelu = call.before_gelu + done * wide;
+        float* y = call.y + done * hidden;
+        inner.product->run(loops_.to_bfloat16, inner.weights, rows, call.x + done * hidden, call.inner_bias,
+                           before_gelu);
+        if (outer.product->shape().precision == Precision::bf16) {
+            std::uint16_t* operand = operand_room(rows, wide);
+            loops_.gelu_to_bfloat16(count, before_gelu, operand);
+            outer.product->run_operand(outer.weights, rows, operand, call.outer_bias, y);
+        } else {
+            auto* activated = static_cast<float*>(thread_scratch(ScratchSlot::feed_forward, count * sizeof(float)));
+            loops_.gelu(count, before_gelu, activated);
+            outer.product->run(loops_.to_bfloat16, outer.weights, rows, activated, call.outer_bias, y);
+        }
+    }
+}
+
+void Products::feed_forward_backward(const FeedForwardBackward<float>& call) const {
+    const auto& inner = packed(*call.inner).backward;
+    const auto& outer = packed(*call.outer).backward;
+    check(inner.product != nullptr && outer.product != nullptr, "backward needs matrices made for backward");
+    const std::ptrdiff_t hidden = outer.product->shape().k;
+    const std::ptrdiff_t wide = outer.product->shape().n;
+    for (int done = 0, rows = 0; done < call.rows; done += rows) {
+        rows = BlockProduct::next_block(call.rows - done);
+        const auto count = static_cast<std::size_t>(rows * wide);
+        const float* before_gelu = call.before_gelu + done * wide;
+        float* dx = call.dx + done * hidden;
+        float* gradient = call.dbefore_gelu != nullptr
+                              ? call.dbefore_gelu + done * wide
+                              : static_cast<float*>(thread_scratch(ScratchSlot::feed_forward, count * sizeof(float)));
+        outer.product->run(loops_.to_bfloat16, outer.weights, rows, call.dy + done * hidden, nullptr, gradient);
+        if (inner.product->shape().precision == Precision::bf16 && call.dbefore_gelu == nullptr) {
+            std::uint16_t* operand = operand_room(rows, wide);
+            loops_.gelu_backward_to_bfloat16(count, before_gelu, gradient, operand);
+            inner.product->run_operand(inner.weights, rows, operand, nullptr, dx);
+        } else {
+            loops_.gelu_backward(count, before_gelu, gradient, gradient);
+            inner.product->run(loops_.to_bfloat16, inner.weights, rows, gradient, nullptr, dx);
+        }
+    }
 }
 
 void Products::check_row_independence() const {
     const std::lock_guard lock(mutex_);
     for (const auto& [shape, product] : block_products_) {
-        if (!rows_are_independent(*product, to_bfloat16_)) {
+        if (!rows_are_independent(*product, loops_.to_bfloat16)) {
             throw DeviceError(
                 fmt::format("{} products of {} by {} features depend on a row's place or neighbours",
                             shape.precision == Precision::bf16 ? "bf16" : "fp32", shape.k, shape.n),

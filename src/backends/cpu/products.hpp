@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "ladle/backends/kernels.hpp"
+#include "vector_loops.hpp"
 
 namespace ladle::cpu {
 
@@ -29,7 +30,7 @@ struct ProductShape {
 /// product and product_transposed may be called from several threads at once.
 class Products {
 public:
-    explicit Products(ToBfloat16 to_bfloat16);
+    explicit Products(const VectorLoops& loops);
     ~Products();
 
     /// As Kernels::make_matrix; throws DeviceError if oneDNN offers no product of that shape.
@@ -40,13 +41,17 @@ public:
     void product(const Matrix& matrix, int rows, const float* x, const float* bias, float* y) const;
     /// As Kernels::product_transposed.
     void product_transposed(const Matrix& matrix, int rows, const float* dy, float* dx) const;
+    /// As Kernels::feed_forward.
+    void feed_forward(const FeedForward<float>& call) const;
+    /// As Kernels::feed_forward_backward.
+    void feed_forward_backward(const FeedForwardBackward<float>& call) const;
     /// As Kernels::check_row_independence.
     void check_row_independence() const;
 
 private:
     const BlockProduct& block_product(const ProductShape& shape) const;
 
-    ToBfloat16 to_bfloat16_;
+    const VectorLoops& loops_;
     mutable std::mutex mutex_;
     mutable std::map<ProductShape, std::unique_ptr<BlockProduct>> block_products_;
 };

@@ -22,7 +22,7 @@ struct Buffer {
 }  // namespace
 
 void* thread_scratch(ScratchSlot slot, std::size_t bytes) {
-    thread_local std::array<Buffer, 4> buffers;
+    thread_local std::array<Buffer, static_cast<std::size_t>(ScratchSlot::count)> buffers;
     Buffer& buffer = buffers.at(static_cast<std::size_t>(slot));
     if (buffer.size_bytes < bytes) {
         buffer.block.reset();

@@ -7,7 +7,7 @@
 namespace ladle::cpu {
 
 /// Uses that may overlap in one call have slots of their own.
-enum class ScratchSlot { input, output, library, loops };
+enum class ScratchSlot { input, output, library, loops, feed_forward, operand, count };
 
 /// At least `bytes` bytes, 64-byte aligned, uninitialised; valid until the thread asks for the same slot again.
 void* thread_scratch(ScratchSlot slot, std::size_t bytes);

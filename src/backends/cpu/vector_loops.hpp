@@ -20,6 +20,9 @@ struct VectorLoops {
     void (*gelu)(std::size_t count, const float* x, float* y);
     /// Error below 3e-7 of dy.
     void (*gelu_backward)(std::size_t count, const float* x, const float* dy, float* dx);
+    /// As gelu and gelu_backward, then as to_bfloat16.
+    void (*gelu_to_bfloat16)(std::size_t count, const float* x, std::uint16_t* y);
+    void (*gelu_backward_to_bfloat16)(std::size_t count, const float* x, const float* dy, std::uint16_t* dx);
     /// Error below 3 units in the last place.
     void (*tanh)(std::size_t count, const float* x, float* y);
     void (*tanh_backward)(std::size_t count, const float* y, const float* dy, float* dx);

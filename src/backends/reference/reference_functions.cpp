@@ -42,6 +42,27 @@ void ReferenceKernels<Real>::gelu_backward(std::size_t count, const Real* x, con
 }
 
 template <class Real>
+void ReferenceKernels<Real>::feed_forward(const FeedForward<Real>& call) const {
+    std::vector<Real> activated(static_cast<std::size_t>(call.rows) *
+                                static_cast<std::size_t>(call.inner->out_features()));
+    product(*call.inner, call.rows, call.x, call.inner_bias, call.before_gelu);
+    gelu(activated.size(), call.before_gelu, activated.data());
+    product(*call.outer, call.rows, activated.data(), call.outer_bias, call.y);
+}
+
+template <class Real>
+void ReferenceKernels<Real>::feed_forward_backward(const FeedForwardBackward<Real>& call) const {
+    std::vector<Real> gradient(static_cast<std::size_t>(call.rows) *
+                               static_cast<std::size_t>(call.inner->out_features()));
+    product_transposed(*call.outer, call.rows, call.dy, gradient.data());
+    gelu_backward(gradient.size(), call.before_gelu, gradient.data(), gradient.data());
+    product_transposed(*call.inner, call.rows, gradient.data(), call.dx);
+    if (call.dbefore_gelu != nullptr) {
+        std::copy(gradient.begin(), gradient.end(), call.dbefore_gelu);
+    }
+}
+
+template <class Real>
 void ReferenceKernels<Real>::tanh(std::size_t count, const Real* x, Real* y) const {
     std::transform(x, x + count, y, [](Real v) { return std::tanh(v); });
 }
@@ -222,6 +243,8 @@ void ReferenceKernels<Real>::adamw(const AdamWUpdate& update, std::size_t count,
 #define LADLE_INSTANTIATE(Real)                                                                                      \
     template void ReferenceKernels<Real>::gelu(std::size_t, const Real*, Real*) const;                               \
     template void ReferenceKernels<Real>::gelu_backward(std::size_t, const Real*, const Real*, Real*) const;         \
+    template void ReferenceKernels<Real>::feed_forward(const FeedForward<Real>&) const;                              \
+    template void ReferenceKernels<Real>::feed_forward_backward(const FeedForwardBackward<Real>&) const;             \
     template void ReferenceKernels<Real>::tanh(std::size_t, const Real*, Real*) const;                               \
     template void ReferenceKernels<Real>::tanh_backward(std::size_t, const Real*, const Real*, Real*) const;         \
     template void ReferenceKernels<Real>::residual_norm(const ResidualNorm<Real>&) const;                            \

@@ -46,6 +46,8 @@ public:
     void tanh_backward(std::size_t count, const Real* y, const Real* dy, Real* dx) const override;
     void residual_norm(const ResidualNorm<Real>& call) const override;
     void residual_norm_backward(const ResidualNormBackward<Real>& call) const override;
+    void feed_forward(const FeedForward<Real>& call) const override;
+    void feed_forward_backward(const FeedForwardBackward<Real>& call) const override;
     void attention(const Attention<Real>& call) const override;
     void attention_backward(const AttentionBackward<Real>& call) const override;
 

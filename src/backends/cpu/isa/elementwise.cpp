@@ -21,31 +21,48 @@ LADLE_INLINE void map(std::size_t count, const float* a, const float* b, float* 
         });
 }
 
-}  // namespace
-
-void to_bfloat16(std::size_t count, const float* x, std::uint16_t* y) {
+/// y = values(j, n) rounded to bfloat16 for consecutive pieces of n elements from j.
+template <class Values>
+LADLE_INLINE void store_bfloat16(std::size_t count, std::uint16_t* y, Values values) {
 #if defined(__AVX512BF16__)
     std::size_t j = 0;
     for (; j + 2 * kLanes <= count; j += 2 * kLanes) {
-        *reinterpret_cast<PairsInMemory*>(y + j) = Pairs::join_neighbours(load(x + j), load(x + j + kLanes));
+        *reinterpret_cast<PairsInMemory*>(y + j) =
+            Pairs::join_neighbours(values(j, kLanes), values(j + kLanes, kLanes));
     }
     if (j < count) {
+        const int left = static_cast<int>(count - j);
+        const int more = left < kLanes ? 0 : left - kLanes;
         float last[kLanes];
-        store(last, Pairs::join_neighbours(x + j, static_cast<int>(count - j)));
-        __builtin_memcpy(y + j, last, sizeof(std::uint16_t) * (count - j));
+        store(last, Pairs::join_neighbours(values(j, left - more), values(more > 0 ? j + kLanes : j, more)));
+        __builtin_memcpy(y + j, last, sizeof(std::uint16_t) * static_cast<std::size_t>(left));
     }
 #else
-    std::size_t j = 0;
-    for (; j + kLanes <= count; j += kLanes) {
-        *reinterpret_cast<HalfWordsInMemory*>(y + j) = __builtin_convertvector(bfloat16_bits(load(x + j)), HalfWords);
-    }
-    if (j < count) {
-        const Words last = bfloat16_bits(load(x + j, static_cast<int>(count - j)));
-        for (int i = 0; j < count; ++i, ++j) {
-            y[j] = static_cast<std::uint16_t>(last[i]);
-        }
-    }
+    for_pieces(
+        count, [&](std::size_t j, int n, int) __attribute__((always_inline)) {
+            const HalfWords bits = __builtin_convertvector(bfloat16_bits(values(j, n)), HalfWords);
+            __builtin_memcpy(y + j, &bits, sizeof(std::uint16_t) * static_cast<std::size_t>(n));
+        });
 #endif
+}
+
+LADLE_INLINE Floats gelu_of(Floats x) {
+    const Floats tail = normal_tail(x).tail;
+    return x < 0.0F ? x * tail : fmadd(-x, tail, x);
+}
+
+LADLE_INLINE Floats gelu_gradient(Floats x, Floats dy) {
+    constexpr float kInverseRootTwoPi = 0.3989422804F;
+    const NormalTail normal = normal_tail(x);
+    const Floats cumulative = x < 0.0F ? normal.tail : 1.0F - normal.tail;
+    return dy * fmadd(x * kInverseRootTwoPi, normal.bell, cumulative);
+}
+
+}  // namespace
+
+void to_bfloat16(std::size_t count, const float* x, std::uint16_t* y) {
+    store_bfloat16(
+        count, y, [&](std::size_t j, int n) __attribute__((always_inline)) { return load_piece(x + j, n); });
 }
 
 void add(std::size_t count, const float* x, float* y) {
@@ -55,19 +72,23 @@ void add(std::size_t count, const float* x, float* y) {
 
 void gelu(std::size_t count, const float* x, float* y) {
     map(
-        count, x, y, [](Floats v) __attribute__((always_inline)) {
-            const Floats tail = normal_tail(v).tail;
-            return v < 0.0F ? v * tail : fmadd(-v, tail, v);
-        });
+        count, x, y, [](Floats v) __attribute__((always_inline)) { return gelu_of(v); });
 }
 
 void gelu_backward(std::size_t count, const float* x, const float* dy, float* dx) {
     map(
-        count, x, dy, dx, [](Floats v, Floats gradient) __attribute__((always_inline)) {
-            constexpr float kInverseRootTwoPi = 0.3989422804F;
-            const NormalTail normal = normal_tail(v);
-            const Floats cumulative = v < 0.0F ? normal.tail : 1.0F - normal.tail;
-            return gradient * fmadd(v * kInverseRootTwoPi, normal.bell, cumulative);
+        count, x, dy, dx, [](Floats v, Floats g) __attribute__((always_inline)) { return gelu_gradient(v, g); });
+}
+
+void gelu_to_bfloat16(std::size_t count, const float* x, std::uint16_t* y) {
+    store_bfloat16(
+        count, y, [&](std::size_t j, int n) __attribute__((always_inline)) { return gelu_of(load_piece(x + j, n)); });
+}
+
+void gelu_backward_to_bfloat16(std::size_t count, const float* x, const float* dy, std::uint16_t* dx) {
+    store_bfloat16(
+        count, dx, [&](std::size_t j, int n) __attribute__((always_inline)) {
+            return gelu_gradient(load_piece(x + j, n), load_piece(dy + j, n));
         });
 }
 

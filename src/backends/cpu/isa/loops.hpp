@@ -10,6 +10,8 @@ void to_bfloat16(std::size_t count, const float* x, std::uint16_t* y);
 void add(std::size_t count, const float* x, float* y);
 void gelu(std::size_t count, const float* x, float* y);
 void gelu_backward(std::size_t count, const float* x, const float* dy, float* dx);
+void gelu_to_bfloat16(std::size_t count, const float* x, std::uint16_t* y);
+void gelu_backward_to_bfloat16(std::size_t count, const float* x, const float* dy, std::uint16_t* dx);
 void tanh(std::size_t count, const float* x, float* y);
 void tanh_backward(std::size_t count, const float* y, const float* dy, float* dx);
 void exponential(std::size_t count, const float* x, float* y);

@@ -14,6 +14,8 @@ const VectorLoops& vector_loops() {
         .add = add,
         .gelu = gelu,
         .gelu_backward = gelu_backward,
+        .gelu_to_bfloat16 = gelu_to_bfloat16,
+        .gelu_backward_to_bfloat16 = gelu_backward_to_bfloat16,
         .tanh = tanh,
         .tanh_backward = tanh_backward,
         .exponential = exponential,
