@@ -39,10 +39,13 @@ int evaluate(const JobOptions& options, Communicator& comm) {
     }
     fmt::print("{}", scores_table(evaluation.scores));
     if (options.has("output")) {
-        write_evaluation(options.value("output"), input, evaluation, spec);
+        for (const std::string& file : write_evaluation(options.value("output"), input, evaluation, spec)) {
+            fmt::print("written: {}\n", file);
+        }
     }
     if (options.has("logits")) {
         write_logits(options.value("logits"), input, evaluation);
+        fmt::print("written: {}\n", options.value("logits"));
     }
     return static_cast<int>(ExitCode::done);
 }

@@ -61,7 +61,7 @@ std::string unit_after(const std::string& value, const std::string& unit) {
     if (unit.empty() || value == "1" || unit.starts_with("of ")) {
         return unit.empty() ? "" : " " + unit;
     }
-    return fmt::format(" {}{}", unit, unit.ends_with("ch") ? "es" : "s");
+    return fmt::format(" {}{}", unit, unit.ends_with("batch") ? "es" : "s");
 }
 
 /// The option's sentence, then its limits and its default with the unit.

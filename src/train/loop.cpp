@@ -506,6 +506,7 @@ void TrainingRun::finish() {
     directory_->write_results(results);
     directory_->record_end(steps_done_, "finished");
     fmt::print("{}", results_table(results));
+    fmt::print("written: {} and {}\n", directory_->soup_path(), directory_->results_path());
 }
 
 }  // namespace ladle

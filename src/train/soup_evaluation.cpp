@@ -154,6 +154,11 @@ std::vector<std::string> evaluation_notes(const EvaluationInput& input) {
     if (input.soup && input.soup->tokenizer_digest.empty()) {
         notes.emplace_back("the soup does not say which tokenizer it was trained with: it was not checked");
     }
+    for (const Split& split : input.splits) {
+        if (hides_labels(split)) {
+            notes.push_back(fmt::format("the labels of {} are hidden: it has no scores", split.name));
+        }
+    }
     if (input.assumes_labels) {
         notes.emplace_back("the soup does not name its labels: those of the data are taken, in their order");
     }
@@ -232,17 +237,20 @@ Evaluation evaluate_candidates(Engine& engine, Communicator& comm, const Evaluat
     return evaluation;
 }
 
-void write_evaluation(const std::string& directory, const EvaluationInput& input, const Evaluation& evaluation,
-                      const ModelSpec& spec) {
+std::vector<std::string> write_evaluation(const std::string& directory, const EvaluationInput& input,
+                                          const Evaluation& evaluation, const ModelSpec& spec) {
     make_directories(directory);
+    std::vector<std::string> files;
     for (std::size_t s = 0; s < input.splits.size(); ++s) {
         const Split& split = input.splits[s];
         const Predictions predictions = predict(split, evaluation.logits[s], clips_regression(spec, input.task));
-        write_file(directory + "/" + submission_file_name(input.task, split.name),
-                   submission_text(input.task, split.idx, predictions));
+        files.push_back(directory + "/" + submission_file_name(input.task, split.name));
+        write_file(files.back(), submission_text(input.task, split.idx, predictions));
     }
-    write_file(directory + "/results.json",
+    files.push_back(directory + "/results.json");
+    write_file(files.back(),
                model_scores_text(input.task.name, input.soup ? input.soup->digest : "", evaluation.scores));
+    return files;
 }
 
 void write_logits(const std::string& path, const EvaluationInput& input, const Evaluation& evaluation) {

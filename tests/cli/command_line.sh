@@ -46,6 +46,7 @@ for job in $jobs; do
     [ "$(sed -n '/^Examples:/,$p' out | grep -c "^  .*ladle $job")" -ge 2 ] || fail "$job: fewer than two examples"
     # Every line of an option starts a sentence.
     grep -E '^  --' out | grep -vE '^  --[^ ]+( [^ ]+)?( {2,}[A-Z].*)?$' >bad && fail "$job: $(cat bad)"
+    grep -E 'epoches|batchs' out && fail "$job: a plural of the help is wrong"
     awk 'length > 120' out | grep -q . && fail "$job: help lines beyond 120 columns"
     expect 2 'unknown option --no-such-option' "$job" --no-such-option 1
     expect 2 'did you mean "print-config"?' "$job" --print-confg

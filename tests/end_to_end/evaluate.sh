@@ -54,6 +54,8 @@ printf 'sentence\nno label here\nnor here\n' >test.csv
     --data.dir hidden >log || fail "prepare"
 on_ranks 1 evaluate run/soup.h5 --model.path model --data.dir hidden --split test --output hidden_out || fail "hidden labels"
 grep -q '^soup  *n/a  *n/a' log || fail "hidden labels have scores"
+grep -q 'the labels of test are hidden' log || fail "hidden labels: not said"
+grep -q '^written: hidden_out/sample.test.tsv' log || fail "hidden labels: does not say what was written"
 grep -q '"accuracy": null' hidden_out/results.json || fail "hidden labels have scores in results.json"
 
 # A score that is never defined (correlation with a constant): the last step counts, and nothing is a number.

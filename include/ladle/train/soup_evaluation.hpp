@@ -66,9 +66,9 @@ Evaluation evaluate_candidates(Engine& engine, Communicator& comm, const Evaluat
                                const std::vector<Candidate>& candidates, int leaf);
 
 /// Writes results.json and, for every split, the last candidate's predictions as a GLUE submission file.
-/// Throws CheckpointError.
-void write_evaluation(const std::string& directory, const EvaluationInput& input, const Evaluation& evaluation,
-                      const ModelSpec& spec);
+/// Returns the names of the files. Throws CheckpointError.
+std::vector<std::string> write_evaluation(const std::string& directory, const EvaluationInput& input,
+                                          const Evaluation& evaluation, const ModelSpec& spec);
 
 /// Writes a safetensors file with a tensor [samples, outputs] float32 per split. Throws CheckpointError.
 void write_logits(const std::string& path, const EvaluationInput& input, const Evaluation& evaluation);
