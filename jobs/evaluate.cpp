@@ -28,7 +28,7 @@ int evaluate(const JobOptions& options, Communicator& comm) {
     Backbone backbone = load_backbone(config.model.path);
     const ModelSpec spec = evaluation_spec(input, backbone, config);
     require_same_inputs(comm, input, backbone, config.data.dir);
-    Engine engine(config, spec, std::move(backbone));
+    Engine engine(config, spec, std::move(backbone), comm);
     load_evaluated_model(input, engine, config.model.path);
     const Evaluation evaluation = evaluate_candidates(engine, comm, input, candidates, config.eval.batch);
     if (!comm.is_root()) {

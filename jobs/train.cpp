@@ -52,15 +52,16 @@ int train(const JobOptions& options, Communicator& comm) {
     record.backbone_digest = backbone.digest;
     record.allow_new_hardware = options.has("allow-new-hardware");
     record.must_resume = must_resume(options);
+    record.identity = run_identity(config, data.all(), record.backbone_digest, comm.world_size());
+    // Before the ranks of a node share a model.
     RankHolding held = inputs_held(data.all(), config.data.dir, backbone.files, config.model.path);
+    held.values += record.identity.options;
+    require_same_on_all_ranks(comm, "the input of this run", held);
 
     const bool has_weights = backbone.has_weights;
     const ModelSpec spec = model_spec(config, backbone.config, data.task.num_outputs());
-    Engine engine(config, spec, std::move(backbone));
-    record.identity =
-        run_identity(config, data.all(), record.backbone_digest, engine.kernels().description(), comm.world_size());
-    held.values += record.identity.options;
-    require_same_on_all_ranks(comm, "the input of this run", held);
+    Engine engine(config, spec, std::move(backbone), comm);
+    record.identity.machine = machine_identity(engine.kernels().description());
     require_same_machine(comm, record.identity.machine);
     record.provenance = provenance(config, comm);
     if (comm.is_root()) {

@@ -13,7 +13,7 @@ void bench_eval(const BenchOptions& options, Communicator& comm, const BenchOutp
     run.flop = options.work().forward(run.lengths);
     const Split split = random_split(options.dimensions, run.lengths, config.run.seed, true);
     Engine engine(config, model_spec(config, options.dimensions.backbone, 2),
-                  random_backbone(options.dimensions, config.run.seed));
+                  random_backbone(options.dimensions, config.run.seed), comm);
     const RoutePlan plan = evaluation_plan(config);
     const auto repetition = [&] { compute_logits(engine, comm, split, plan, config.eval.batch); };
     time_repetitions(options, comm, repetition, run);

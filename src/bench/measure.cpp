@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <fstream>
 
@@ -71,18 +72,21 @@ double core_seconds_per_call(const std::function<void()>& body, int repetitions)
     return median(std::move(attempts));
 }
 
-std::vector<float> random_values(std::size_t count, std::uint64_t seed, std::uint32_t number, float range) {
+std::vector<float> random_values(std::size_t count, std::uint64_t seed, std::uint32_t number, float range,
+                                 std::size_t first) {
     Stream stream;
     stream.seed = seed;
     stream.purpose = Purpose::initial_value;
     stream.batch = number;
     std::vector<float> values(count);
-    for (std::size_t i = 0; i < count; i += 4) {
-        const auto words = random_block(stream, static_cast<std::uint32_t>(i / 4));
-        for (std::size_t lane = 0; lane < 4 && i + lane < count; ++lane) {
-            // The odd lowest bit keeps the number away from zero.
-            values[i + lane] = range * static_cast<float>(static_cast<std::int32_t>(words[lane] | 1U)) * 0x1p-31F;
+    std::array<std::uint32_t, 4> words{};
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t lane = (first + i) % words.size();
+        if (lane == 0 || i == 0) {
+            words = random_block(stream, static_cast<std::uint32_t>((first + i) / words.size()));
         }
+        // The odd lowest bit keeps the number away from zero.
+        values[i] = range * static_cast<float>(static_cast<std::int32_t>(words.at(lane) | 1U)) * 0x1p-31F;
     }
     return values;
 }

@@ -18,7 +18,7 @@ void bench_step(const BenchOptions& options, Communicator& comm, const BenchOutp
     run.flop = options.work().training(run.lengths, run.passes);
     const Split split = random_split(options.dimensions, run.lengths, config.run.seed, false);
     Engine engine(config, model_spec(config, options.dimensions.backbone, 2),
-                  random_backbone(options.dimensions, config.run.seed));
+                  random_backbone(options.dimensions, config.run.seed), comm);
     const TrainingPlan plan = training_plan(config, split.samples());
     TrainingStep step(config, engine, comm, split, plan.schedule, plan.steps, [] {});
     StepResult result;

@@ -35,17 +35,21 @@ BackboneConfig named_backbone(const char* architecture, int hidden, int layers, 
     return config;
 }
 
-/// Fills one tensor after another from the generator.
+/// One tensor after another, each from its own stream of the generator and made when it is read.
 class RandomTensors {
 public:
-    RandomTensors(std::uint64_t seed, TensorMap& tensors) : tensors_(tensors), seed_(seed) {}
+    RandomTensors(std::uint64_t seed, StoredTensorMap& tensors) : tensors_(tensors), seed_(seed) {}
 
     void add(const std::string& name, const Shape& shape, float center = 0) {
-        std::vector<float> values = random_values(shape_elements(shape), seed_, number_++, kWeightRange);
-        for (float& value : values) {
-            value += center;
-        }
-        tensors_.emplace(name, Tensor::from_floats(shape, values.data()));
+        const auto read = [seed = seed_, number = number_++, center](std::size_t first, std::size_t count) {
+            std::vector<float> values = random_values(count, seed, number, kWeightRange, first);
+            for (float& value : values) {
+                value += center;
+            }
+            const auto* bytes = reinterpret_cast<const std::byte*>(values.data());
+            return std::vector<std::byte>(bytes, bytes + count * sizeof(float));
+        };
+        tensors_.emplace(name, StoredTensor{DType::f32, shape, read});
     }
     void add_norm(const std::string& name, std::int64_t width) {
         add(name + ".weight", {width}, 1.0F);
@@ -57,7 +61,7 @@ public:
     }
 
 private:
-    TensorMap& tensors_;
+    StoredTensorMap& tensors_;
     std::uint64_t seed_;
     std::uint32_t number_ = 0;
 };

@@ -1,10 +1,13 @@
 // MPI behind the Communicator interface; the only file that includes MPI.
 #include <fmt/format.h>
 #include <mpi.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdint>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -18,21 +21,74 @@ namespace {
 // Counts are int in MPI: longer arrays go in pieces.
 constexpr std::size_t kPiece = std::size_t{1} << 28U;
 constexpr auto kPollInterval = std::chrono::milliseconds(10);
+// Where MPI libraries keep the memory that processes share.
+constexpr const char* kSharedMemoryDirectory = "/dev/shm";
+// For MPI's own segments and for other programs.
+constexpr std::size_t kSharedMemoryReserve = std::size_t{32} << 20U;
+constexpr std::size_t kCacheLine = 64;
+
+std::string error_text(int code) {
+    std::array<char, MPI_MAX_ERROR_STRING> text{};
+    int length = 0;
+    MPI_Error_string(code, text.data(), &length);
+    return {text.data(), static_cast<std::size_t>(length)};
+}
 
 void check_mpi(int code, const char* call) {
     if (code == MPI_SUCCESS) {
         return;
     }
-    std::array<char, MPI_MAX_ERROR_STRING> text{};
-    int length = 0;
-    MPI_Error_string(code, text.data(), &length);
-    throw DeviceError(fmt::format("{} failed", call), std::string(text.data(), static_cast<std::size_t>(length)),
+    throw DeviceError(fmt::format("{} failed", call), error_text(code),
                       "look for a rank or a network link that died; a run continues from its last checkpoint");
 }
 
+/// What the session frees before MPI ends: freeing is collective, so no destructor on the way of an error may do it.
+struct Owned {
+    std::vector<MPI_Comm> nodes;
+    std::vector<MPI_Win> windows;
+};
+
+/// A window of the node's memory, filled by its first rank.
+class SharedWeights final : public WeightStore {
+public:
+    SharedWeights(MPI_Comm node, MPI_Win window, std::size_t bytes) : node_(node), window_(window), bytes_(bytes) {
+        int rank = 0;
+        check_mpi(MPI_Comm_rank(node_, &rank), "MPI_Comm_rank");
+        writes_ = rank == 0;
+        MPI_Aint size = 0;
+        int unit = 1;
+        check_mpi(MPI_Win_shared_query(window_, 0, &size, &unit, &start_), "MPI_Win_shared_query");
+        // The same distance on all ranks: each maps the window at a page boundary.
+        const auto past = reinterpret_cast<std::uintptr_t>(start_) % kCacheLine;
+        start_ += past == 0 ? 0 : kCacheLine - past;
+    }
+    std::shared_ptr<void> take(std::size_t bytes) override {
+        const std::size_t needed = stored_bytes(bytes);
+        check(needed <= bytes_ - taken_, "a model takes as much as it has planned");
+        std::byte* array = start_ + taken_;
+        taken_ += needed;
+        // The session owns the window.
+        return {std::shared_ptr<void>(), array};
+    }
+    bool writes() const override { return writes_; }
+    void publish() override {
+        check_mpi(MPI_Win_sync(window_), "MPI_Win_sync");
+        check_mpi(MPI_Barrier(node_), "MPI_Barrier");
+        check_mpi(MPI_Win_sync(window_), "MPI_Win_sync");
+    }
+
+private:
+    MPI_Comm node_;
+    MPI_Win window_;
+    std::byte* start_ = nullptr;
+    std::size_t bytes_;
+    std::size_t taken_ = 0;
+    bool writes_ = false;
+};
+
 class MpiCommunicator final : public Communicator {
 public:
-    explicit MpiCommunicator(MPI_Comm comm) : comm_(comm) {
+    MpiCommunicator(MPI_Comm comm, Owned& owned) : comm_(comm), owned_(owned) {
         check_mpi(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
         check_mpi(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
         std::array<char, MPI_MAX_PROCESSOR_NAME> host{};
@@ -40,11 +96,12 @@ public:
         check_mpi(MPI_Get_processor_name(host.data(), &length), "MPI_Get_processor_name");
         place_.host.assign(host.data(), static_cast<std::size_t>(length));
         // The launcher's variables for the local rank differ between launchers; shared memory does not lie.
-        MPI_Comm node = MPI_COMM_NULL;
-        check_mpi(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node), "MPI_Comm_split_type");
-        check_mpi(MPI_Comm_rank(node, &place_.local_rank), "MPI_Comm_rank");
-        check_mpi(MPI_Comm_size(node, &place_.local_size), "MPI_Comm_size");
-        check_mpi(MPI_Comm_free(&node), "MPI_Comm_free");
+        check_mpi(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node_),
+                  "MPI_Comm_split_type");
+        owned_.nodes.push_back(node_);
+        check_mpi(MPI_Comm_set_errhandler(node_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+        check_mpi(MPI_Comm_rank(node_, &place_.local_rank), "MPI_Comm_rank");
+        check_mpi(MPI_Comm_size(node_, &place_.local_size), "MPI_Comm_size");
     }
     int world_rank() const override { return rank_; }
     int world_size() const override { return size_; }
@@ -73,8 +130,47 @@ public:
         return all;
     }
     void barrier() override { check_mpi(MPI_Barrier(comm_), "MPI_Barrier"); }
+    FrozenMemory frozen_memory(std::size_t bytes) override {
+        std::string obstacle = place_.local_size == 1 ? "one rank on this node" : lack_of_room(bytes);
+        MPI_Win window = MPI_WIN_NULL;
+        if (obstacle.empty()) {
+            obstacle = make_window(bytes + kCacheLine, window);
+        }
+        if (!obstacle.empty()) {
+            return {std::make_unique<PrivateWeights>(), 1, obstacle};
+        }
+        return {std::make_unique<SharedWeights>(node_, window, bytes), place_.local_size, ""};
+    }
 
 private:
+    /// Asks before MPI does: where its first rank cannot make the memory, Open MPI leaves the others waiting for it.
+    std::string lack_of_room(std::size_t bytes) {
+        struct statvfs system {};
+        std::uint64_t room = 0;
+        if (place_.local_rank == 0 && statvfs(kSharedMemoryDirectory, &system) == 0) {
+            room = static_cast<std::uint64_t>(system.f_bavail) * system.f_frsize;
+        }
+        check_mpi(MPI_Bcast(&room, 1, MPI_UINT64_T, 0, node_), "MPI_Bcast");
+        if (room >= kSharedMemoryReserve && bytes <= room - kSharedMemoryReserve) {
+            return "";
+        }
+        return fmt::format("{} has {} MiB left, too few for {} MiB", kSharedMemoryDirectory, room >> 20U, bytes >> 20U);
+    }
+
+    /// Returns MPI's text if any rank of the node gets no window.
+    std::string make_window(std::size_t bytes, MPI_Win& window) {
+        void* mine = nullptr;
+        int code = MPI_Win_allocate_shared(place_.local_rank == 0 ? static_cast<MPI_Aint>(bytes) : 0, 1, MPI_INFO_NULL,
+                                           node_, &mine, &window);
+        check_mpi(MPI_Allreduce(MPI_IN_PLACE, &code, 1, MPI_INT, MPI_MAX, node_), "MPI_Allreduce");
+        if (code != MPI_SUCCESS) {
+            return "MPI makes no shared window: " + error_text(code);
+        }
+        owned_.windows.push_back(window);
+        check_mpi(MPI_Win_lock_all(MPI_MODE_NOCHECK, window), "MPI_Win_lock_all");
+        return "";
+    }
+
     static int piece(std::size_t begin, std::size_t count) { return static_cast<int>(std::min(kPiece, count - begin)); }
 
     template <class T>
@@ -86,6 +182,8 @@ private:
     }
 
     MPI_Comm comm_;
+    MPI_Comm node_ = MPI_COMM_NULL;  ///< the ranks that share this host's memory
+    Owned& owned_;
     int rank_ = 0;
     int size_ = 1;
     RankPlace place_;
@@ -122,6 +220,7 @@ std::string mpi_library() {
 /// Failed ranks meet on a communicator of their own, where no collective of the job can be pending.
 struct MpiSession::State {
     MPI_Comm failed = MPI_COMM_NULL;
+    Owned owned;
 };
 
 MpiSession::MpiSession() : state_(std::make_unique<State>()) {
@@ -133,12 +232,19 @@ MpiSession::MpiSession() : state_(std::make_unique<State>()) {
 }
 
 MpiSession::~MpiSession() {
+    for (MPI_Win& window : state_->owned.windows) {
+        MPI_Win_unlock_all(window);
+        MPI_Win_free(&window);
+    }
+    for (MPI_Comm& node : state_->owned.nodes) {
+        MPI_Comm_free(&node);
+    }
     MPI_Comm_free(&state_->failed);
     MPI_Finalize();
 }
 
 std::unique_ptr<Communicator> MpiSession::make_communicator() {
-    return std::make_unique<MpiCommunicator>(MPI_COMM_WORLD);
+    return std::make_unique<MpiCommunicator>(MPI_COMM_WORLD, state_->owned);
 }
 
 std::unique_ptr<Communicator> MpiSession::join_failed_ranks(double seconds) {
@@ -153,7 +259,7 @@ std::unique_ptr<Communicator> MpiSession::join_failed_ranks(double seconds) {
             return nullptr;
         }
         if (done != 0) {
-            return std::make_unique<MpiCommunicator>(state_->failed);
+            return std::make_unique<MpiCommunicator>(state_->failed, state_->owned);
         }
         if (std::chrono::steady_clock::now() >= deadline) {
             return nullptr;

@@ -1,11 +1,13 @@
 // Conversions of file tensors.
 #include "ladle/core/tensor.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
 
 #include "ladle/core/bfloat16.hpp"
 #include "ladle/core/error.hpp"
@@ -48,15 +50,32 @@ float half_to_float(std::uint16_t half) {
     return sign != 0 ? -magnitude : magnitude;
 }
 
+// Elements converted at once when a stored tensor is read.
+constexpr std::size_t kPiece = std::size_t{1} << 20U;
+
 template <class T, class Convert>
-std::vector<float> convert_all(const Tensor& tensor, Convert convert) {
-    std::vector<float> values(tensor.elements());
-    for (std::size_t i = 0; i < values.size(); ++i) {
+void convert_all(const std::byte* bytes, std::size_t count, float* values, Convert convert) {
+    for (std::size_t i = 0; i < count; ++i) {
         T raw;
-        std::memcpy(&raw, tensor.bytes.data() + i * sizeof(T), sizeof(T));
+        std::memcpy(&raw, bytes + i * sizeof(T), sizeof(T));
         values[i] = convert(raw);
     }
-    return values;
+}
+
+void convert_to_floats(DType dtype, const std::byte* bytes, std::size_t count, float* values) {
+    switch (dtype) {
+        case DType::f32:
+            return convert_all<float>(bytes, count, values, [](float v) { return v; });
+        case DType::f64:
+            return convert_all<double>(bytes, count, values, [](double v) { return static_cast<float>(v); });
+        case DType::bf16:
+            return convert_all<std::uint16_t>(bytes, count, values, from_bfloat16);
+        case DType::f16:
+            return convert_all<std::uint16_t>(bytes, count, values, half_to_float);
+        default:
+            throw DataError("cannot read a tensor of type " + dtype_name(dtype) + " as real numbers",
+                            "only float32, float16, bfloat16 and float64 hold weights", "convert the file first");
+    }
 }
 
 template <class T>
@@ -103,19 +122,9 @@ std::size_t shape_elements(const Shape& shape) {
 }
 
 std::vector<float> Tensor::to_floats() const {
-    switch (dtype) {
-        case DType::f32:
-            return convert_all<float>(*this, [](float v) { return v; });
-        case DType::f64:
-            return convert_all<double>(*this, [](double v) { return static_cast<float>(v); });
-        case DType::bf16:
-            return convert_all<std::uint16_t>(*this, from_bfloat16);
-        case DType::f16:
-            return convert_all<std::uint16_t>(*this, half_to_float);
-        default:
-            throw DataError("cannot read a tensor of type " + dtype_name(dtype) + " as real numbers",
-                            "only float32, float16, bfloat16 and float64 hold weights", "convert the file first");
-    }
+    std::vector<float> values(elements());
+    convert_to_floats(dtype, bytes.data(), values.size(), values.data());
+    return values;
 }
 
 Tensor Tensor::from_floats(Shape shape, const float* values) {
@@ -124,6 +133,37 @@ Tensor Tensor::from_floats(Shape shape, const float* values) {
 
 Tensor Tensor::from_int64(Shape shape, const std::int64_t* values) {
     return copy_in(DType::i64, std::move(shape), values);
+}
+
+Tensor StoredTensor::load() const {
+    return {dtype, shape, read(0, elements())};
+}
+
+void StoredTensor::read_floats(float* values) const {
+    const std::size_t count = elements();
+    for (std::size_t first = 0; first < count; first += kPiece) {
+        const std::size_t taken = std::min(kPiece, count - first);
+        convert_to_floats(dtype, read(first, taken).data(), taken, values + first);
+    }
+}
+
+StoredTensor stored_tensor(Tensor tensor) {
+    const DType dtype = tensor.dtype;
+    Shape shape = tensor.shape;
+    // Copies of the function share the bytes.
+    const auto bytes = std::make_shared<const std::vector<std::byte>>(std::move(tensor.bytes));
+    return {dtype, std::move(shape), [bytes, element = dtype_bytes(dtype)](std::size_t first, std::size_t count) {
+                const auto begin = bytes->begin() + static_cast<std::ptrdiff_t>(first * element);
+                return std::vector<std::byte>(begin, begin + static_cast<std::ptrdiff_t>(count * element));
+            }};
+}
+
+TensorMap load_tensors(const StoredTensorMap& tensors) {
+    TensorMap loaded;
+    for (const auto& [name, tensor] : tensors) {
+        loaded.emplace(name, tensor.load());
+    }
+    return loaded;
 }
 
 }  // namespace ladle

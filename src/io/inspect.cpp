@@ -129,10 +129,10 @@ FileReport inspect_adapters(const std::string& path) {
 
 FileReport inspect_model(const std::string& directory) {
     FileReport report;
-    PretrainedWeights weights = read_weights(directory);
+    const PretrainedWeights weights = open_weights(directory);
     report.kind = "Hugging Face model directory";
     report.digest = "sha256 of the weights " + weights.digest;
-    report.tensors = std::move(weights.tensors);
+    report.tensors = load_tensors(weights.tensors);
     add_json(read_json_file(directory + "/config.json"), "", report);
     return report;
 }

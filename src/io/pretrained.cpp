@@ -1,4 +1,4 @@
-// Finds and reads the weight files of a model directory.
+// Finds and opens the weight files of a model directory.
 #include "ladle/io/pretrained.hpp"
 
 #include <set>
@@ -33,7 +33,7 @@ std::map<std::string, std::string> read_index(const std::string& path) {
     return files;
 }
 
-PretrainedWeights read_sharded(const std::string& directory, const std::string& index_path) {
+PretrainedWeights open_sharded(const std::string& directory, const std::string& index_path) {
     const auto file_of = read_index(index_path);
     std::set<std::string> files;
     for (const auto& [tensor, file] : file_of) {
@@ -43,7 +43,7 @@ PretrainedWeights read_sharded(const std::string& directory, const std::string& 
     Digest digest;
     for (const std::string& file : files) {
         const std::string path = directory + "/" + file;
-        for (auto& [name, tensor] : read_safetensors(path).tensors) {
+        for (auto& [name, tensor] : open_safetensors(path)) {
             const auto listed = file_of.find(name);
             if (listed == file_of.end() || listed->second != file) {
                 refuse(path, "tensor " + name + " is not listed for this file in " + index_path);
@@ -65,21 +65,21 @@ PretrainedWeights read_sharded(const std::string& directory, const std::string& 
 
 }  // namespace
 
-PretrainedWeights read_weights(const std::string& directory) {
+PretrainedWeights open_weights(const std::string& directory) {
     const std::string safetensors = directory + "/model.safetensors";
     const std::string index = safetensors + ".index.json";
     const std::string torch = directory + "/pytorch_model.bin";
     if (file_exists(safetensors)) {
         const std::string digest = file_digest(safetensors);
-        return {read_safetensors(safetensors).tensors, digest, "model.safetensors = " + digest + "\n"};
+        return {open_safetensors(safetensors), digest, "model.safetensors = " + digest + "\n"};
     }
     if (file_exists(index)) {
-        return read_sharded(directory, index);
+        return open_sharded(directory, index);
     }
     if (file_exists(torch)) {
         const std::string digest = file_digest(torch);
         PretrainedWeights weights{{}, digest, "pytorch_model.bin = " + digest + "\n"};
-        for (auto& [name, tensor] : read_torch(torch)) {
+        for (auto& [name, tensor] : open_torch(torch)) {
             weights.tensors.emplace(name, std::move(tensor));
         }
         return weights;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <limits>
+#include <memory>
 
 #include "binary_file.hpp"
 #include "ladle/core/error.hpp"
@@ -51,17 +52,21 @@ void check_view(const PickledTensor& view, std::size_t storage_bytes, const std:
     }
 }
 
-/// Gathers a view that check_view has accepted into row-major order.
-Tensor gather_view(const PickledTensor& view, const std::vector<std::byte>& storage) {
-    Tensor tensor{view.dtype, view.shape, {}};
-    const std::size_t count = tensor.elements();
+/// Gathers elements first .. first + count - 1 of a view that check_view has accepted, in row-major order.
+std::vector<std::byte> gather_view(const PickledTensor& view, const std::vector<std::byte>& storage, std::size_t first,
+                                   std::size_t count) {
     const std::size_t element = dtype_bytes(view.dtype);
-    tensor.bytes.resize(count * element);
+    std::vector<std::byte> bytes(count * element);
     std::vector<std::int64_t> index(view.shape.size(), 0);
     std::int64_t source = view.offset;
+    auto rest = static_cast<std::int64_t>(first);
+    for (std::size_t axis = index.size(); axis > 0 && rest > 0; --axis) {
+        index[axis - 1] = rest % view.shape[axis - 1];
+        source += index[axis - 1] * view.strides[axis - 1];
+        rest /= view.shape[axis - 1];
+    }
     for (std::size_t i = 0; i < count; ++i) {
-        std::memcpy(tensor.bytes.data() + i * element, storage.data() + static_cast<std::size_t>(source) * element,
-                    element);
+        std::memcpy(bytes.data() + i * element, storage.data() + static_cast<std::size_t>(source) * element, element);
         for (std::size_t axis = index.size(); axis > 0; --axis) {
             source += view.strides[axis - 1];
             if (++index[axis - 1] < view.shape[axis - 1]) {
@@ -71,8 +76,29 @@ Tensor gather_view(const PickledTensor& view, const std::vector<std::byte>& stor
             index[axis - 1] = 0;
         }
     }
-    return tensor;
+    return bytes;
 }
+
+/// An open file and the storage that was read last: tensors that share a storage usually follow each other.
+struct TorchFile {
+    explicit TorchFile(const std::string& path) : file(path), archive((refuse_legacy(file), file)) {}
+    const std::vector<std::byte>& storage(const std::string& member) {
+        if (member != loaded_member) {
+            loaded = archive.read(member);
+            loaded_member = member;
+            read_bytes += loaded.size();
+            if (read_bytes > kMaxSharing * file.size()) {
+                file.refuse("its tensors name the same storages by turns too often");
+            }
+        }
+        return loaded;
+    }
+    BinaryFile file;
+    ZipReader archive;
+    std::string loaded_member;
+    std::vector<std::byte> loaded;
+    std::size_t read_bytes = 0;
+};
 
 void put_text(std::string& pickle, const std::string& text) {
     const auto size = static_cast<std::uint32_t>(text.size());
@@ -124,10 +150,10 @@ void put_tensor(std::string& pickle, const std::string& name, const Tensor& tens
 
 }  // namespace
 
-TensorList read_torch(const std::string& path) {
-    const BinaryFile file(path);
-    refuse_legacy(file);
-    const ZipReader archive(file);
+std::vector<std::pair<std::string, StoredTensor>> open_torch(const std::string& path) {
+    const auto torch = std::make_shared<TorchFile>(path);
+    const BinaryFile& file = torch->file;
+    const ZipReader& archive = torch->archive;
     if (archive.has("byteorder")) {
         const auto order = archive.read("byteorder");
         if (order.size() != 6 || std::memcmp(order.data(), "little", 6) != 0) {
@@ -139,11 +165,8 @@ TensorList read_torch(const std::string& path) {
     }
     const auto pickle = archive.read("data.pkl");
     const std::string_view text(reinterpret_cast<const char*>(pickle.data()), pickle.size());
-    TensorList tensors;
-    std::string loaded;
-    std::vector<std::byte> storage;
+    std::vector<std::pair<std::string, StoredTensor>> tensors;
     std::size_t total = 0;
-    std::size_t read = 0;
     for (const auto& [name, view] : read_tensor_pickle(text, path)) {
         const std::string member = "data/" + view.storage;
         check_view(view, archive.size_of(member), name, file);
@@ -151,16 +174,18 @@ TensorList read_torch(const std::string& path) {
         if (total > kMaxSharing * file.size()) {
             file.refuse("its tensors share storages too often");
         }
-        // Tensors that share a storage usually follow each other.
-        if (member != loaded) {
-            storage = archive.read(member);
-            loaded = member;
-            read += storage.size();
-            if (read > kMaxSharing * file.size()) {
-                file.refuse("its tensors name the same storages by turns too often");
-            }
-        }
-        tensors.emplace_back(name, gather_view(view, storage));
+        const auto read = [torch, member, view = view](std::size_t first, std::size_t count) {
+            return gather_view(view, torch->storage(member), first, count);
+        };
+        tensors.emplace_back(name, StoredTensor{view.dtype, view.shape, read});
+    }
+    return tensors;
+}
+
+TensorList read_torch(const std::string& path) {
+    TensorList tensors;
+    for (const auto& [name, stored] : open_torch(path)) {
+        tensors.emplace_back(name, stored.load());
     }
     return tensors;
 }

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -168,6 +169,21 @@ SafetensorsFile read_safetensors(const std::string& path) {
         result.tensors.emplace(entry.name, Tensor{entry.dtype, std::move(entry.shape), std::move(bytes)});
     }
     return result;
+}
+
+StoredTensorMap open_safetensors(const std::string& path) {
+    const auto file = std::make_shared<const BinaryFile>(path);
+    Header header = parse_header(*file, path);
+    StoredTensorMap tensors;
+    for (Entry& entry : header.entries) {
+        const std::size_t begin = header.data_offset + entry.begin;
+        const std::size_t element = dtype_bytes(entry.dtype);
+        const auto read = [file, begin, element](std::size_t first, std::size_t count) {
+            return file->read(begin + first * element, count * element);
+        };
+        tensors.emplace(entry.name, StoredTensor{entry.dtype, std::move(entry.shape), read});
+    }
+    return tensors;
 }
 
 SafetensorsFile read_safetensors_header(const std::string& path) {

@@ -33,14 +33,6 @@ void Bias<Real>::backward(const Context<Real>& context, const Rows& rows, const 
 }
 
 template <class Real>
-FrozenLinear<Real>::FrozenLinear(const Kernels<Real>& kernels, const Real* weight, const Shape& shape,
-                                 Precision precision, bool backward, Bias<Real> bias)
-    : weight_(kernels.make_matrix(static_cast<int>(shape[0]), static_cast<int>(shape[1]), precision, backward)),
-      bias_(std::move(bias)) {
-    kernels.pack(*weight_, weight);
-}
-
-template <class Real>
 void FrozenLinear<Real>::forward(const Context<Real>& context, int rows, const Real* x, Real* y) const {
     context.kernels.product(*weight_, rows, x, bias_.values(context), y);
 }

@@ -12,9 +12,9 @@ Encoder<Real>::Encoder(const Kernels<Real>& kernels, const ModelSpec& spec, Name
                        ParameterTable& table)
     : config_(spec.backbone), kind_(adapter_kind(spec.adapter_kind)) {
     const int hidden = config_.hidden_size;
-    words_ = tensors.take<Real>("embeddings.word_embeddings.weight", {config_.vocab_size, hidden});
-    positions_ = tensors.take<Real>("embeddings.position_embeddings.weight", {config_.max_positions, hidden});
-    types_ = tensors.take<Real>("embeddings.token_type_embeddings.weight", {config_.type_vocab_size, hidden});
+    words_ = tensors.keep<Real>("embeddings.word_embeddings.weight", {config_.vocab_size, hidden});
+    positions_ = tensors.keep<Real>("embeddings.position_embeddings.weight", {config_.max_positions, hidden});
+    types_ = tensors.keep<Real>("embeddings.token_type_embeddings.weight", {config_.type_vocab_size, hidden});
     auto gamma = tensors.take<Real>("embeddings.LayerNorm.weight", {hidden});
     const auto beta = tensors.take<float>("embeddings.LayerNorm.bias", {hidden});
     Bias<Real> bias(std::vector<Real>(beta.begin(), beta.end()));
@@ -93,7 +93,7 @@ const Real* Encoder<Real>::forward(const Context<Real>& context, const TokenRows
 
     Real* x = context.arena.template take<Real>(static_cast<std::size_t>(rows.count) * hidden);
     context.kernels.embed(rows.count, config_.hidden_size, tokens.input_ids, position_ids(context, tokens),
-                          tokens.type_ids, words_.data(), positions_.data(), types_.data(), x);
+                          tokens.type_ids, words_.get(), positions_.get(), types_.get(), x);
     norm_->forward(context, rows, {}, x, nullptr, x, saved.embedding_norm);
     saved.embedding_dropout = context.dropout.at(Site::embeddings, 0, config_.hidden_dropout);
     context.kernels.dropout(rows.count, config_.hidden_size, rows.origins, saved.embedding_dropout, x, x);

@@ -21,13 +21,11 @@ public:
 
     /// The listed projections [out, in] stacked into one [n * out, in].
     std::unique_ptr<FrozenLinear<Real>> linear(const std::vector<std::string>& names, int out, int in) {
-        std::vector<Real> weight;
+        std::vector<std::string> weights;
         for (const std::string& name : names) {
-            const auto part = tensors_.take<Real>(layer_name_ + name + ".weight", {out, in});
-            weight.insert(weight.end(), part.begin(), part.end());
+            weights.push_back(layer_name_ + name + ".weight");
         }
-        const Shape shape = {static_cast<std::int64_t>(names.size()) * out, in};
-        return std::make_unique<FrozenLinear<Real>>(kernels_, weight.data(), shape, spec_.precision, true,
+        return std::make_unique<FrozenLinear<Real>>(tensors_.keep_matrix(kernels_, weights, {out, in}, spec_.precision),
                                                     bias(names, out));
     }
 

@@ -13,14 +13,13 @@ Head<Real>::Head(const Kernels<Real>& kernels, const ModelSpec& spec, NamedTenso
     const Shape shape = {spec.num_outputs, hidden_};
     pretrained_ = tensors.has(output + ".weight") && tensors.shape(output + ".weight") == shape;
     if (pooled) {
-        const auto weight = tensors.take<Real>("pooler.dense.weight", {hidden_, hidden_});
+        auto weight = tensors.keep_matrix(kernels, {"pooler.dense.weight"}, Shape{hidden_, hidden_}, Precision::fp32);
         Bias<Real> bias(tensors.take<Real>("pooler.dense.bias", {hidden_}));
         if (adapter_kind(spec.adapter_kind).train_biases) {
             const Initial values = {Initial::Kind::values, 0, tensors.take<float>("pooler.dense.bias", {hidden_})};
             bias = Bias<Real>(table, {table.add("bert.pooler.dense.bias", {hidden_}, "biases", values)});
         }
-        pooler_ = std::make_unique<FrozenLinear<Real>>(kernels, weight.data(), Shape{hidden_, hidden_}, Precision::fp32,
-                                                       true, std::move(bias));
+        pooler_ = std::make_unique<FrozenLinear<Real>>(std::move(weight), std::move(bias));
     } else {
         dense_ =
             std::make_unique<TrainableLinear<Real>>(trainable(kernels, tensors, table, "classifier.dense", hidden_));

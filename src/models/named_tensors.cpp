@@ -2,6 +2,7 @@
 #include "ladle/models/named_tensors.hpp"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "ladle/core/error.hpp"
 
@@ -12,9 +13,17 @@ std::string replace_ending(const std::string& name, const std::string& old_endin
     return name.ends_with(old_ending) ? name.substr(0, name.size() - old_ending.size()) + ending : name;
 }
 
+StoredTensorMap as_stored(TensorMap tensors) {
+    StoredTensorMap stored;
+    for (auto& [name, tensor] : tensors) {
+        stored.emplace(name, stored_tensor(std::move(tensor)));
+    }
+    return stored;
+}
+
 }  // namespace
 
-NamedTensors::NamedTensors(TensorMap tensors, const std::string& encoder_prefix, std::string label)
+NamedTensors::NamedTensors(StoredTensorMap tensors, const std::string& encoder_prefix, std::string label)
     : label_(std::move(label)) {
     for (auto& [full_name, tensor] : tensors) {
         std::string name = full_name.starts_with(encoder_prefix) ? full_name.substr(encoder_prefix.size()) : full_name;
@@ -25,6 +34,9 @@ NamedTensors::NamedTensors(TensorMap tensors, const std::string& encoder_prefix,
     }
 }
 
+NamedTensors::NamedTensors(TensorMap tensors, const std::string& encoder_prefix, std::string label)
+    : NamedTensors(as_stored(std::move(tensors)), encoder_prefix, std::move(label)) {}
+
 NamedTensors NamedTensors::zeros(std::string label) {
     NamedTensors tensors;
     tensors.label_ = std::move(label);
@@ -32,13 +44,12 @@ NamedTensors NamedTensors::zeros(std::string label) {
     return tensors;
 }
 
-template <class Real>
-std::vector<Real> NamedTensors::take(const std::string& name, const Shape& shape) {
+void NamedTensors::mark_taken(const std::string& name, const Shape& shape) {
     if (taken_.insert(name).second) {
         taken_values_ += static_cast<std::int64_t>(shape_elements(shape));
     }
     if (zeros_) {
-        return std::vector<Real>(shape_elements(shape));
+        return;
     }
     const auto found = tensors_.find(name);
     if (found == tensors_.end()) {
@@ -51,8 +62,59 @@ std::vector<Real> NamedTensors::take(const std::string& name, const Shape& shape
                             " but config.json asks for " + shape_text(shape),
                         "use the config.json that belongs to these weights");
     }
-    const std::vector<float> values = found->second.to_floats();
-    return std::vector<Real>(values.begin(), values.end());
+}
+
+template <class Real>
+void NamedTensors::read(const std::string& name, std::size_t count, Real* values) const {
+    if (zeros_) {
+        std::fill_n(values, count, Real(0));
+    } else if constexpr (std::is_same_v<Real, float>) {
+        tensors_.at(name).read_floats(values);
+    } else {
+        std::vector<float> floats(count);
+        tensors_.at(name).read_floats(floats.data());
+        std::copy(floats.begin(), floats.end(), values);
+    }
+}
+
+template <class Real>
+std::vector<Real> NamedTensors::take(const std::string& name, const Shape& shape) {
+    mark_taken(name, shape);
+    std::vector<Real> values(shape_elements(shape));
+    read(name, values.size(), values.data());
+    return values;
+}
+
+template <class Real>
+std::shared_ptr<const Real> NamedTensors::keep(const std::string& name, const Shape& shape) {
+    mark_taken(name, shape);
+    WeightStore& store = store_ != nullptr ? *store_ : own_;
+    const std::size_t count = shape_elements(shape);
+    auto values = store.take_array<Real>(count);
+    if (store.writes()) {
+        read(name, count, values.get());
+    }
+    return values;
+}
+
+template <class Real>
+std::unique_ptr<Matrix> NamedTensors::keep_matrix(const Kernels<Real>& kernels, const std::vector<std::string>& names,
+                                                  const Shape& shape, Precision precision) {
+    for (const std::string& name : names) {
+        mark_taken(name, shape);
+    }
+    WeightStore& store = store_ != nullptr ? *store_ : own_;
+    const auto out = static_cast<int>(names.size()) * static_cast<int>(shape.at(0));
+    auto matrix = kernels.make_matrix(out, static_cast<int>(shape.at(1)), precision, true, store);
+    if (store.writes()) {
+        const std::size_t count = shape_elements(shape);
+        std::vector<Real> weight(names.size() * count);
+        for (std::size_t i = 0; i < names.size(); ++i) {
+            read(names[i], count, weight.data() + i * count);
+        }
+        kernels.pack(*matrix, weight.data());
+    }
+    return matrix;
 }
 
 void NamedTensors::finish(const std::vector<std::string>& ignorable) const {
@@ -68,7 +130,13 @@ void NamedTensors::finish(const std::vector<std::string>& ignorable) const {
     }
 }
 
-template std::vector<float> NamedTensors::take<float>(const std::string&, const Shape&);
-template std::vector<double> NamedTensors::take<double>(const std::string&, const Shape&);
+#define LADLE_INSTANTIATE(Real)                                                                      \
+    template std::vector<Real> NamedTensors::take<Real>(const std::string&, const Shape&);           \
+    template std::shared_ptr<const Real> NamedTensors::keep<Real>(const std::string&, const Shape&); \
+    template std::unique_ptr<Matrix> NamedTensors::keep_matrix<Real>(                                \
+        const Kernels<Real>&, const std::vector<std::string>&, const Shape&, Precision);
+LADLE_INSTANTIATE(float)
+LADLE_INSTANTIATE(double)
+#undef LADLE_INSTANTIATE
 
 }  // namespace ladle

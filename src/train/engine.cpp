@@ -5,6 +5,7 @@
 #include "ladle/core/error.hpp"
 #include "ladle/io/files.hpp"
 #include "ladle/io/pretrained.hpp"
+#include "ladle/train/agreement.hpp"
 
 namespace ladle {
 namespace {
@@ -32,7 +33,7 @@ Backbone load_backbone(const std::string& directory, bool shapes_suffice) {
     if (shapes_suffice && list_files(directory) == std::vector<std::string>{"config.json"}) {
         return backbone;
     }
-    PretrainedWeights weights = read_weights(directory);
+    PretrainedWeights weights = open_weights(directory);
     backbone.tensors = std::move(weights.tensors);
     backbone.has_weights = true;
     backbone.digest = Digest().add_text(text).add_text(weights.digest).finish();
@@ -53,7 +54,7 @@ ModelSpec model_spec(const Config& config, const BackboneConfig& backbone, int n
     return spec;
 }
 
-Engine::Engine(const Config& config, const ModelSpec& spec, Backbone backbone)
+Engine::Engine(const Config& config, const ModelSpec& spec, Backbone backbone, Communicator& comm)
     : kernels_(make_cpu_kernels(config.cpu.isa, precision_of(config))),
       pool_(config.cpu.threads),
       memory_(static_cast<std::size_t>(config.cpu.threads)) {
@@ -61,7 +62,7 @@ Engine::Engine(const Config& config, const ModelSpec& spec, Backbone backbone)
                                ? NamedTensors(std::move(backbone.tensors),
                                               find_architecture(backbone.config.architecture).prefix, backbone.label)
                                : NamedTensors::zeros(backbone.label);
-    model_ = std::make_unique<Classifier<float>>(*kernels_, spec, tensors, table_);
+    build_model(spec, tensors, comm);
     frozen_values_ = tensors.taken_values();
     for (const Parameter& parameter : table_.all()) {
         frozen_values_ -=
@@ -72,6 +73,20 @@ Engine::Engine(const Config& config, const ModelSpec& spec, Backbone backbone)
     if (config.comm.reduction == "exact") {
         kernels_->check_row_independence();
     }
+}
+
+void Engine::build_model(const ModelSpec& spec, NamedTensors& tensors, Communicator& comm) {
+    // Ranks can share only what all of them would lay out alike.
+    require_same_machine(comm, "kernels = " + kernels_->description() + "\n");
+    PlannedWeights planned;
+    tensors.keep_in(planned);
+    ParameterTable unused;
+    Classifier<float>(*kernels_, spec, tensors, unused);
+    frozen_bytes_ = planned.bytes();
+    frozen_memory_ = comm.frozen_memory(frozen_bytes_);
+    tensors.keep_in(*frozen_memory_.store);
+    model_ = std::make_unique<Classifier<float>>(*kernels_, spec, tensors, table_);
+    frozen_memory_.store->publish();
 }
 
 Context<float> Engine::begin(int worker, const DropoutPlan& dropout) {

@@ -99,7 +99,7 @@ bool hides_labels(const Split& split) {
 }
 
 Identity run_identity(const Config& config, const std::vector<const Split*>& splits, const std::string& backbone_digest,
-                      const std::string& kernels, int ranks) {
+                      int ranks) {
     Identity identity;
     identity.options = identity_text(config);
     if (config.comm.reduction == "fast") {
@@ -109,8 +109,11 @@ Identity run_identity(const Config& config, const std::vector<const Split*>& spl
         identity.inputs += fmt::format("data.{} = {}\n", split->name, split->digest);
     }
     identity.inputs += fmt::format("backbone = {}\n", backbone_digest);
-    identity.machine = build_description() + fmt::format("kernels = {}\nprocessor = {}\n", kernels, processor_kind());
     return identity;
+}
+
+std::string machine_identity(const std::string& kernels) {
+    return build_description() + fmt::format("kernels = {}\nprocessor = {}\n", kernels, processor_kind());
 }
 
 }  // namespace ladle

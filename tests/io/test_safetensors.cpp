@@ -75,7 +75,7 @@ BOOST_AUTO_TEST_CASE(every_type_survives_a_round_trip) {
 
 BOOST_AUTO_TEST_CASE(directories_are_read_whichever_way_they_are_stored) {
     const Scratch scratch;
-    BOOST_CHECK_EXCEPTION(ladle::read_weights(scratch.directory()), DataError, names("neither"));
+    BOOST_CHECK_EXCEPTION(ladle::open_weights(scratch.directory()), DataError, names("neither"));
     const float one = 1.0F;
     const float two = 2.0F;
     ladle::write_safetensors(scratch.path("p-1.safetensors"), {{"a", Tensor::from_floats({1}, &one)}}, {});
@@ -84,15 +84,15 @@ BOOST_AUTO_TEST_CASE(directories_are_read_whichever_way_they_are_stored) {
         spill(scratch.path("model.safetensors.index.json"), R"({"weight_map":)" + map + "}");
     };
     write_index(R"({"a":"p-1.safetensors","b":"p-2.safetensors"})");
-    const auto weights = ladle::read_weights(scratch.directory());
+    const auto weights = ladle::open_weights(scratch.directory());
     BOOST_TEST(weights.tensors.at("b").to_floats()[0] == 2.0F);
     BOOST_TEST(weights.digest.size() == 64U);
     write_index(R"({"a":"p-1.safetensors","b":"p-2.safetensors","c":"p-2.safetensors"})");
-    BOOST_CHECK_EXCEPTION(ladle::read_weights(scratch.directory()), DataError, names("tensor c is missing"));
+    BOOST_CHECK_EXCEPTION(ladle::open_weights(scratch.directory()), DataError, names("tensor c is missing"));
     write_index(R"({"a":"p-1.safetensors","c":"p-2.safetensors"})");
-    BOOST_CHECK_EXCEPTION(ladle::read_weights(scratch.directory()), DataError, names("tensor b is not listed"));
+    BOOST_CHECK_EXCEPTION(ladle::open_weights(scratch.directory()), DataError, names("tensor b is not listed"));
     write_index(R"({"a":"../p-1.safetensors"})");
-    BOOST_CHECK_EXCEPTION(ladle::read_weights(scratch.directory()), DataError, names("same directory"));
+    BOOST_CHECK_EXCEPTION(ladle::open_weights(scratch.directory()), DataError, names("same directory"));
     ladle::write_safetensors(scratch.path("model.safetensors"), {{"w", Tensor::from_floats({1}, &two)}}, {});
     BOOST_TEST(ladle::read_weights(scratch.directory()).tensors.contains("w"));
 }

@@ -2,7 +2,10 @@
 // Only soft checks: a rank that left a test early would hang the others in the next collective.
 #define BOOST_TEST_MODULE mpi
 #define BOOST_TEST_NO_MAIN
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
+#include <cstdlib>
+#include <cstring>
 #include <numeric>
 #include <vector>
 
@@ -51,6 +54,51 @@ BOOST_AUTO_TEST_CASE(ranks_on_one_host_are_counted) {
     BOOST_TEST(!world->place().host.empty());
     BOOST_TEST(world->place().local_size == world->world_size());
     BOOST_TEST(world->place().local_rank == world->world_rank());
+}
+
+// LADLE_TEST_NO_WINDOW is set where the test is started with an MPI that makes no shared windows.
+BOOST_AUTO_TEST_CASE(frozen_weights_are_one_copy_that_the_first_rank_of_the_node_writes) {
+    const std::vector<std::size_t> sizes = {100, 1, 4096};
+    PlannedWeights planned;
+    for (const std::size_t bytes : sizes) {
+        BOOST_TEST(planned.take(bytes) == nullptr);
+    }
+    BOOST_TEST(planned.bytes() == 128U + 64U + 4096U);
+    const FrozenMemory memory = world->frozen_memory(planned.bytes());
+    const bool shared = world->world_size() > 1 && std::getenv("LADLE_TEST_NO_WINDOW") == nullptr;
+    BOOST_TEST(memory.sharers == (shared ? world->world_size() : 1));
+    BOOST_TEST(memory.why_private.empty() == shared);
+    BOOST_TEST(memory.store->writes() == (!shared || world->is_root()));
+    std::vector<std::shared_ptr<void>> arrays;
+    for (const std::size_t bytes : sizes) {
+        arrays.push_back(memory.store->take(bytes));
+        BOOST_TEST(reinterpret_cast<std::uintptr_t>(arrays.back().get()) % 64 == 0U);
+        if (memory.store->writes()) {
+            std::memset(arrays.back().get(), static_cast<int>(arrays.size()), bytes);
+        }
+    }
+    memory.store->publish();
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+        const auto* bytes = static_cast<const char*>(arrays[i].get());
+        BOOST_TEST(std::count(bytes, bytes + sizes[i], static_cast<char>(i + 1)) ==
+                   static_cast<std::ptrdiff_t>(sizes[i]));
+    }
+    // One copy: what rank 0 changes now changes for all that share.
+    world->barrier();
+    if (world->is_root()) {
+        static_cast<char*>(arrays[0].get())[99] = 77;
+    }
+    world->barrier();
+    BOOST_TEST(static_cast<int>(static_cast<const char*>(arrays[0].get())[99]) ==
+               (shared || world->is_root() ? 77 : 1));
+}
+
+BOOST_AUTO_TEST_CASE(frozen_weights_are_private_where_the_node_has_no_room) {
+    const FrozenMemory memory = world->frozen_memory(std::size_t{1} << 60U);
+    BOOST_TEST(memory.sharers == 1);
+    BOOST_TEST(memory.why_private.find(world->world_size() == 1 ? "one rank" : "/dev/shm has") == 0U);
+    BOOST_TEST(memory.store->writes());
+    BOOST_TEST(memory.store->take(8) != nullptr);
 }
 
 int main(int argc, char** argv) {

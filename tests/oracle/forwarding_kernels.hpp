@@ -14,8 +14,10 @@ public:
     explicit ForwardingKernels(const Kernels<Real>& inner) : inner_(inner) {}
 
     std::string description() const override { return "mutated " + inner_.description(); }
-    std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward) const override {
-        return inner_.make_matrix(out, in, precision, backward);
+    using Kernels<Real>::make_matrix;
+    std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward,
+                                        WeightStore& store) const override {
+        return inner_.make_matrix(out, in, precision, backward, store);
     }
     void pack(Matrix& matrix, const Real* w) const override { inner_.pack(matrix, w); }
     void product(const Matrix& matrix, int rows, const Real* x, const Real* bias, Real* y) const override {

@@ -134,7 +134,8 @@ BOOST_AUTO_TEST_CASE(minilm_sees_similar_sentences) {
     config.adapter.kind = "head";
     Backbone backbone = load_backbone(model);
     const ModelSpec spec = model_spec(config, backbone.config, 1);
-    Engine engine(config, spec, std::move(backbone));
+    const auto alone = make_single_communicator();
+    Engine engine(config, spec, std::move(backbone), *alone);
     const auto vectors = sentence_vectors(engine, sentences.split);
     std::vector<double> cosines;
     for (std::size_t i = 0; i < vectors.size(); i += 2) {

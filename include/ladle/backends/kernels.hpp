@@ -12,6 +12,8 @@
 #include <memory>
 #include <string>
 
+#include "ladle/core/weight_store.hpp"
+
 namespace ladle {
 
 /// One in the fixed-point sums of gradients and losses: 2^48.
@@ -160,9 +162,16 @@ public:
     virtual std::string description() const = 0;
 
     // ---- products -------------------------------------------------------------------------------------------------
-    /// Room for a weight [out, in]; `backward` also prepares product_transposed.
-    virtual std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward) const = 0;
-    /// Copies the weight w [out, in] into the matrix. Not to be called while other threads use the matrix.
+    /// Room in `store` for a weight [out, in]; `backward` also prepares product_transposed.
+    virtual std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward,
+                                                WeightStore& store) const = 0;
+    /// The same in memory of this process.
+    std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward) const {
+        PrivateWeights own;
+        return make_matrix(out, in, precision, backward, own);
+    }
+    /// Copies the weight w [out, in] into the matrix, whose store must be one that this process writes. Not to be
+    /// called while other threads use the matrix.
     virtual void pack(Matrix& matrix, const Real* w) const = 0;
     /// y [R, out] = x [R, in] W^T + bias [out] (bias may be null).
     virtual void product(const Matrix& matrix, int rows, const Real* x, const Real* bias, Real* y) const = 0;

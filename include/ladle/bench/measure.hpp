@@ -30,8 +30,10 @@ double rounded(double value);
 /// Processor time of one call of body() on this thread: the median of `repetitions` attempts of about 20 ms each.
 double core_seconds_per_call(const std::function<void()>& body, int repetitions);
 
-/// Values uniform in +-`range` without zeros, from the counter generator; streams of different numbers differ.
-std::vector<float> random_values(std::size_t count, std::uint64_t seed, std::uint32_t number, float range);
+/// Values first .. first + count - 1 of a stream: uniform in +-`range` without zeros, from the counter generator;
+/// streams of different numbers differ.
+std::vector<float> random_values(std::size_t count, std::uint64_t seed, std::uint32_t number, float range,
+                                 std::size_t first = 0);
 
 /// The value of every rank in rank order, on rank 0; empty on the others.
 std::vector<double> gather_values(Communicator& comm, double value);

@@ -6,6 +6,8 @@
 #include <memory>
 #include <string>
 
+#include "ladle/core/weight_store.hpp"
+
 namespace ladle {
 
 /// Where a rank runs.
@@ -13,6 +15,13 @@ struct RankPlace {
     std::string host;
     int local_rank = 0;  ///< among the ranks that share this host's memory
     int local_size = 1;
+};
+
+/// Where a rank's frozen weights are kept.
+struct FrozenMemory {
+    std::unique_ptr<WeightStore> store;
+    int sharers = 1;          ///< ranks that use the same memory
+    std::string why_private;  ///< why this rank has memory of its own; empty where it is shared
 };
 
 /// Every method throws DeviceError with the library's text when communication fails.
@@ -31,6 +40,10 @@ public:
     /// Rank 0 receives the concatenation of all ranks' bytes in rank order; other ranks receive nothing.
     virtual std::string gather(const std::string& bytes) = 0;
     virtual void barrier() = 0;
+    /// Memory for `bytes` bytes of frozen weights (as PlannedWeights counts them): a window that all ranks of the node
+    /// share and the first of them writes, or memory of each rank's own where the node has no room for a window or MPI
+    /// makes none. All ranks together. A window lives until the session ends.
+    virtual FrozenMemory frozen_memory(std::size_t bytes) = 0;
 
     bool is_root() const { return world_rank() == 0; }
     /// Rank 0's text on all ranks.

@@ -41,6 +41,28 @@ struct Tensor {
 /// Tensors by name, in name order.
 using TensorMap = std::map<std::string, Tensor>;
 
+/// A tensor that stays in its file until its numbers are wanted, so that a model is never in memory as a whole.
+struct StoredTensor {
+    DType dtype = DType::f32;
+    Shape shape;
+    /// The bytes of elements first .. first + count - 1, row-major. Throws DataError if the file cannot be read.
+    std::function<std::vector<std::byte>(std::size_t first, std::size_t count)> read;
+
+    std::size_t elements() const { return shape_elements(shape); }
+    /// The whole tensor.
+    Tensor load() const;
+    /// Converts to floats [elements], a piece at a time; the types are those of Tensor::to_floats.
+    void read_floats(float* values) const;
+};
+
+using StoredTensorMap = std::map<std::string, StoredTensor>;
+
+/// A tensor in memory behind the same interface.
+StoredTensor stored_tensor(Tensor tensor);
+
+/// All of them in memory.
+TensorMap load_tensors(const StoredTensorMap& tensors);
+
 /// Tensors by name, in the order of a file.
 using TensorList = std::vector<std::pair<std::string, Tensor>>;
 

@@ -8,13 +8,13 @@
 namespace ladle {
 
 struct PretrainedWeights {
-    TensorMap tensors;
+    StoredTensorMap tensors;
     std::string digest;  ///< SHA-256 of the weight file's bytes; of several files: over their names and digests
     std::string files;   ///< "<file> = <SHA-256>" for each
 };
 
-/// Reads model.safetensors, or the files listed in model.safetensors.index.json, or pytorch_model.bin, whichever is
-/// there first. Throws DataError.
-PretrainedWeights read_weights(const std::string& directory);
+/// Opens model.safetensors, or the files listed in model.safetensors.index.json, or pytorch_model.bin, whichever is
+/// there first; the numbers stay in the files. Throws DataError.
+PretrainedWeights open_weights(const std::string& directory);
 
 }  // namespace ladle

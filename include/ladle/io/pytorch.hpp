@@ -13,6 +13,9 @@ namespace ladle {
 /// tensors outside their storage, files of torch < 1.6.
 TensorList read_torch(const std::string& path);
 
+/// As read_torch, but the numbers stay in the file; reading them keeps one storage at a time in memory.
+std::vector<std::pair<std::string, StoredTensor>> open_torch(const std::string& path);
+
 /// Writes atomically a file that torch.load(weights_only=True) opens as a plain dictionary in this order. Equal tensors
 /// give equal bytes. Throws CheckpointError, or ConfigError above 4 GiB.
 void write_torch(const std::string& path, const TensorList& tensors);

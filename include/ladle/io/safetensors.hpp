@@ -20,6 +20,9 @@ struct SafetensorsFile {
 /// unique, every size is checked before memory is taken. Throws DataError naming file and tensor.
 SafetensorsFile read_safetensors(const std::string& path);
 
+/// As read_safetensors, but the numbers stay in the file, which remains open as long as any of the tensors.
+StoredTensorMap open_safetensors(const std::string& path);
+
 /// Only names, shapes and types; the tensors hold no bytes.
 SafetensorsFile read_safetensors_header(const std::string& path);
 

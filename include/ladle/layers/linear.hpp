@@ -34,9 +34,8 @@ private:
 template <class Real>
 class FrozenLinear {
 public:
-    /// `backward`: product_transposed will be needed. The weight is copied.
-    FrozenLinear(const Kernels<Real>& kernels, const Real* weight, const Shape& shape, Precision precision,
-                 bool backward, Bias<Real> bias);
+    FrozenLinear(std::unique_ptr<Matrix> weight, Bias<Real> bias)
+        : weight_(std::move(weight)), bias_(std::move(bias)) {}
     const Matrix& weight() const { return *weight_; }
     const Bias<Real>& bias() const { return bias_; }
     /// y [rows, out] from x [rows, in].

@@ -41,9 +41,9 @@ private:
 
     BackboneConfig config_;
     AdapterKind kind_;
-    std::vector<Real> words_;      ///< [vocab, H]
-    std::vector<Real> positions_;  ///< [max_positions, H]
-    std::vector<Real> types_;      ///< [types, H]
+    std::shared_ptr<const Real> words_;      ///< [vocab, H]
+    std::shared_ptr<const Real> positions_;  ///< [max_positions, H]
+    std::shared_ptr<const Real> types_;      ///< [types, H]
     std::unique_ptr<Norm<Real>> norm_;
     std::vector<std::unique_ptr<EncoderBlock<Real>>> blocks_;
 };

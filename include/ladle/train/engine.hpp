@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "ladle/comm/communicator.hpp"
 #include "ladle/config/config.hpp"
 #include "ladle/core/arena.hpp"
 #include "ladle/data/batch.hpp"
@@ -17,10 +18,10 @@ namespace ladle {
 /// Rows of a micro-batch, both passes together; one leaf may be more. It saves memory and does not change results.
 inline constexpr std::int64_t kMicroBatchRows = 1024;
 
-/// A pretrained directory in memory.
+/// A pretrained directory; the numbers stay in its files until the model is built.
 struct Backbone {
     BackboneConfig config;
-    TensorMap tensors;
+    StoredTensorMap tensors;
     std::string label;   ///< how errors name it
     std::string digest;  ///< SHA-256 over config.json and the weights; empty without weights
     std::string files;   ///< "<file> = <SHA-256>" for each file that was read
@@ -30,7 +31,7 @@ struct Backbone {
 /// Reads config.json of a Hugging Face directory; throws DataError.
 BackboneConfig load_backbone_config(const std::string& directory);
 
-/// Reads config.json and the weights of a Hugging Face directory; throws DataError. `shapes_suffice`: a directory
+/// Reads config.json and opens the weights of a Hugging Face directory; throws DataError. `shapes_suffice`: a directory
 /// with a config.json alone will do; the model's tensors are then zero.
 Backbone load_backbone(const std::string& directory, bool shapes_suffice = false);
 
@@ -45,9 +46,10 @@ struct WorkerMemory {
 
 class Engine {
 public:
-    /// Builds the model on the CPU kernels and fills the parameters from run.seed; verifies that products do not
-    /// depend on a row's place unless comm.reduction is fast. Throws DataError or DeviceError.
-    Engine(const Config& config, const ModelSpec& spec, Backbone backbone);
+    /// Builds the model on the CPU kernels, its frozen weights once per node where that is possible, and fills the
+    /// parameters from run.seed; verifies that products do not depend on a row's place unless comm.reduction is fast.
+    /// All ranks together, with equal arguments. Throws DataError or DeviceError.
+    Engine(const Config& config, const ModelSpec& spec, Backbone backbone, Communicator& comm);
 
     const Kernels<float>& kernels() const { return *kernels_; }
     const ParameterTable& table() const { return table_; }
@@ -55,6 +57,10 @@ public:
     const Classifier<float>& model() const { return *model_; }
     /// Numbers of the backbone that do not train.
     std::int64_t frozen_values() const { return frozen_values_; }
+    /// Bytes of all frozen weights as kept for products.
+    std::size_t frozen_bytes() const { return frozen_bytes_; }
+    /// Where they are.
+    const FrozenMemory& frozen_memory() const { return frozen_memory_; }
     bool pretrained_head() const { return model_->pretrained_head(); }
     std::vector<float>& parameters() { return parameters_; }
     const std::vector<float>& parameters() const { return parameters_; }
@@ -66,7 +72,11 @@ public:
     Context<float> begin(int worker, const DropoutPlan& dropout);
 
 private:
+    void build_model(const ModelSpec& spec, NamedTensors& tensors, Communicator& comm);
+
     std::unique_ptr<Kernels<float>> kernels_;
+    std::size_t frozen_bytes_ = 0;
+    FrozenMemory frozen_memory_;
     ParameterTable table_;
     std::unique_ptr<Classifier<float>> model_;
     std::vector<float> parameters_;

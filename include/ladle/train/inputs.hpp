@@ -26,9 +26,12 @@ void check_split(const Split& split, const BackboneConfig& backbone, const std::
 /// True if any label of the split is hidden, as in the benchmark's test splits.
 bool hides_labels(const Split& split);
 
-/// Everything that decides the bits of a run: identity options, data and backbone digests, build and kernels; with
-/// comm.reduction = fast the number of ranks, too.
+/// What decides the bits of a run before any kernel is made: identity options, data and backbone digests; with
+/// comm.reduction = fast the number of ranks, too. `machine` stays empty.
 Identity run_identity(const Config& config, const std::vector<const Split*>& splits, const std::string& backbone_digest,
-                      const std::string& kernels, int ranks);
+                      int ranks);
+
+/// The machine part of an identity: build, kernels and processor.
+std::string machine_identity(const std::string& kernels);
 
 }  // namespace ladle

@@ -72,8 +72,8 @@ BlockProduct::Block BlockProduct::make_block(int rows, const memory::desc& weigh
     return {made++, rows, x, y, primitive.scratchpad_desc(), dnnl::matmul(primitive)};
 }
 
-memory BlockProduct::make_weights() const {
-    return {weights_, onednn_engine()};
+memory BlockProduct::wrap_weights(void* bytes) const {
+    return {weights_, onednn_engine(), bytes};
 }
 
 void BlockProduct::pack(const float* w, bool transposed, memory& weights) const {

@@ -20,8 +20,10 @@ public:
     explicit BlockProduct(const ProductShape& shape);
 
     const ProductShape& shape() const { return shape_; }
-    /// Uninitialised room for packed weights.
-    dnnl::memory make_weights() const;
+    /// Size of packed weights.
+    std::size_t weight_bytes() const { return weights_.get_size(); }
+    /// Packed weights, or room for them, at `bytes`.
+    dnnl::memory wrap_weights(void* bytes) const;
     /// Packs w: row-major [k, n], or [n, k] if `transposed`.
     void pack(const float* w, bool transposed, dnnl::memory& weights) const;
     /// y [rows, n] = x [rows, k] weights + bias; bias [n] may be null. Rows beyond whole blocks are zero-filled.

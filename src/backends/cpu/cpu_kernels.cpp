@@ -38,8 +38,9 @@ public:
 
     std::string description() const override { return description_; }
 
-    std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward) const override {
-        return products_.make_matrix(out, in, precision, backward);
+    std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward,
+                                        WeightStore& store) const override {
+        return products_.make_matrix(out, in, precision, backward, store);
     }
     void pack(Matrix& matrix, const float* w) const override { products_.pack(matrix, w); }
     void product(const Matrix& matrix, int rows, const float* x, const float* bias, float* y) const override {

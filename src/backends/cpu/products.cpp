@@ -20,13 +20,17 @@ namespace {
 class PackedMatrix final : public Matrix {
 public:
     struct Direction {
+        Direction() = default;
+        Direction(const BlockProduct& of, WeightStore& store)
+            : product(&of), bytes(store.take(of.weight_bytes())), weights(of.wrap_weights(bytes.get())) {}
         const BlockProduct* product = nullptr;
+        std::shared_ptr<void> bytes;
         dnnl::memory weights;
     };
-    PackedMatrix(int out, int in, const BlockProduct& forward, const BlockProduct* backward)
-        : Matrix(out, in), forward{&forward, forward.make_weights()} {
+    PackedMatrix(int out, int in, const BlockProduct& forward, const BlockProduct* backward, WeightStore& store)
+        : Matrix(out, in), forward(forward, store) {
         if (backward != nullptr) {
-            this->backward = {backward, backward->make_weights()};
+            this->backward = Direction(*backward, store);
         }
     }
     Direction forward;
@@ -67,7 +71,8 @@ bool rows_are_independent(const BlockProduct& product, ToBfloat16 to_bfloat16) {
     constexpr int kRows = BlockProduct::kLargeRows + BlockProduct::kSmallRows;
     const auto k = static_cast<std::size_t>(product.shape().k);
     const auto n = static_cast<std::size_t>(product.shape().n);
-    dnnl::memory weights = product.make_weights();
+    std::vector<std::byte> bytes(product.weight_bytes());
+    dnnl::memory weights = product.wrap_weights(bytes.data());
     product.pack(probe_values(k * n, 1).data(), false, weights);
     const auto bias = probe_values(product.shape().bias ? n : 0, 2);
     const auto probe = probe_values(k, 3);
@@ -109,11 +114,12 @@ const BlockProduct& Products::block_product(const ProductShape& shape) const {
     return *entry;
 }
 
-std::unique_ptr<Matrix> Products::make_matrix(int out, int in, Precision precision, bool backward) const {
+std::unique_ptr<Matrix> Products::make_matrix(int out, int in, Precision precision, bool backward,
+                                              WeightStore& store) const {
     check(out > 0 && in > 0, "a matrix has rows and columns");
     const BlockProduct& forward = block_product({in, out, precision, true});
     const BlockProduct* transposed = backward ? &block_product({out, in, precision, false}) : nullptr;
-    return std::make_unique<PackedMatrix>(out, in, forward, transposed);
+    return std::make_unique<PackedMatrix>(out, in, forward, transposed, store);
 }
 
 void Products::pack(Matrix& matrix, const float* w) const {

@@ -34,7 +34,7 @@ public:
     ~Products();
 
     /// As Kernels::make_matrix; throws DeviceError if oneDNN offers no product of that shape.
-    std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward) const;
+    std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward, WeightStore& store) const;
     /// As Kernels::pack.
     void pack(Matrix& matrix, const float* w) const;
     /// As Kernels::product.

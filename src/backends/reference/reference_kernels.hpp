@@ -11,10 +11,14 @@ namespace ladle {
 template <class Real>
 class ReferenceMatrix final : public Matrix {
 public:
-    ReferenceMatrix(int out, int in, Precision precision)
-        : Matrix(out, in), precision(precision), values(static_cast<std::size_t>(out) * static_cast<std::size_t>(in)) {}
+    ReferenceMatrix(int out, int in, Precision precision, WeightStore& store)
+        : Matrix(out, in),
+          precision(precision),
+          count(static_cast<std::size_t>(out) * static_cast<std::size_t>(in)),
+          values(store.take_array<Real>(count)) {}
     Precision precision;
-    std::vector<Real> values;  ///< [out, in]
+    std::size_t count;
+    std::shared_ptr<Real> values;  ///< [out, in]
 };
 
 template <class Real>
@@ -22,7 +26,9 @@ class ReferenceKernels final : public Kernels<Real> {
 public:
     std::string description() const override;
 
-    std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward) const override;
+    using Kernels<Real>::make_matrix;
+    std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward,
+                                        WeightStore& store) const override;
     void pack(Matrix& matrix, const Real* w) const override;
     void product(const Matrix& matrix, int rows, const Real* x, const Real* bias, Real* y) const override;
     void product_transposed(const Matrix& matrix, int rows, const Real* dy, Real* dx) const override;

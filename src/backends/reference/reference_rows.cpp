@@ -38,15 +38,16 @@ std::string ReferenceKernels<Real>::description() const {
 }
 
 template <class Real>
-std::unique_ptr<Matrix> ReferenceKernels<Real>::make_matrix(int out, int in, Precision precision, bool) const {
-    return std::make_unique<ReferenceMatrix<Real>>(out, in, precision);
+std::unique_ptr<Matrix> ReferenceKernels<Real>::make_matrix(int out, int in, Precision precision, bool,
+                                                            WeightStore& store) const {
+    return std::make_unique<ReferenceMatrix<Real>>(out, in, precision, store);
 }
 
 template <class Real>
 void ReferenceKernels<Real>::pack(Matrix& matrix, const Real* w) const {
     auto& target = dynamic_cast<ReferenceMatrix<Real>&>(matrix);
-    for (std::size_t i = 0; i < target.values.size(); ++i) {
-        target.values[i] = rounded(w[i], target.precision);
+    for (std::size_t i = 0; i < target.count; ++i) {
+        target.values.get()[i] = rounded(w[i], target.precision);
     }
 }
 
@@ -58,7 +59,7 @@ void ReferenceKernels<Real>::product(const Matrix& matrix, int rows, const Real*
     for (int r = 0; r < rows; ++r) {
         for (int o = 0; o < out; ++o) {
             const Real* row = x + static_cast<std::ptrdiff_t>(r) * in;
-            const Real* weights = w.values.data() + static_cast<std::ptrdiff_t>(o) * in;
+            const Real* weights = w.values.get() + static_cast<std::ptrdiff_t>(o) * in;
             Real sum = 0;
             for (int i = 0; i < in; ++i) {
                 sum += rounded(row[i], w.precision) * weights[i];
@@ -78,7 +79,7 @@ void ReferenceKernels<Real>::product_transposed(const Matrix& matrix, int rows, 
         std::fill(result, result + in, Real(0));
         for (int o = 0; o < out; ++o) {
             const Real factor = rounded(dy[static_cast<std::ptrdiff_t>(r) * out + o], w.precision);
-            const Real* weights = w.values.data() + static_cast<std::ptrdiff_t>(o) * in;
+            const Real* weights = w.values.get() + static_cast<std::ptrdiff_t>(o) * in;
             for (int i = 0; i < in; ++i) {
                 result[i] += factor * weights[i];
             }
@@ -170,7 +171,8 @@ void ReferenceKernels<Real>::dropout(int rows, int width, const RowOrigins& orig
 
 #define LADLE_INSTANTIATE(Real)                                                                                        \
     template std::string ReferenceKernels<Real>::description() const;                                                  \
-    template std::unique_ptr<Matrix> ReferenceKernels<Real>::make_matrix(int, int, Precision, bool) const;             \
+    template std::unique_ptr<Matrix> ReferenceKernels<Real>::make_matrix(int, int, Precision, bool, WeightStore&)      \
+        const;                                                                                                         \
     template void ReferenceKernels<Real>::pack(Matrix&, const Real*) const;                                            \
     template void ReferenceKernels<Real>::product(const Matrix&, int, const Real*, const Real*, Real*) const;          \
     template void ReferenceKernels<Real>::product_transposed(const Matrix&, int, const Real*, Real*) const;            \
