@@ -59,7 +59,7 @@ Soup plain_soup(const JobOptions& job) {
     return one_run ? merge_experts(inputs[0], weights) : average_soups(inputs, weights);
 }
 
-Soup searched_soup(const JobOptions& job, const std::string& method) {
+Soup searched_soup(const JobOptions& job, const std::string& method, Communicator& comm) {
     for (const char* name : {"model.path", "data.dir"}) {
         require_option(job, name);
     }
@@ -70,13 +70,13 @@ Soup searched_soup(const JobOptions& job, const std::string& method) {
     const SearchInput search = open_search(job.config, job.given("eval.select"), job.positional);
     Backbone backbone = load_backbone(job.config.model.path);
     const ModelSpec spec = evaluation_spec(search.input, backbone, job.config);
-    Engine engine(job.config, spec, std::move(backbone));
+    Engine engine(job.config, spec, std::move(backbone), comm);
     SearchResult result = search_soup(job.config, options, search, engine);
     fmt::print("{}", search_table(search, result));
     return std::move(result.soup);
 }
 
-int soup(const JobOptions& job, Communicator&) {
+int soup(const JobOptions& job, Communicator& comm) {
     if (job.positional.empty() || !job.has("output")) {
         throw ConfigError("ladle soup needs soup files and --output FILE",
                           job.has("output") ? "no soup is named" : "--output is missing",
@@ -90,7 +90,7 @@ int soup(const JobOptions& job, Communicator&) {
     if (method != "uniform" && job.has("weights")) {
         throw ConfigError("--weights and --method " + method, "both decide the weights", "leave one of them out");
     }
-    Soup result = method == "uniform" ? plain_soup(job) : searched_soup(job, method);
+    Soup result = method == "uniform" ? plain_soup(job) : searched_soup(job, method, comm);
     write_soup(job.value("output"), result);
     fmt::print("{}: tensors_sha256 {}\n", job.value("output"), tensor_digest(result));
     return static_cast<int>(ExitCode::done);

@@ -56,8 +56,10 @@ std::vector<float> compute_logits(Engine& engine, Communicator& comm, const Spli
                                   int leaf, const std::function<void()>& on_progress) {
     std::vector<std::uint32_t> order(split.samples());
     std::iota(order.begin(), order.end(), 0U);
-    const auto dealt = deal_leaves(make_leaves(split, order, leaf), comm.world_size());
-    const auto micro_batches = make_micro_batches(dealt[static_cast<std::size_t>(comm.world_rank())], kMicroBatchRows);
+    const auto dealt =
+        deal_leaves(make_leaves(split, order, leaf, engine.spec().backbone.hidden_size), comm.world_size());
+    const auto micro_batches = make_micro_batches(dealt[static_cast<std::size_t>(comm.world_rank())], kMicroBatchRows,
+                                                  engine.pool().workers());
     engine.prepare(plan);
     const auto outputs = static_cast<std::size_t>(engine.spec().num_outputs);
     std::vector<std::string> results(static_cast<std::size_t>(engine.pool().workers()));

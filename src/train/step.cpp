@@ -76,7 +76,7 @@ TrainingStep::TrainingStep(const Config& config, Engine& engine, Communicator& c
       plan_(plan),
       progress_(std::move(progress)),
       passes_(pass_plan(config, engine.spec().backbone)),
-      sampler_(train, config.run.seed, config.train.batch, config.train.leaf),
+      sampler_(train, config.run.seed, config.train.batch, config.train.leaf, engine.spec().backbone.hidden_size),
       routes_(make_routes(config, engine.spec(), passes_, plan)),
       optimizer_(engine.table(), adamw_options(config)),
       loss_sums_(static_cast<std::size_t>(engine.pool().workers()), std::vector<std::int64_t>(3)),
@@ -134,7 +134,7 @@ void TrainingStep::run_batch(std::int64_t batch, std::int64_t divisor, StepResul
     engine_.prepare(plan);
     const std::vector<float> weights = sample_weights(samples, config_.train.loss_group, divisor);
     const auto mine = deal_leaves(leaves, comm_.world_size())[static_cast<std::size_t>(comm_.world_rank())];
-    const auto micro_batches = make_micro_batches(mine, kMicroBatchRows / passes_.passes);
+    const auto micro_batches = make_micro_batches(mine, kMicroBatchRows / passes_.passes, engine_.pool().workers());
     engine_.pool().run(micro_batches.size(), [&](int worker, std::size_t item) {
         run_micro_batch(worker, micro_batches[item], batch, weights);
         progress_();

@@ -82,9 +82,9 @@ BOOST_AUTO_TEST_CASE(path_traversal) {
     BOOST_CHECK_NO_THROW(ladle::parse_config_text("[run]\ndir = ../../elsewhere\n", "a.cfg"));
     const Scratch scratch;
     spill(scratch.path("model.safetensors.index.json"), R"({"weight_map": {"a": "../../secret"}})");
-    BOOST_CHECK_EXCEPTION(ladle::read_weights(scratch.directory()), ladle::DataError, names("same directory"));
+    BOOST_CHECK_EXCEPTION(ladle::open_weights(scratch.directory()), ladle::DataError, names("same directory"));
     spill(scratch.path("model.safetensors.index.json"), R"({"weight_map": {"a": ".."}})");
-    BOOST_CHECK_EXCEPTION(ladle::read_weights(scratch.directory()), ladle::DataError, names("not a regular file"));
+    BOOST_CHECK_EXCEPTION(ladle::open_weights(scratch.directory()), ladle::DataError, names("not a regular file"));
 }
 
 BOOST_AUTO_TEST_CASE(include_loops) {

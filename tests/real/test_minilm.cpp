@@ -100,7 +100,8 @@ std::vector<std::vector<double>> sentence_vectors(Engine& engine, const Split& s
     const auto hidden = static_cast<std::size_t>(engine.spec().backbone.hidden_size);
     std::vector<std::vector<double>> vectors(split.samples(), std::vector<double>(hidden));
     engine.prepare(RoutePlan::soup());
-    for (const auto& leaves : make_micro_batches(make_leaves(split, order, 32), kMicroBatchRows)) {
+    for (const auto& leaves :
+         make_micro_batches(make_leaves(split, order, 32, engine.spec().backbone.hidden_size), kMicroBatchRows, 1)) {
         const PackedBatch packed = pack_leaves(split, leaves, 1);
         const Context<float> context = engine.begin(0, {});
         EncoderSaved<float> saved;

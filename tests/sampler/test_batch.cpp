@@ -8,7 +8,7 @@ using namespace ladle;
 
 BOOST_AUTO_TEST_CASE(rows_of_the_second_pass_repeat_those_of_the_first) {
     const Split split = make_counting_split(6);  // lengths 3, 10, 6, 13, 9, 5
-    const PackedBatch batch = pack_leaves(split, make_leaves(split, {5, 0, 1}, 2), 2);
+    const PackedBatch batch = pack_leaves(split, make_leaves(split, {5, 0, 1}, 2, 8), 2);
     BOOST_TEST(batch.samples == 3);
     BOOST_TEST(batch.leaves() == 2);
     BOOST_TEST(batch.rows() == 2 * (5 + 3 + 10));
@@ -31,7 +31,7 @@ BOOST_AUTO_TEST_CASE(rows_of_the_second_pass_repeat_those_of_the_first) {
 
 BOOST_AUTO_TEST_CASE(types_follow_from_where_the_second_segment_starts) {
     const Split split = make_counting_split(2);
-    const PackedBatch batch = pack_leaves(split, make_leaves(split, {0, 1}, 4), 1);
+    const PackedBatch batch = pack_leaves(split, make_leaves(split, {0, 1}, 4, 8), 1);
     BOOST_TEST(batch.type_ids == (std::vector<std::int32_t>{0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}),
                boost::test_tools::per_element());
 }
@@ -39,7 +39,7 @@ BOOST_AUTO_TEST_CASE(types_follow_from_where_the_second_segment_starts) {
 BOOST_AUTO_TEST_CASE(pairs_of_roberta_have_one_type) {
     Split split = make_counting_split(2);
     split.model_family = "roberta";
-    const PackedBatch batch = pack_leaves(split, make_leaves(split, {0, 1}, 4), 1);
+    const PackedBatch batch = pack_leaves(split, make_leaves(split, {0, 1}, 4, 8), 1);
     BOOST_TEST(batch.type_ids == std::vector<std::int32_t>(13, 0), boost::test_tools::per_element());
 }
 
@@ -48,7 +48,7 @@ BOOST_AUTO_TEST_CASE(regression_carries_targets_and_places) {
     split.is_regression = true;
     split.labels.clear();
     split.targets = {0.5F, 1.5F, 2.5F, 3.5F};
-    const std::vector<Leaf> leaves = make_leaves(split, {3, 1, 0}, 2);
+    const std::vector<Leaf> leaves = make_leaves(split, {3, 1, 0}, 2, 8);
     const PackedBatch batch = pack_leaves(split, {leaves[1]}, 1);
     BOOST_TEST(batch.labels.empty());
     BOOST_TEST(batch.targets == (std::vector<float>{0.5F}), boost::test_tools::per_element());

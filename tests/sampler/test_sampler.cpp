@@ -70,7 +70,7 @@ BOOST_AUTO_TEST_CASE(every_place_is_equally_likely) {
 
 BOOST_AUTO_TEST_CASE(batches_cover_an_epoch_once_in_its_order) {
     const Split split = make_counting_split(18);
-    Sampler sampler(split, 9, 4, 3);
+    Sampler sampler(split, 9, 4, 3, 8);
     BOOST_TEST(sampler.batches_per_epoch() == 5);
     for (std::int64_t epoch = 0; epoch < 2; ++epoch) {
         std::vector<std::uint32_t> seen;
@@ -81,23 +81,26 @@ BOOST_AUTO_TEST_CASE(batches_cover_an_epoch_once_in_its_order) {
         }
         BOOST_TEST(seen == sample_order(9, epoch, 18), boost::test_tools::per_element());
     }
-    Sampler resumed(split, 9, 4, 3);
+    Sampler resumed(split, 9, 4, 3, 8);
     BOOST_CHECK(samples_of(resumed.leaves(7)) == samples_of(sampler.leaves(7)));
 }
 
 BOOST_AUTO_TEST_CASE(leaves_are_consecutive_samples) {
     const Split split = make_counting_split(10);
-    const std::vector<Leaf> leaves = make_leaves(split, {4, 2, 9, 0, 7}, 2);
+    const std::vector<Leaf> leaves = make_leaves(split, {4, 2, 9, 0, 7}, 2, 8);
     BOOST_TEST(leaves.size() == 3U);
     BOOST_TEST(leaves[1].first_place == 2);
     BOOST_TEST(leaves[1].samples == (std::vector<std::uint32_t>{9, 0}), boost::test_tools::per_element());
     BOOST_TEST(leaves[1].tokens == split.length(9) + split.length(0));
+    const int first = split.length(9);
+    const int second = split.length(0);
+    BOOST_TEST(leaves[1].cost == first * (8 + first) + second * (8 + second));
     BOOST_TEST(leaves[2].samples.size() == 1U);
 }
 
 BOOST_AUTO_TEST_CASE(each_leaf_has_one_owner_whatever_the_number_of_workers) {
     const Split split = make_counting_split(37);
-    const std::vector<Leaf> leaves = make_leaves(split, sample_order(2, 0, 37), 4);
+    const std::vector<Leaf> leaves = make_leaves(split, sample_order(2, 0, 37), 4, 1000000);
     const std::int64_t total = std::accumulate(leaves.begin(), leaves.end(), std::int64_t{0},
                                                [](std::int64_t sum, const Leaf& leaf) { return sum + leaf.tokens; });
     for (int workers = 1; workers <= 12; ++workers) {
@@ -120,31 +123,69 @@ BOOST_AUTO_TEST_CASE(each_leaf_has_one_owner_whatever_the_number_of_workers) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(leaves_are_dealt_from_the_longest_to_the_least_loaded) {
-    std::vector<Leaf> leaves(5);
-    const std::vector<std::int64_t> tokens = {3, 8, 5, 8, 2};
+namespace {
+
+/// Leaves of these token counts, whose cost is the same number.
+std::vector<Leaf> leaves_of(const std::vector<std::int64_t>& tokens) {
+    std::vector<Leaf> leaves(tokens.size());
     for (std::size_t i = 0; i < leaves.size(); ++i) {
         leaves[i].first_place = static_cast<std::int64_t>(i);
         leaves[i].tokens = tokens[i];
+        leaves[i].cost = tokens[i];
     }
-    // 8 (place 1) to worker 0, 8 (place 3) to worker 1, 5 to 0, 3 to 1, 2 to 1.
-    const auto dealt = deal_leaves(leaves, 2);
-    const auto places = [](const std::vector<Leaf>& owned) {
-        std::vector<std::int64_t> found;
-        for (const Leaf& leaf : owned) {
-            found.push_back(leaf.first_place);
-        }
-        return found;
-    };
+    return leaves;
+}
+
+std::vector<std::int64_t> places(const std::vector<Leaf>& owned) {
+    std::vector<std::int64_t> found;
+    for (const Leaf& leaf : owned) {
+        found.push_back(leaf.first_place);
+    }
+    return found;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(leaves_are_dealt_from_the_dearest_to_the_least_loaded) {
+    // 8 (place 1) to worker 0, 8 (place 3) to worker 1, 5 to 0, 3 to 1, 2 to 1: 13 and 13.
+    const auto dealt = deal_leaves(leaves_of({3, 8, 5, 8, 2}), 2);
     BOOST_TEST(places(dealt[0]) == (std::vector<std::int64_t>{1, 2}), boost::test_tools::per_element());
     BOOST_TEST(places(dealt[1]) == (std::vector<std::int64_t>{0, 3, 4}), boost::test_tools::per_element());
+}
 
-    const auto groups = make_micro_batches(leaves, 11);
-    BOOST_TEST(groups.size() == 3U);
-    BOOST_TEST(places(groups[0]) == (std::vector<std::int64_t>{0, 1}), boost::test_tools::per_element());
-    BOOST_TEST(places(groups[1]) == (std::vector<std::int64_t>{2}), boost::test_tools::per_element());
-    BOOST_TEST(make_micro_batches(leaves, 1).size() == 5U);
-    BOOST_TEST(make_micro_batches({}, 11).empty());
+BOOST_AUTO_TEST_CASE(leaves_change_places_while_that_lowers_the_highest_load) {
+    // Dealing alone gives 7 + 4 + 4 = 15 and 6 + 5 = 11, while 7 + 6 = 13 and 5 + 4 + 4 = 13 exist.
+    const auto dealt = deal_leaves(leaves_of({7, 6, 5, 4, 4}), 2);
+    std::vector<std::int64_t> loads;
+    for (const auto& owned : dealt) {
+        std::int64_t load = 0;
+        for (const Leaf& leaf : owned) {
+            load += leaf.cost;
+        }
+        loads.push_back(load);
+    }
+    BOOST_TEST(loads == (std::vector<std::int64_t>{13, 13}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(micro_batches_are_equal_and_a_multiple_of_the_workers) {
+    const auto one_worker = make_micro_batches(leaves_of({3, 8, 5, 8, 2}), 13, 1);
+    BOOST_TEST(one_worker.size() == 2U);
+    const auto leaves = leaves_of({4, 4, 4, 4, 4, 4, 4, 4});
+    const auto three_needed = make_micro_batches(leaves, 12, 2);
+    BOOST_TEST(three_needed.size() == 4U);
+    for (const auto& group : three_needed) {
+        BOOST_TEST(group.size() == 2U);
+    }
+    // A leaf above the limit is alone; no other group exceeds it.
+    for (const auto& group : make_micro_batches(leaves_of({20, 5, 5, 5, 3}), 10, 2)) {
+        std::int64_t tokens = 0;
+        for (const Leaf& leaf : group) {
+            tokens += leaf.tokens;
+        }
+        BOOST_TEST((tokens <= 10 || group.size() == 1));
+    }
+    BOOST_TEST(make_micro_batches(leaves, 1, 3).size() == 8U);
+    BOOST_TEST(make_micro_batches({}, 11, 2).empty());
 }
 
 BOOST_AUTO_TEST_CASE(equal_leaves_are_dealt_in_order_of_place) {
@@ -152,6 +193,7 @@ BOOST_AUTO_TEST_CASE(equal_leaves_are_dealt_in_order_of_place) {
     for (std::size_t i = 0; i < leaves.size(); ++i) {
         leaves[i].first_place = static_cast<std::int64_t>(i);
         leaves[i].tokens = 10;
+        leaves[i].cost = 10;
     }
     const auto dealt = deal_leaves(leaves, 3);
     for (std::size_t i = 0; i < leaves.size(); ++i) {
