@@ -40,9 +40,9 @@ struct Soup {
     std::int64_t step = 0;
     double score = 0;  ///< on the first dev split, of the metric that decided
     std::string metric;
-    std::vector<std::string> sources;                     ///< content digests of the soups it was made from
-    std::string method;       ///< uniform | weighted | greedy | learned; empty: nothing was averaged
-    std::string selected_on;  ///< eval.select of whatever was chosen: the step, and the weights
+    std::vector<std::string> sources;  ///< content digests of the soups it was made from
+    std::string method;                ///< uniform | weighted | greedy | learned; empty: nothing was averaged
+    std::string selected_on;           ///< eval.select of whatever was chosen: the step, and the weights
     std::vector<std::pair<std::string, Tensor>> tensors;  ///< float32, in model order
     std::string digest;  ///< content digest of the file; set by read_soup and write_soup
 
