@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <filesystem>
 #include <numeric>
 #include <sstream>
 
@@ -167,7 +166,7 @@ BenchLengths read_lengths(const std::string& path, int longest) {
     if (result.lengths.empty()) {
         refuse_lengths(path, 0, "it holds none");
     }
-    result.label = std::filesystem::path(path).filename().string();
+    result.label = path;
     return result;
 }
 

@@ -28,7 +28,7 @@ Backbone random_backbone(const BenchDimensions& dimensions, std::uint64_t seed);
 
 /// Token counts of samples, in the order in which they are to be used.
 struct BenchLengths {
-    std::string label;         ///< file name without directories
+    std::string label;         ///< the path as given
     std::vector<int> lengths;  ///< [samples]
     int first_line = 0;        ///< samples on the first line of a text file: its batch; 0 for a shard
 };
