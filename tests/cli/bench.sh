@@ -53,7 +53,7 @@ expect 2 '3 steps of 4 samples need 12' step --dims config.json --lengths length
 expect 3 'line 2: "41" is not a token count of 1 to 40' step --dims config.json --lengths long --steps 1
 expect 3 'line 1: "nine"' step --dims config.json --lengths words --steps 1
 expect 3 'cannot read absent' step --dims config.json --lengths absent
-expect 3 'config.json' gemm --dims words
+expect 3 'cannot read words' gemm --dims words
 
 echo "$failures failures"
 [ $failures -eq 0 ]
