@@ -9,10 +9,11 @@
 #include <nlohmann/json.hpp>
 
 #include "ladle/core/error.hpp"
+#include "ladle/core/json_file.hpp"
 #include "ladle/core/name_values.hpp"
+#include "ladle/io/export.hpp"
 #include "ladle/io/file_lock.hpp"
 #include "ladle/io/files.hpp"
-#include "ladle/io/soup.hpp"
 #include "ladle/train/console.hpp"
 #include "ladle/train/results_table.hpp"
 
@@ -38,11 +39,8 @@ constexpr KnownFile kKnownFiles[] = {
 };
 
 Json parse_file(const std::string& path) {
-    try {
-        return Json::parse(read_file(path));
-    } catch (const nlohmann::json::exception& error) {
-        throw DataError("cannot read " + path, error.what(), "it was changed by another program");
-    }
+    read_json_file(path);  // refuses what nobody should parse; this parser keeps the order of the keys
+    return Json::parse(read_file(path));
 }
 
 /// A value of a JSON object as text; "?" where it is missing.
@@ -127,7 +125,7 @@ void add_progress(const std::string& directory, FileReport& report) {
     }
     const std::string best = directory + "/best.h5";
     if (file_exists(best)) {
-        const Soup soup = read_soup(best);
+        const Soup soup = import_soup(best);
         add_fact("best", fmt::format("{} {} at step {}", soup.metric, score_text(soup.score), soup.step), report);
     }
     add_fact("newest checkpoint", last_checkpoint(directory), report);

@@ -141,6 +141,10 @@ grep -qE '^soup +[01]\.[0-9]{4}' out || fail "no scores of the run"
 grep -qE '^checkpoints/step-[0-9]+\.h5 +[0-9.]+ KiB' out || fail "no files of the run"
 sed -i 's/"reason": "finished"/"note": ""/' run/manifest.json
 expect 0 "state = crashed or was killed; the same command goes on from checkpoints/step-" inspect run
+mkdir broken && echo '{"starts": []}' >broken/manifest.json
+expect 3 "cannot read the files of the run broken" inspect broken
+echo '{"starts": [' >broken/manifest.json
+expect 3 "cannot read broken/manifest.json" inspect broken
 expect 0 "validation/accuracy" inspect run/events.out.tfevents.ladle
 expect 0 "best.metric = accuracy" inspect run/results.json
 expect 0 "scores.experts.3.validation.f1 = " inspect run/results.json
