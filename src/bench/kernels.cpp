@@ -99,6 +99,44 @@ void add_function_cases(const Kernels<float>& k, Buffers& m, Cases& cases) {
                      [&k, &m, count] { k.tanh_backward(count, m.a.data(), m.b.data(), m.d.data()); }});
 }
 
+/// The two weights of a feed-forward part, for the cases that need them.
+struct FeedForwardWeights {
+    FeedForwardWeights(const Kernels<float>& k, Precision precision, int hidden, int inner_size)
+        : inner(k.make_matrix(inner_size, hidden, precision, true)),
+          outer(k.make_matrix(hidden, inner_size, precision, true)) {
+        const auto count = static_cast<std::size_t>(inner_size) * static_cast<std::size_t>(hidden);
+        k.pack(*inner, random_values(count, 0, 5, 0.03F).data());
+        k.pack(*outer, random_values(count, 0, 6, 0.03F).data());
+    }
+    std::unique_ptr<Matrix> inner;
+    std::unique_ptr<Matrix> outer;
+};
+
+void add_feed_forward_cases(const Kernels<float>& k, const FeedForwardWeights& weights, Buffers& m, Cases& cases) {
+    FeedForward<float> forward;
+    forward.inner = weights.inner.get();
+    forward.outer = weights.outer.get();
+    forward.rows = m.rows;
+    forward.inner_bias = m.c.data();
+    forward.outer_bias = m.c.data();
+    forward.x = m.a.data();
+    forward.before_gelu = m.d.data();
+    forward.y = m.b.data();
+    FeedForwardBackward<float> backward;
+    backward.inner = weights.inner.get();
+    backward.outer = weights.outer.get();
+    backward.rows = m.rows;
+    backward.before_gelu = m.d.data();
+    backward.dy = m.c.data();
+    backward.dx = m.b.data();
+    const double n = m.row_elements(m.hidden);
+    const double inner = m.row_elements(m.inner);
+    const double flop = 4 * inner * m.hidden;
+    cases.push_back({"feed_forward", m.hidden, n, 8 * n + 4 * inner, flop, [&k, forward] { k.feed_forward(forward); }});
+    cases.push_back({"feed_forward_backward", m.hidden, n, 8 * n + 4 * inner, flop,
+                     [&k, backward] { k.feed_forward_backward(backward); }});
+}
+
 void add_norm_cases(const Kernels<float>& k, Buffers& m, Cases& cases) {
     ResidualNorm<float> forward;
     forward.rows = m.rows;
@@ -193,6 +231,8 @@ void bench_kernels(const BenchOptions& options, Communicator& comm, const BenchO
     Cases cases;
     add_row_cases(*kernels, memory, cases);
     add_function_cases(*kernels, memory, cases);
+    const FeedForwardWeights weights(*kernels, options.precision(), memory.hidden, memory.inner);
+    add_feed_forward_cases(*kernels, weights, memory, cases);
     add_norm_cases(*kernels, memory, cases);
     add_attention_cases(*kernels, options.precision(), memory, cases);
     add_sum_cases(*kernels, options.config.adapter.size, memory, cases);

@@ -124,8 +124,8 @@ BOOST_AUTO_TEST_CASE(kernels) {
         names.insert(record["kernel"].get<std::string>());
     }
     BOOST_TEST(names.size() == records.size());
-    for (const char* name : {"gelu", "residual_norm", "attention", "attention_backward", "dropout", "adamw",
-                             "add_fixed_point", "add_weight_gradient"}) {
+    for (const char* name : {"gelu", "residual_norm", "feed_forward_backward", "attention", "attention_backward",
+                             "dropout", "adamw", "add_fixed_point", "add_weight_gradient"}) {
         BOOST_TEST(names.contains(name), name);
     }
 }

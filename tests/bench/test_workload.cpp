@@ -74,7 +74,7 @@ BOOST_AUTO_TEST_CASE(batches_follow_the_lengths) {
         lengths.push_back(5 + i);
     }
     const Split split = random_split(find_dimensions("minilm"), lengths, 3, false);
-    Sampler sampler(split, 3, 8, 4);
+    Sampler sampler(split, 3, 8, 4, 384);
     std::size_t place = 0;
     for (std::int64_t batch = 0; batch < 3; ++batch) {
         for (const Leaf& leaf : sampler.leaves(batch)) {
