@@ -11,6 +11,7 @@
 #include "hdf5_fields.hpp"
 #include "ladle/core/crash_point.hpp"
 #include "ladle/core/error.hpp"
+#include "ladle/core/read_file.hpp"
 #include "ladle/io/files.hpp"
 
 namespace ladle {
@@ -91,7 +92,15 @@ void write_checkpoint(const std::string& directory, const ParameterTable& table,
     file.dataset("/optimizer/steps", checkpoint.steps);
     file.save(directory + "/" + file_name(checkpoint.step));
     crash_point("checkpoint_saved");
-    write_file(directory + "/last", file_name(checkpoint.step) + "\n");
+    point_to_checkpoint(directory, checkpoint.step);
+}
+
+void point_to_checkpoint(const std::string& directory, std::int64_t step) {
+    const std::string path = directory + "/last";
+    const std::string content = file_name(step) + "\n";
+    if (!file_exists(path) || read_file(path) != content) {
+        write_file(path, content);
+    }
 }
 
 void prune_checkpoints(const std::string& directory, int keep) {

@@ -435,6 +435,7 @@ void TrainingRun::resume() {
         {std::move(checkpoint.steps), std::move(checkpoint.first_moment), std::move(checkpoint.second_moment)});
     if (comm_.is_root()) {
         fmt::print("resumed at step {} from {}\n", steps_done_, path);
+        point_to_checkpoint(directory_->checkpoint_directory(), steps_done_);
     }
     // On the same machine a best.h5 from a later step is written again when that step is done again.
     if (!holds_best(recorded.machine == record_.identity.machine)) {

@@ -31,6 +31,10 @@ struct Checkpoint {
 /// CheckpointError.
 void write_checkpoint(const std::string& directory, const ParameterTable& table, const Checkpoint& checkpoint);
 
+/// Lets the pointer file `last` name the checkpoint of this step, if it does not yet: a run may have died between the
+/// two. Throws CheckpointError.
+void point_to_checkpoint(const std::string& directory, std::int64_t step);
+
 /// Removes all but the newest `keep` checkpoints (at least 2), once a newer one is safe.
 void prune_checkpoints(const std::string& directory, int keep);
 
