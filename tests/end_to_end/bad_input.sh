@@ -56,6 +56,7 @@ truncate -s -100 shards_cut/train.h5
 : >shards_empty/train.h5
 cp "$(find "$fixtures" -name '*.h5' | head -n 1)" shards_foreign/train.h5
 on_ranks 1 train --config good.cfg || fail "the good run"
+cp log good.log
 cp run/soup.h5 shards_soup/train.h5
 for damage in cut empty foreign soup; do
     bad_train 3 "shards_$damage/train.h5" 2 --data.dir "shards_$damage" --run.dir other
@@ -79,7 +80,12 @@ expect_mixed() {
     [ "$(grep -cF -- "$text" log)" -eq 1 ] || fail "one rank with ${*:3}: \"$text\" is not said once"
     files | diff before - || fail "one rank with ${*:3}: files were made or changed"
 }
-expect_mixed 3 "the input of this run differs on 1 of 2 ranks" --data.dir shards_more
+expect_mixed 3 "data.train (shards_more/train.h5) is" --data.dir shards_more
+expect_mixed 3 "backbone model.safetensors (other_weights/model.safetensors) is" --model.path other_weights
+expect_mixed 3 "optim.lr is 0.5 on rank 1" --optim.lr 0.5
+if grep -q avx512 good.log; then
+    expect_mixed 4 "kernels is cpu avx2" --cpu.isa avx2
+fi
 expect_mixed 3 "rank 1/2] cannot read nowhere/train.h5" --data.dir nowhere
 
 # The launch and the run directory.

@@ -84,7 +84,10 @@ def random_kills(count):
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     pass
-        code = process.wait(30)
+        if not harness.wait_until(lambda: process.poll() is not None, 120):
+            bench.expect(False, f"life {lives} with {ranks} ranks does not end; {len(victims)} were there to be killed")
+            bench.kill_all(process)
+        code = process.returncode
         bench.expect(bench.nothing_left(), f"life {lives}: processes were left")
         text = harness.log()
         safe = max(safe, harness.announced(text))
