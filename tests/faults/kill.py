@@ -77,6 +77,8 @@ def random_kills(count):
         victims = bench.processes()
         if process.poll() is None and victims:
             kills += 1
+            if kills % 100 == 0:
+                print(f"{kills} kills, {len(bench.failures)} failures so far", flush=True)
             whole_job = random.random() < 0.7
             chosen = [*victims, process.pid] if whole_job else [random.choice(list(victims))]
             for pid in chosen:
