@@ -69,6 +69,10 @@ private:
 }  // namespace
 
 std::string try_parse_json(std::string_view text, json& value) {
+    // Parsed JSON takes up to twenty times its text.
+    if (text.size() > kMostBytes) {
+        return "it has " + std::to_string(text.size()) + " bytes, more than " + std::to_string(kMostBytes);
+    }
     Inspector inspector;
     json::sax_parse(text.begin(), text.end(), &inspector);
     if (!inspector.complaint.empty()) {
@@ -80,6 +84,17 @@ std::string try_parse_json(std::string_view text, json& value) {
         return std::string("not valid JSON: ") + error.what();
     }
     return "";
+}
+
+std::string try_parse_json(std::string_view text, nlohmann::ordered_json& value) {
+    // Objects that keep their order compare each new key with all before it.
+    constexpr std::size_t kMostOrdered = std::size_t{32} << 10U;
+    json sorted;
+    std::string complaint = try_parse_json(text, sorted);
+    if (complaint.empty()) {
+        value = text.size() <= kMostOrdered ? nlohmann::ordered_json::parse(text) : nlohmann::ordered_json(sorted);
+    }
+    return complaint;
 }
 
 json parse_json(std::string_view text, const std::string& label) {

@@ -33,6 +33,9 @@ void check_offsets(const std::string& path, const Split& split) {
         refuse(path, "offsets do not run from 0 to the number of tokens");
     }
     for (std::size_t i = 0; i < split.samples(); ++i) {
+        if (split.offsets[i] < 0 || split.offsets[i + 1] < 0) {
+            refuse(path, fmt::format("offsets of sample {} are {} and {}", i, split.offsets[i], split.offsets[i + 1]));
+        }
         const std::int64_t length = split.offsets[i + 1] - split.offsets[i];
         if (length < 2 || length > split.max_length) {
             refuse(path,
@@ -129,7 +132,10 @@ Split read_attributes(const Hdf5Reader& file) {
 }  // namespace
 
 Split read_shard(const std::string& path) {
-    const Hdf5Reader file(path);
+    return shard_of(Hdf5Reader(path));
+}
+
+Split shard_of(const Hdf5Reader& file) {
     file.require_schema(kSchema, kMajor);
     Split split = read_attributes(file);
     if (fits_narrow(split.vocab_size)) {
@@ -146,7 +152,7 @@ Split read_shard(const std::string& path) {
         split.labels = file.int32s("/examples/label");
     }
     split.idx = file.int32s("/examples/idx");
-    check_split(path, split);
+    check_split(file.path(), split);
     return split;
 }
 

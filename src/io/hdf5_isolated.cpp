@@ -6,6 +6,7 @@
 
 #include "hdf5_tree.hpp"
 #include "ladle/core/error.hpp"
+#include "ladle/core/utf8.hpp"
 
 namespace ladle::hdf5_tree {
 namespace {
@@ -14,17 +15,18 @@ namespace {
 class Sender {
 public:
     static constexpr bool kSends = true;
-    std::string text;
+    std::string packed;
 
     template <class T>
     void number(const T& value) {
-        text.append(reinterpret_cast<const char*>(&value), sizeof(T));
+        packed.append(reinterpret_cast<const char*>(&value), sizeof(T));
     }
     template <class List>
     void bytes(const List& list) {
         number(std::uint64_t{list.size()});
-        text.append(reinterpret_cast<const char*>(list.data()), list.size() * sizeof(typename List::value_type));
+        packed.append(reinterpret_cast<const char*>(list.data()), list.size() * sizeof(typename List::value_type));
     }
+    void text(const std::string& value) { bytes(value); }
     std::size_t count(std::size_t size) {
         number(std::uint64_t{size});
         return size;
@@ -54,6 +56,12 @@ public:
         list.resize(items);
         if (items > 0) {
             std::memcpy(list.data(), taken.data(), taken.size());
+        }
+    }
+    void text(std::string& value) {
+        bytes(value);
+        if (!is_plain_text(value)) {
+            refuse_nonsense();
         }
     }
     /// A number of items each of which starts with a length.
@@ -89,13 +97,13 @@ void visit_texts(Way& way, Texts& texts) {
         texts.resize(count);
     }
     for (auto& text : texts) {
-        way.bytes(text);
+        way.text(text);
     }
 }
 
 template <class Way, class Value>
 void visit_attribute(Way& way, Value& value) {
-    way.bytes(value.type);
+    way.text(value.type);
     way.bytes(value.shape);
     visit_texts(way, value.texts);
     way.bytes(value.integers);
@@ -143,7 +151,7 @@ void check_object(const std::string& file_name, const std::string& path, const O
 
 std::string pack(hid_t file, const std::string& file_name, Tree& tree, const std::string& digest) {
     Sender way;
-    way.bytes(digest);
+    way.text(digest);
     way.count(tree.size());
     for (auto& [path, object] : tree) {
         if (object.dtype) {
@@ -151,31 +159,31 @@ std::string pack(hid_t file, const std::string& file_name, Tree& tree, const std
         } else if (object.is_text) {
             object.texts = read_strings(file, file_name, path, object);
         }
-        way.bytes(path);
+        way.text(path);
         visit_object(way, object);
         way.count(object.attributes.size());
         for (const auto& [name, value] : object.attributes) {
-            way.bytes(name);
+            way.text(name);
             visit_attribute(way, value);
         }
         object.numbers = {};
         object.texts = {};
     }
-    return std::move(way.text);
+    return std::move(way.packed);
 }
 
 Tree unpack(std::string_view text, const std::string& file_name, std::string& digest) {
     Receiver way(text, file_name);
     Tree tree;
-    way.bytes(digest);
+    way.text(digest);
     for (std::size_t objects = way.count(0); objects > 0; --objects) {
         std::string path;
-        way.bytes(path);
+        way.text(path);
         Object& object = tree[path];
         visit_object(way, object);
         for (std::size_t attributes = way.count(0); attributes > 0; --attributes) {
             std::string name;
-            way.bytes(name);
+            way.text(name);
             visit_attribute(way, object.attributes[name]);
         }
         check_object(file_name, path, object);

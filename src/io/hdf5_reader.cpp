@@ -175,6 +175,10 @@ Hdf5Reader Hdf5Reader::isolated(const std::string& path, Hdf5Origin origin) {
         Hdf5Reader reader(path, origin);
         return hdf5_tree::pack(reader.state_->file.id(), path, reader.state_->tree, reader.state_->digest);
     });
+    return unpacked(packed, path);
+}
+
+Hdf5Reader Hdf5Reader::unpacked(std::string_view packed, const std::string& path) {
     auto state = std::make_unique<State>();
     state->path = path;
     state->tree = hdf5_tree::unpack(packed, path, state->digest);

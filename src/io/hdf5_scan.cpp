@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "hdf5_tree.hpp"
+#include "ladle/core/utf8.hpp"
 
 namespace ladle::hdf5_tree {
 namespace {
@@ -125,7 +126,7 @@ std::optional<Hdf5Attribute> read_attribute(const Where& where, const std::strin
     if (is_text_type(type.id())) {
         auto texts =
             take_strings(space.id(), count, [&](hid_t memory, void* raw) { return H5Aread(attribute, memory, raw); });
-        if (texts) {
+        if (texts && std::all_of(texts->begin(), texts->end(), is_plain_text)) {
             value.type = "string";
             value.texts = std::move(*texts);
             return value;
@@ -145,6 +146,7 @@ void read_attributes(const Where& where, hid_t id, const std::string& path, Obje
         require(length > 0 && length < 4096, where.file_name, path, "reading the name of an attribute");
         std::string name(static_cast<std::size_t>(length), '\0');
         H5Aget_name(attribute.id(), name.size() + 1, name.data());
+        require(is_plain_text(name), where.file_name, path, "reading the name of an attribute");
         auto value = read_attribute(where, path + " attribute " + name, attribute.id());
         if (value) {
             object.attributes.emplace(name, std::move(*value));
@@ -222,7 +224,7 @@ herr_t collect_member(hid_t, const char* name, const H5L_info_t* link, void* con
     members.names.emplace_back(name);
     // A name with a slash, or the name ".", would lead to another object than the link.
     const bool is_name = !members.names.back().empty() && members.names.back() != "." &&
-                         members.names.back().find('/') == std::string::npos;
+                         members.names.back().find('/') == std::string::npos && is_plain_text(members.names.back());
     if (link->type != H5L_TYPE_HARD || !is_name || members.names.size() > kMaxObjects) {
         members.refused = name;
         return 1;
@@ -236,7 +238,7 @@ std::vector<std::string> link_names(const Where& where, hid_t group, const std::
             path, "listing a group");
     if (!members.refused.empty()) {
         refuse(where.file_name, path + " member " + members.refused,
-               "soft and external links, names with a slash, or too many members, are not accepted");
+               "soft and external links, odd names, or too many members, are not accepted");
     }
     return members.names;
 }

@@ -1,8 +1,11 @@
 // Error text, types, values and the content digest of HDF5 files.
 #include "hdf5_tree.hpp"
 
+#include <algorithm>
+
 #include "ladle/core/digest.hpp"
 #include "ladle/core/error.hpp"
+#include "ladle/core/utf8.hpp"
 
 namespace ladle::hdf5_tree {
 namespace {
@@ -97,6 +100,9 @@ std::vector<std::string> read_strings(hid_t file, const std::string& file_name, 
         return H5Dread(id.id(), memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, raw);
     });
     require(texts.has_value(), file_name, path, "reading");
+    if (!std::all_of(texts->begin(), texts->end(), is_plain_text)) {
+        refuse(file_name, path, "a text is malformed UTF-8");
+    }
     return std::move(*texts);
 }
 

@@ -17,6 +17,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
+constexpr std::size_t kMostBytes = std::size_t{256} << 20U;
+
 /// A series of numbers in short.
 struct Series {
     std::int64_t count = 0;
@@ -105,16 +107,6 @@ private:
     std::vector<Name> order_;
 };
 
-/// Checks as parse_json does, keeps the order of the keys. Returns why the text is refused, or an empty text.
-std::string try_parse_ordered(std::string_view text, ordered_json& value) {
-    nlohmann::json checked;
-    std::string complaint = try_parse_json(text, checked);
-    if (complaint.empty()) {
-        value = ordered_json::parse(text);
-    }
-    return complaint;
-}
-
 FileReport inspect_events(const std::string& path) {
     const EventLog log = read_events(path);
     FileReport report;
@@ -143,7 +135,7 @@ FileReport inspect_lines(const std::string& path, const std::string& text, const
         const std::size_t end = std::min(text.find('\n', begin), text.size());
         ++number;
         ordered_json line;
-        const std::string why = try_parse_ordered(std::string_view(text).substr(begin, end - begin), line);
+        const std::string why = try_parse_json(std::string_view(text).substr(begin, end - begin), line);
         const bool is_object = why.empty() && line.is_object();
         if (!is_object && (number == 1 || end < text.size())) {
             throw DataError(
@@ -179,14 +171,14 @@ void add_json(const ordered_json& value, const std::string& key, FileReport& rep
 }
 
 FileReport inspect_text(const std::string& path) {
-    const std::string text = read_file(path);
+    const std::string text = read_file(path, kMostBytes);
     const std::size_t start = text.find_first_not_of(" \t\r\n");
     FileReport report;
     if (starts_like_events(text)) {
         report = inspect_events(path);
     } else if (start != std::string::npos && (text[start] == '{' || text[start] == '[')) {
         ordered_json value;
-        const std::string complaint = try_parse_ordered(text, value);
+        const std::string complaint = try_parse_json(text, value);
         if (complaint.empty()) {
             report.kind = "JSON";
             add_json(value, value.is_array() ? "array" : "", report);

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "ladle/core/error.hpp"
+#include "ladle/core/json_file.hpp"
 #include "ladle/io/files.hpp"
 
 namespace ladle {
@@ -38,8 +39,11 @@ struct Manifest {
 
 Manifest read_manifest(const std::string& path) {
     const std::string file = path + "/" + kManifest;
+    Manifest manifest;
+    if (const std::string wrong = try_parse_json(read_file(file), manifest.json); !wrong.empty()) {
+        throw DataError("cannot read " + file, wrong, "set run.dir to another directory");
+    }
     try {
-        Manifest manifest{Json::parse(read_file(file)), {}};
         const Json& identity = manifest.json.at("identity");
         identity.at("options").get_to(manifest.identity.options);
         identity.at("inputs").get_to(manifest.identity.inputs);

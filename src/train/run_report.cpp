@@ -39,8 +39,11 @@ constexpr KnownFile kKnownFiles[] = {
 };
 
 Json parse_file(const std::string& path) {
-    read_json_file(path);  // refuses what nobody should parse; this parser keeps the order of the keys
-    return Json::parse(read_file(path));
+    Json value;
+    if (const std::string wrong = try_parse_json(read_file(path), value); !wrong.empty()) {
+        throw DataError("cannot read " + path, wrong, "it was changed by another program");
+    }
+    return value;
 }
 
 /// A value of a JSON object as text; "?" where it is missing.
@@ -89,8 +92,8 @@ std::vector<std::string> last_lines(const std::string& path) {
 /// The newest record of this kind in metrics.jsonl in one line; empty if there is none.
 std::string last_record(const std::vector<std::string>& lines, const std::string& kind) {
     for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
-        const Json record = Json::parse(*line, nullptr, false);
-        if (!record.is_object() || text_at(record, "kind") != kind) {
+        Json record;
+        if (!try_parse_json(*line, record).empty() || !record.is_object() || text_at(record, "kind") != kind) {
             continue;
         }
         std::string text = fmt::format("step {}, epoch {}", text_at(record, "step"), text_at(record, "epoch"));

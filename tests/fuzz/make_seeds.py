@@ -6,6 +6,7 @@ Needs torch, safetensors, h5py and numpy. Everything in the corpus was made by t
 """
 import json
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,7 @@ def safetensors_seeds():
 
 
 def torch_seeds():
+    torch.manual_seed(0)
     base = torch.arange(6, dtype=torch.float32)
     states = {
         "one": {"a": base},
@@ -68,6 +70,69 @@ def hdf5_seeds():
         file.create_dataset("pair", data=numpy.zeros(1, dtype=[("a", "i4"), ("b", "f8")]))
 
 
+def number(value):
+    return struct.pack("<Q", value)
+
+
+def text(value):
+    encoded = value.encode()
+    return number(len(encoded)) + encoded
+
+
+def texts(values):
+    return number(len(values)) + b"".join(text(value) for value in values)
+
+
+def numbers(values, kind):
+    return number(len(values)) + struct.pack(f"<{len(values)}{kind}", *values)
+
+
+def packed_attribute(name, value):
+    array = numpy.asarray(value, dtype=object if isinstance(value, str) else None)
+    flat = array.reshape(-1).tolist()
+    kind = {"O": "string", "b": "bool"}.get(array.dtype.kind, array.dtype.name)
+    is_text, is_real = kind == "string", array.dtype.kind == "f"
+    return (text(name) + text(kind) + numbers(array.shape, "q") + texts(flat if is_text else []) +
+            numbers([] if is_text or is_real else [int(v) for v in flat], "q") + numbers(flat if is_real else [], "d"))
+
+
+def pack(path):
+    """The text in which a child process sends a file: src/io/hdf5_isolated.cpp."""
+    dtypes = ["float32", "float16", "bfloat16", "float64", "int64", "int32", "uint16", "uint8", "bool"]
+    objects = []
+
+    def visit(name, item):
+        group = isinstance(item, h5py.Group)
+        words = not group and item.dtype.kind == "O"
+        flags = 1 if group else 2 if words else 4
+        values = b"" if group or words else item[()].tobytes()
+        objects.append(
+            text(name) + bytes([flags, dtypes.index(item.dtype.name) if flags == 4 else 0]) +
+            numbers([] if group else item.shape, "q") + number(len(values)) + values +
+            texts([w.decode() for w in item[()].reshape(-1)] if words else []) + number(len(item.attrs)) +
+            b"".join(packed_attribute(key, value) for key, value in item.attrs.items()))
+
+    with h5py.File(path) as file:
+        visit("/", file["/"])
+        file.visititems(lambda name, item: visit("/" + name, item))
+    return text("") + number(len(objects)) + b"".join(objects)
+
+
+def shard_seeds():
+    with tempfile.TemporaryDirectory() as scratch:
+        base = pathlib.Path(scratch)
+        (base / "config.json").write_text('{"model_type": "bert"}')
+        (base / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n")
+        (base / "train.tsv").write_text("sentence\tlabel\na b\tno\nb\tyes\n")
+        for name, extra in (("shard", ["--labels", "no,yes"]), ("shard_of_numbers", ["--regression"])):
+            if extra == ["--regression"]:
+                (base / "train.tsv").write_text("sentence\tlabel\na b\t1.5\nb\t-2\n")
+            subprocess.run([ladle, "prepare", "--data.task", "t", "--data.source", scratch, "--model.path", scratch,
+                            "--data.dir", base / name, "--data.max_length", "8"] + extra, check=True,
+                           stdout=subprocess.DEVNULL)
+            place("schemas", name).write_bytes(pack(base / name / "train.h5"))
+
+
 def soup_seeds():
     tensors = {"classifier.weight": torch.ones(2, 4), "classifier.bias": torch.zeros(2)}
     for part, up, shape in (("MoA_A", False, (2, 4)), ("MoA_B", True, (4, 2))):
@@ -88,6 +153,7 @@ def soup_seeds():
         place("soup_description", "own").write_text(header["__metadata__"]["ladle.soup"])
         soup = convert("soup")
         place("hdf5", "soup").write_bytes(soup[:-84])  # the target adds the checksum line
+        place("schemas", "soup").write_bytes(pack(pathlib.Path(scratch) / "soup"))
         place("torch", "adamix").write_bytes(convert("adamix"))
 
 
@@ -95,3 +161,4 @@ safetensors_seeds()
 torch_seeds()
 hdf5_seeds()
 soup_seeds()
+shard_seeds()

@@ -353,7 +353,35 @@ BOOST_AUTO_TEST_CASE(names_that_lead_elsewhere) {
     const std::size_t at = bytes.find("elsewhere");
     BOOST_TEST_REQUIRE(at != std::string::npos);
     bytes.replace(at, 9, "else/here");
-    refuses(bytes, "slash");
+    refuses(bytes, "odd names");
+}
+
+BOOST_AUTO_TEST_CASE(bad_utf8_in_texts_and_names) {
+    const auto replaced = [](const std::string& with) {
+        const Scratch scratch;
+        ladle::Hdf5Writer writer("s", 1, 0);
+        writer.strings("/words", {"elsewhere"});
+        writer.save(scratch.path("a.h5"));
+        std::string bytes = slurp(scratch.path("a.h5"));
+        return bytes.replace(bytes.find("elsewhere"), 9, with);
+    };
+    BOOST_CHECK_NO_THROW(read(replaced("else-here")));
+    refuses(replaced("else\xffhere"), "malformed UTF-8");
+    std::string bytes =
+        file_of([](hid_t file) { H5Gclose(H5Gcreate2(file, "elsewhere", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT)); },
+                H5F_LIBVER_EARLIEST);
+    bytes.replace(bytes.find("elsewhere"), 9, "else\xffhere");
+    refuses(bytes, "odd names");
+}
+
+BOOST_AUTO_TEST_CASE(nonsense_from_the_child) {
+    // A file may have taken the child over. Sizes of a hundred exabytes, texts with NUL, and cut ends are refused.
+    const std::string empty(8, '\0');
+    for (const std::string& packed : {std::string(), empty, std::string(16, '\xff'), empty + std::string(8, '\x7f'),
+                                      std::string("\1\0\0\0\0\0\0\0\0", 9) + empty, empty + empty + "surplus"}) {
+        BOOST_CHECK_EXCEPTION(Hdf5Reader::unpacked(packed, "h.h5"), DataError, names("nonsense"));
+    }
+    BOOST_CHECK_NO_THROW(Hdf5Reader::unpacked(empty + empty, "h.h5"));
 }
 
 BOOST_AUTO_TEST_CASE(values_come_back_from_the_child_as_they_were) {

@@ -11,7 +11,10 @@ namespace ladle {
 /// Parses JSON into `value` and returns an empty text, or returns why the text is refused (see parse_json).
 std::string try_parse_json(std::string_view text, nlohmann::json& value);
 
-/// Parses JSON; refuses nesting deeper than 64 and an object that holds a key twice.
+/// The same; keys keep their order in texts up to 32 KiB and are sorted in longer ones.
+std::string try_parse_json(std::string_view text, nlohmann::ordered_json& value);
+
+/// Parses JSON; refuses more than 64 MiB, nesting deeper than 64 and an object that holds a key twice.
 /// Throws DataError that names `label` (the file) and where the text is wrong.
 nlohmann::json parse_json(std::string_view text, const std::string& label);
 

@@ -7,6 +7,8 @@
 
 namespace ladle {
 
+class Hdf5Reader;
+
 /// One split, ragged: sample i has tokens offsets[i] .. offsets[i+1].
 struct Split {
     std::string task;
@@ -36,6 +38,8 @@ struct Split {
 /// Reads and checks a whole shard: schema, digest, offsets, ids below vocab_size, labels in range.
 /// Throws DataError naming the file and the field.
 Split read_shard(const std::string& path);
+/// The same from an open file.
+Split shard_of(const Hdf5Reader& file);
 
 /// Writes a shard atomically and sets split.digest.
 void write_shard(const std::string& path, Split& split);

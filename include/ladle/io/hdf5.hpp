@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ladle/core/tensor.hpp"
@@ -74,6 +75,8 @@ public:
     /// The same for a file that may be hostile, whose checksums may be forged as well: a child process reads all of it
     /// (see run_limited.hpp), and this process never shows it to the HDF5 library.
     static Hdf5Reader isolated(const std::string& path, Hdf5Origin origin);
+    /// What such a child process has sent; throws DataError unless all its sizes agree.
+    static Hdf5Reader unpacked(std::string_view packed, const std::string& path);
     ~Hdf5Reader();
     Hdf5Reader(Hdf5Reader&&) noexcept;
     Hdf5Reader& operator=(Hdf5Reader&&) noexcept;
