@@ -154,11 +154,14 @@ void take_tensors(Soup& soup, TensorMap tensors, const std::string& label) {
     }
     const auto head = head_tensors(soup);
     if (soup.adapter_kind == "bias") {
-        const TensorMap all = tensors;
-        for (const auto& [name, tensor] : all) {
+        std::vector<std::pair<std::string, Shape>> biases;
+        for (const auto& [name, tensor] : tensors) {
             if (!name.starts_with("classifier.")) {
-                take(name, tensor.shape);
+                biases.emplace_back(name, tensor.shape);
             }
+        }
+        for (const auto& [name, shape] : biases) {
+            take(name, shape);
         }
     }
     for (const auto& [name, shape] : head) {

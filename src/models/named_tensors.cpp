@@ -119,9 +119,9 @@ std::unique_ptr<Matrix> NamedTensors::keep_matrix(const Kernels<Real>& kernels, 
 
 void NamedTensors::finish(const std::vector<std::string>& ignorable) const {
     for (const auto& [name, tensor] : tensors_) {
-        const bool known =
-            taken_.count(name) != 0 ||
-            std::any_of(ignorable.begin(), ignorable.end(), [&](const auto& start) { return name.starts_with(start); });
+        const bool known = taken_.count(name) != 0 ||
+                           std::any_of(ignorable.begin(), ignorable.end(),
+                                       [&name = name](const auto& start) { return name.starts_with(start); });
         if (!known) {
             throw DataError("cannot read " + label_,
                             "tensor " + name + " is surplus: this architecture has no place for it",

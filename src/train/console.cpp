@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "ladle/comm/communicator.hpp"
@@ -78,7 +79,7 @@ std::string readable_bytes(std::uint64_t bytes) {
 }
 
 std::string readable_duration(double seconds) {
-    const auto whole = static_cast<std::int64_t>(std::max(0.0, seconds) + 0.5);
+    const std::int64_t whole = std::llround(std::max(0.0, seconds));
     const std::int64_t hours = whole / 3600;
     const std::int64_t minutes = whole / 60 % 60;
     return hours > 0 ? fmt::format("{}:{:02}:{:02}", hours, minutes, whole % 60)
