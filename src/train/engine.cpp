@@ -81,9 +81,7 @@ void Engine::build_model(const ModelSpec& spec, NamedTensors& tensors, Communica
     PlannedWeights planned;
     tensors.keep_in(planned);
     ParameterTable unused;
-    {
-        const Classifier<float> counted(*kernels_, spec, tensors, unused);
-    }
+    { const Classifier<float> counted(*kernels_, spec, tensors, unused); }
     frozen_bytes_ = planned.bytes();
     frozen_memory_ = comm.frozen_memory(frozen_bytes_);
     tensors.keep_in(*frozen_memory_.store);
