@@ -1,0 +1,30 @@
+// Runs of a sweep side by side, from this one process, until all have ended.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "ladle/research/sweep.hpp"
+
+namespace ladle {
+
+struct RunnerSettings {
+    std::string program;                   ///< path of ladle
+    std::vector<std::string> launch;       ///< words before it, see launch_words
+    std::vector<std::string> train_words;  ///< switches passed on to `ladle train`
+    int parallel = 1;                      ///< runs at once
+    bool waits_for_owner = false;          ///< a run that another process seems to hold: wait until that one is dead
+};
+
+/// Receives lines for the user, without line end.
+using Say = std::function<void(const std::string&)>;
+
+/// Starts the runs with these numbers, so many at once, and goes on past failures. Runs that are finished, or that
+/// another process works on, are left alone. SIGINT, SIGTERM or SIGUSR1 stop it: they are passed on to the runs as
+/// SIGUSR1, which makes them save their state, and nothing more is started; a second SIGINT ends them with SIGTERM.
+/// Returns 0 if all of them are finished, 85 if it was stopped, else the exit code of the first failed run.
+/// Throws CheckpointError if its own small files cannot be written; the runs are then stopped, too.
+int run_sweep(const Sweep& sweep, const std::vector<int>& numbers, const RunnerSettings& settings, const Say& say);
+
+}  // namespace ladle
