@@ -9,6 +9,8 @@ program_packages=(g++ cmake ninja-build libopenmpi-dev openmpi-bin openssh-clien
 model_packages=(ca-certificates python3 python3-pip)
 test_packages=(libboost-test-dev ccache git)
 fuzz_packages=(clang libclang-rt-dev)
+# tests/slurm: a cluster of several nodes on one machine
+slurm_packages=(slurm-wlm munge iproute2)
 pytorch_packages=(python3 python3-venv)
 
 # install_missing PACKAGE...: installs those not there yet; without apt-get or the right to use it, says what to do.
@@ -33,7 +35,7 @@ install_missing() {
     echo "installing ${#missing[@]} packages: ${missing[*]}"
     local log
     log=$(mktemp)
-    if ! { "${as_root[@]}" apt-get update -qq && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    if ! { "${as_root[@]}" apt-get update -qq && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get install -y -qq --no-install-recommends "${missing[@]}"; } </dev/null >"$log" 2>&1; then
         tail -n 20 "$log" >&2
         rm -f "$log"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what is missing, configures, builds and runs every test this machine can run; ends with ctest's summary.
-# Usage: tests/run.sh [--pytorch] [--sanitize | --fuzz] [--werror] [-- ctest arguments]
+# Usage: tests/run.sh [--pytorch] [--slurm] [--sanitize | --fuzz] [--werror] [-- ctest arguments]
 #   --pytorch   also the round trips through PyTorch and the Python library adapters (several GB of Python packages)
+#   --slurm     also a Slurm cluster of four nodes on this machine (as root; two to four minutes)
 #   --sanitize  a build with address and undefined-behaviour sanitizers; unit, gradient and kernel tests only
 #   --fuzz      a build with clang; the corpus of every parser is replayed, then each is fuzzed for 15 s
 #   --werror    warnings of the compiler are errors
@@ -13,15 +14,16 @@ cd "$root"
 # shellcheck source=jobs/packages.sh
 source jobs/packages.sh
 
-pytorch=no sanitize=no fuzz=no werror=OFF
+pytorch=no slurm=no sanitize=no fuzz=no werror=OFF
 while [ $# -gt 0 ]; do
     case $1 in
         --pytorch) pytorch=yes ;;
+        --slurm) slurm=yes ;;
         --sanitize) sanitize=yes ;;
         --fuzz) fuzz=yes ;;
         --werror) werror=ON ;;
         --) shift; break ;;
-        *) sed -n '3,8s/^# //p' "$0" >&2; exit 2 ;;
+        *) sed -n '3,9s/^# //p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
@@ -61,6 +63,7 @@ fi
 
 packages=("${program_packages[@]}" "${model_packages[@]}" "${test_packages[@]}")
 [ $pytorch = yes ] && packages+=("${pytorch_packages[@]}")
+[ $slurm = yes ] && packages+=("${slurm_packages[@]}")
 install_missing "${packages[@]}"
 
 preset=release
@@ -68,6 +71,12 @@ preset=release
 options=(-DLADLE_TESTS=ON "-DLADLE_WERROR=$werror")
 
 skipped=() failed=0
+if [ $slurm = yes ]; then
+    options+=(-DLADLE_SLURM_TESTS=ON)
+    [ "$(id -u)" -eq 0 ] || skipped+=("a Slurm cluster on this machine: needs root")
+else
+    skipped+=("a Slurm cluster on this machine: only with --slurm")
+fi
 if [ $pytorch = yes ]; then
     if make_venvs; then
         options+=("-DLADLE_PYTHON=$root/build/venv-base/bin/python"
