@@ -75,7 +75,8 @@ std::uint64_t trainable_values(Config config, const BackboneConfig& backbone, in
     Backbone empty;
     empty.config = backbone;
     empty.label = config.model.path;
-    const Engine engine(config, model_spec(config, backbone, outputs), std::move(empty));
+    const auto alone = make_single_communicator();
+    const Engine engine(config, model_spec(config, backbone, outputs), std::move(empty), *alone);
     return engine.table().total_count();
 }
 
