@@ -36,7 +36,7 @@ struct Kitchen {
         split.name = "held_out";
         split.task = task.name;
         split.label_names = task.label_names;
-        Engine mixture(config, model_spec(config, backbone.config, 2), backbone);
+        Engine mixture(config, model_spec(config, backbone.config, 2), backbone, *alone);
         for (std::size_t i = 0; i < mixture.parameters().size(); ++i) {
             mixture.parameters()[i] += 0.3F * std::sin(0.7F * static_cast<float>(i));
         }
@@ -46,16 +46,19 @@ struct Kitchen {
     static Backbone make_backbone() {
         Backbone backbone;
         backbone.config = test::tiny_backbone("bert");
-        backbone.tensors = test::tiny_tensors(backbone.config);
+        for (auto& [name, tensor] : test::tiny_tensors(backbone.config)) {
+            backbone.tensors.emplace(name, stored_tensor(tensor));
+        }
         backbone.label = "tiny";
         backbone.has_weights = true;
         return backbone;
     }
 
     Engine merged_engine() const {
-        return {config, soup_spec(merge_experts(experts), backbone.config, config), backbone};
+        return {config, soup_spec(merge_experts(experts), backbone.config, config), backbone, *alone};
     }
 
+    std::unique_ptr<Communicator> alone = make_single_communicator();
     Config config;
     Backbone backbone = make_backbone();
     Task task = make_custom_task("words", {"a", "b"});
