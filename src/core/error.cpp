@@ -7,9 +7,16 @@ std::string printable(const std::string& text) {
     constexpr std::size_t kLongest = 2000;
     constexpr const char* kDigits = "0123456789abcdef";
     std::string shown;
+    unsigned char before = 0;
     for (const char c : text.substr(0, kLongest)) {
         const auto byte = static_cast<unsigned char>(c);
-        if ((byte < 0x20 && c != '\n') || byte == 0x7f) {
+        // U+0080 .. U+009F are control characters as well: U+009B starts a terminal code.
+        const bool is_late_control = before == 0xc2 && byte >= 0x80 && byte < 0xa0;
+        before = byte;
+        if (is_late_control) {
+            shown.replace(shown.size() - 1, 1, "\\xc2");
+        }
+        if ((byte < 0x20 && c != '\n') || byte == 0x7f || is_late_control) {
             shown += std::string("\\x") + kDigits[byte >> 4U] + kDigits[byte & 15U];
         } else {
             shown += c;

@@ -15,6 +15,10 @@ BOOST_AUTO_TEST_CASE(messages_have_what_why_and_fix) {
 
 BOOST_AUTO_TEST_CASE(messages_cannot_carry_terminal_codes_or_endless_text) {
     BOOST_TEST(std::string(DataError(std::string("a\x1b[2J\0b", 7), "\x7f", "").what()) == "a\\x1b[2J\\x00b: \\x7f");
+    BOOST_TEST(std::string(DataError("a\xc2\x9b"
+                                     "2J\xc3\x9b",
+                                     "", "")
+                               .what()) == "a\\xc2\\x9b2J\xc3\x9b");
     const std::string long_text = DataError(std::string(100000, 'a'), "", "").what();
     BOOST_TEST(long_text.size() == 2003U);
 }

@@ -283,7 +283,12 @@ BOOST_AUTO_TEST_CASE(deflate_bomb_that_keeps_its_promise) {
     };
     const std::string bytes = dataset({kChunk * kChunks}, H5T_STD_U8LE, deflated, fill);
     BOOST_TEST(bytes.size() < (std::size_t{8} << 20U));
+    // Under an address sanitizer the child ends at its limit without words.
+#ifdef __SANITIZE_ADDRESS__
+    refuses(bytes, "cannot read");
+#else
     refuses(bytes, "of memory");
+#endif
 }
 
 BOOST_AUTO_TEST_CASE(one_text_named_a_million_times) {
