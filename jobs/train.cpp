@@ -7,24 +7,30 @@
 #include "ladle/core/build_info.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/train/agreement.hpp"
+#include "ladle/train/launch_proposal.hpp"
 #include "ladle/train/loop.hpp"
+#include "ladle/train/memory_plan.hpp"
 #include "ladle/train/results_table.hpp"
 #include "ladle/train/start_plan.hpp"
 
 namespace ladle {
 namespace {
 
-void describe(const Config& config, const Engine& engine, const RunData& data, int ranks) {
+void describe(const Config& config, const Engine& engine, const RunData& data, const MemoryPlan& memory, int ranks) {
     const TrainingPlan plan = training_plan(config, data.train.samples());
     const double sum_bytes = 8.0 * static_cast<double>(GradientSum<float>::size(engine.table()));
     fmt::print("{}\n", parameter_table(count_parameters(engine.table(), engine.frozen_values())));
+    fmt::print("{}\n", memory_table(memory));
     fmt::print(
         "{} on {}: {} training samples, {} steps of {} samples\n{} rank{} of {} thread{}, {} summed over ranks per "
-        "step, {}\n\n",
+        "step, {}\n",
         engine.spec().adapter_kind, data.task.name, data.train.samples(), plan.total_steps,
         config.train.batch * config.train.accumulate, ranks, ranks == 1 ? "" : "s", config.cpu.threads,
         config.cpu.threads == 1 ? "" : "s", readable_bytes(static_cast<std::uint64_t>(sum_bytes)),
         engine.kernels().description());
+    const NodeShape node = node_shape();
+    const int most_ranks = (config.train.batch + config.train.leaf - 1) / config.train.leaf;
+    fmt::print("{}\n", launch_line(node, propose_launch(node, most_ranks)));
     std::fflush(stdout);
 }
 
@@ -64,8 +70,10 @@ int train(const JobOptions& options, Communicator& comm) {
     record.identity.machine = machine_identity(engine.kernels().description());
     require_same_machine(comm, record.identity.machine);
     record.provenance = provenance(config, comm);
+    const MemoryPlan memory = plan_memory(config, engine, data.all());
+    engine.reserve(memory.activations);
     if (comm.is_root()) {
-        describe(config, engine, data, comm.world_size());
+        describe(config, engine, data, memory, comm.world_size());
         fmt::print("{}", has_weights ? "" : "shapes only: there are no weights in model.path to check\n");
     }
     if (options.has("dry-run")) {

@@ -43,6 +43,8 @@ void* Arena::take_bytes(std::size_t bytes) {
     Chunk& chunk = chunks_[current_];
     void* start = chunk.block.get() + chunk.used_bytes;
     chunk.used_bytes += needed;
+    used_bytes_ += needed;
+    peak_bytes_ = std::max(peak_bytes_, used_bytes_);
     return start;
 }
 
@@ -50,6 +52,7 @@ void Arena::reset() {
     if (chunks_.size() > 1) {
         const std::size_t total = capacity_bytes();
         chunks_.clear();
+        used_bytes_ = 0;
         add_chunk(total);
     }
     release({});
@@ -61,9 +64,18 @@ Arena::Mark Arena::mark() const {
 
 void Arena::release(const Mark& mark) {
     for (std::size_t i = mark.chunk; i < chunks_.size(); ++i) {
-        chunks_[i].used_bytes = i == mark.chunk ? mark.used_bytes : 0;
+        const std::size_t kept = i == mark.chunk ? mark.used_bytes : 0;
+        used_bytes_ -= chunks_[i].used_bytes - kept;
+        chunks_[i].used_bytes = kept;
     }
     current_ = mark.chunk;
+}
+
+void Arena::reserve(std::size_t bytes) {
+    if (capacity_bytes() < bytes) {
+        chunks_.clear();
+        add_chunk(bytes);
+    }
 }
 
 std::size_t Arena::capacity_bytes() const {

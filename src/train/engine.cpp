@@ -89,6 +89,13 @@ void Engine::build_model(const ModelSpec& spec, NamedTensors& tensors, Communica
     frozen_memory_.store->publish();
 }
 
+void Engine::reserve(const WorkerBytes& bytes) {
+    for (WorkerMemory& memory : memory_) {
+        memory.arena.reserve(bytes.arena);
+        memory.scratch.reserve(bytes.scratch);
+    }
+}
+
 Context<float> Engine::begin(int worker, const DropoutPlan& dropout) {
     WorkerMemory& memory = memory_[static_cast<std::size_t>(worker)];
     memory.arena.reset();

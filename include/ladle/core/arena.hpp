@@ -27,6 +27,10 @@ public:
     /// Invalidates everything handed out since the mark was taken.
     void release(const Mark& mark);
     std::size_t capacity_bytes() const;
+    /// Takes the memory now, so that nothing is allocated until more than `bytes` are in use. On an empty arena.
+    void reserve(std::size_t bytes);
+    /// The most that was ever handed out at one time.
+    std::size_t peak_bytes() const { return peak_bytes_; }
 
 private:
     struct Free {
@@ -42,6 +46,8 @@ private:
 
     std::vector<Chunk> chunks_;
     std::size_t current_ = 0;  ///< chunk that is being filled; later ones are empty
+    std::size_t used_bytes_ = 0;
+    std::size_t peak_bytes_ = 0;
 };
 
 /// Gives back what was taken from an arena during its life.

@@ -44,6 +44,12 @@ struct WorkerMemory {
     Arena scratch;
 };
 
+/// Sizes of that memory.
+struct WorkerBytes {
+    std::size_t arena = 0;
+    std::size_t scratch = 0;
+};
+
 class Engine {
 public:
     /// Builds the model on the CPU kernels, its frozen weights once per node where that is possible, and fills the
@@ -68,6 +74,8 @@ public:
 
     /// Packs the weights that this plan uses from the current parameters.
     void prepare(const RoutePlan& plan) { model_->prepare(*kernels_, parameters_.data(), plan); }
+    /// Takes the memory of all workers at once; see plan_activations.
+    void reserve(const WorkerBytes& bytes);
     /// Starts a micro-batch: the worker's context, its memory emptied.
     Context<float> begin(int worker, const DropoutPlan& dropout);
 

@@ -1,0 +1,38 @@
+// What a rank will hold in memory, known before the first step.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "ladle/config/config.hpp"
+#include "ladle/data/batch.hpp"
+#include "ladle/train/engine.hpp"
+
+namespace ladle {
+
+/// Bytes of one rank.
+struct MemoryPlan {
+    std::size_t frozen = 0;     ///< packed weights and tables; once per node where ranks share them
+    std::size_t trainable = 0;  ///< parameters, moments, gradient and its fixed-point sums
+    WorkerBytes activations;    ///< of one thread
+    int threads = 1;
+    std::size_t data = 0;  ///< prepared splits
+    int sharers = 1;       ///< ranks that use the frozen weights together
+    std::string why_private;
+};
+
+/// What the largest micro-batch of a step takes from a thread's arenas: the step is walked through once with kernels
+/// that do nothing. Packs weights of no meaning; the next step packs its own.
+WorkerBytes plan_activations(Engine& engine, const PackedBatch& largest, double consistency);
+
+/// A batch as large as any micro-batch of training on this split can be, in rows and in samples.
+PackedBatch largest_micro_batch(const Split& train, int batch, int leaf, int passes);
+
+/// Plans a training run.
+MemoryPlan plan_memory(const Config& config, Engine& engine, const std::vector<const Split*>& splits);
+
+/// One line per part, in bytes, and their sum.
+std::string memory_table(const MemoryPlan& plan);
+
+}  // namespace ladle

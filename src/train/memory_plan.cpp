@@ -1,0 +1,158 @@
+// Memory of a rank: sizes of what is there, and a walk through a step for what is not there yet.
+#include "ladle/train/memory_plan.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
+#include "ladle/train/console.hpp"
+#include "ladle/train/objective.hpp"
+#include "ladle/train/step.hpp"
+
+namespace ladle {
+namespace {
+
+/// Kernels that compute nothing: what remains of a step is the memory it takes.
+class IdleKernels final : public Kernels<float> {
+public:
+    std::string description() const override { return "idle"; }
+    std::unique_ptr<Matrix> make_matrix(int, int, Precision, bool, WeightStore&) const override { return nullptr; }
+    void pack(Matrix&, const float*) const override {}
+    void product(const Matrix&, int, const float*, const float*, float*) const override {}
+    void product_transposed(const Matrix&, int, const float*, float*) const override {}
+    void check_row_independence() const override {}
+    void add_weight_gradient(int, int, int, const float*, const float*, float*) const override {}
+    void add_column_sums(int, int, const float*, float*) const override {}
+    void embed(int, int, const std::int32_t*, const std::int32_t*, const std::int32_t*, const float*, const float*,
+               const float*, float*) const override {}
+    void gather_rows(int, int, const std::int32_t*, const float*, float*) const override {}
+    void scatter_rows(int, int, const std::int32_t*, const float*, float*) const override {}
+    void add_scattered_rows(int, int, const std::int32_t*, const float*, float*) const override {}
+    void add(std::size_t, const float*, float*) const override {}
+    void dropout(int, int, const RowOrigins&, const DropoutSite&, const float*, float*) const override {}
+    void gelu(std::size_t, const float*, float*) const override {}
+    void gelu_backward(std::size_t, const float*, const float*, float*) const override {}
+    void tanh(std::size_t, const float*, float*) const override {}
+    void tanh_backward(std::size_t, const float*, const float*, float*) const override {}
+    void residual_norm(const ResidualNorm<float>&) const override {}
+    void residual_norm_backward(const ResidualNormBackward<float>&) const override {}
+    void feed_forward(const FeedForward<float>&) const override {}
+    void feed_forward_backward(const FeedForwardBackward<float>&) const override {}
+    void attention(const Attention<float>&) const override {}
+    void attention_backward(const AttentionBackward<float>&) const override {}
+    void cross_entropy(int, int, const float*, const std::int32_t*, const float*, float*, float*) const override {}
+    void squared_error(int, const float*, const float*, const float*, float*, float*) const override {}
+    void consistency(int, int, const float*, const float*, const float*, float*, float*, float*) const override {}
+    void add_fixed_point(std::size_t, const float*, double, std::int64_t*, std::int64_t*) const override {}
+    void from_fixed_point(std::size_t, const std::int64_t*, float*) const override {}
+    double sum_of_squares(std::size_t, const float*) const override { return 0; }
+    void adamw(const AdamWUpdate&, std::size_t, const float*, float*, float*, float*) const override {}
+};
+
+std::size_t split_bytes(const Split& split) {
+    const auto bytes = [](const auto& values) { return values.size() * sizeof(values[0]); };
+    return bytes(split.input_ids) + bytes(split.offsets) + bytes(split.sep_pos) + bytes(split.labels) +
+           bytes(split.targets) + bytes(split.idx);
+}
+
+}  // namespace
+
+PackedBatch largest_micro_batch(const Split& train, int batch, int leaf, int passes) {
+    std::vector<std::int64_t> lengths(train.samples());
+    for (std::size_t s = 0; s < lengths.size(); ++s) {
+        lengths[s] = train.length(s);
+    }
+    std::sort(lengths.begin(), lengths.end());
+    const auto most = std::min(lengths.size(), static_cast<std::size_t>(batch));
+    const auto longest = [&](std::size_t count) {
+        const auto begin = lengths.end() - static_cast<std::ptrdiff_t>(std::min(count, most));
+        return std::accumulate(begin, lengths.end(), std::int64_t{0});
+    };
+    // One leaf is a micro-batch whatever its length.
+    const std::int64_t tokens =
+        std::max(longest(static_cast<std::size_t>(leaf)), std::min(longest(most), kMicroBatchRows / passes));
+    std::size_t samples = 0;
+    for (std::int64_t sum = 0; samples < most && sum + lengths[samples] <= tokens; ++samples) {
+        sum += lengths[samples];
+    }
+    Split split;
+    split.model_family = train.model_family;
+    split.is_regression = train.is_regression;
+    split.input_ids.assign(static_cast<std::size_t>(tokens), 0);
+    split.sep_pos.assign(samples, 0);
+    split.labels.assign(train.is_regression ? 0 : samples, 0);
+    split.targets.assign(train.is_regression ? samples : 0, 0.0F);
+    for (std::size_t s = 0; s <= samples; ++s) {
+        split.offsets.push_back(tokens * static_cast<std::int64_t>(s) / static_cast<std::int64_t>(samples));
+    }
+    std::vector<std::uint32_t> rows(samples);
+    std::iota(rows.begin(), rows.end(), 0U);
+    return pack_leaves(split, make_leaves(split, rows, leaf, 1), passes);
+}
+
+WorkerBytes plan_activations(Engine& engine, const PackedBatch& largest, double consistency) {
+    const IdleKernels idle;
+    const ModelSpec& spec = engine.spec();
+    RoutePlan plan;
+    plan.kind = RoutePlan::Kind::picks;
+    plan.layers = spec.backbone.num_layers;
+    plan.picks.assign(static_cast<std::size_t>(largest.passes * plan.layers * kBanksPerLayer), 0);
+    engine.prepare(plan);
+    Arena arena;
+    Arena scratch;
+    const Context<float> context{idle, arena, scratch, engine.parameters().data(), {true, 0, 0}};
+    const auto count = static_cast<std::size_t>(largest.passes * largest.samples * spec.num_outputs);
+    auto* logits = arena.take<float>(count);
+    auto* dlogits = arena.take<float>(count);
+    auto* shares = arena.take<float>(static_cast<std::size_t>(largest.samples));
+    ClassifierSaved<float> saved;
+    engine.model().forward(context, token_rows(largest), logits, saved);
+    const Targets<float> targets{largest.samples, largest.labels.empty() ? nullptr : largest.labels.data(),
+                                 largest.labels.empty() ? largest.targets.data() : nullptr, shares};
+    compute_losses<float>(idle, arena, targets, largest.passes, spec.num_outputs, consistency, logits, dlogits);
+    GradientSum<float> gradients(idle, engine.table());
+    engine.model().backward(context, saved, dlogits, gradients);
+    return {arena.peak_bytes(), scratch.peak_bytes()};
+}
+
+MemoryPlan plan_memory(const Config& config, Engine& engine, const std::vector<const Split*>& splits) {
+    MemoryPlan plan;
+    plan.threads = engine.pool().workers();
+    plan.frozen = engine.frozen_bytes();
+    plan.sharers = engine.frozen_memory().sharers;
+    plan.why_private = engine.frozen_memory().why_private;
+    const std::size_t sums = GradientSum<float>::size(engine.table()) * sizeof(std::int64_t);
+    // Parameters, two moments and the gradient; one sum per thread and the one over ranks.
+    plan.trainable =
+        4 * sizeof(float) * engine.table().total_count() + (static_cast<std::size_t>(plan.threads) + 1) * sums;
+    const PassPlan passes = pass_plan(config, engine.spec().backbone);
+    const PackedBatch largest =
+        largest_micro_batch(*splits.front(), config.train.batch, config.train.leaf, passes.passes);
+    plan.activations = plan_activations(engine, largest, passes.consistency);
+    for (const Split* split : splits) {
+        plan.data += split_bytes(*split);
+    }
+    return plan;
+}
+
+std::string memory_table(const MemoryPlan& plan) {
+    TextTable table({{"memory per rank", false}, {"bytes"}, {"", false}});
+    const std::size_t activations =
+        static_cast<std::size_t>(plan.threads) * (plan.activations.arena + plan.activations.scratch);
+    const auto row = [&](const std::string& name, std::size_t bytes, const std::string& note) {
+        table.add_row({name, readable_bytes(bytes), note});
+    };
+    row("frozen weights", plan.frozen,
+        plan.why_private.empty() ? fmt::format("one copy for {} ranks of the node", plan.sharers)
+                                 : "a copy of its own: " + plan.why_private);
+    row("trainable", plan.trainable, "values, moments, gradients and their sums");
+    row("activations", activations, fmt::format("{} thread{}", plan.threads, plan.threads == 1 ? "" : "s"));
+    row("data", plan.data, "all splits");
+    row("total", plan.frozen / static_cast<std::size_t>(plan.sharers) + plan.trainable + activations + plan.data,
+        plan.sharers == 1 ? "" : "with its share of the frozen weights");
+    return table.text();
+}
+
+}  // namespace ladle
