@@ -7,6 +7,7 @@
 #include "ladle/core/name_values.hpp"
 
 namespace ladle {
+
 std::vector<std::string> identity_differences(const std::string& recorded, const std::string& current) {
     std::vector<std::string> differences;
     for (const auto& [name, then, now] : value_differences(recorded, current)) {

@@ -6,14 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <sstream>
 
 #include "ladle/config/options.hpp"
-#include "ladle/core/build_info.hpp"
 #include "ladle/core/crash_point.hpp"
 #include "ladle/core/error.hpp"
-#include "ladle/data/hold_out.hpp"
-#include "ladle/io/files.hpp"
 #include "ladle/train/agreement.hpp"
 #include "ladle/train/expert_distances.hpp"
 #include "ladle/train/results_table.hpp"
@@ -39,124 +35,7 @@ RoutingCounts routing_counts(const std::vector<int>& picks, int layers, int expe
     return counts;
 }
 
-void require_labels(const Split& split) {
-    if (hides_labels(split)) {
-        throw DataError(fmt::format("cannot train with the split {} of {}", split.name, split.task),
-                        "it has rows without a label", "prepare it from a file in which every row is labelled");
-    }
-}
-
-/// A metric that the task does not compute must stop the run before it starts.
-void check_selection(const Task& task, const std::string& metric) {
-    Scores scores;
-    for (const std::string& name : task.score_names()) {
-        scores.emplace_back(name, 0.0);
-    }
-    find_score(scores, metric);
-}
-
 }  // namespace
-
-std::vector<const Split*> RunData::all() const {
-    std::vector<const Split*> splits = {&train};
-    for (const Split& split : dev) {
-        splits.push_back(&split);
-    }
-    return splits;
-}
-
-std::vector<const Split*> RunData::evaluated() const {
-    std::vector<const Split*> splits;
-    for (const auto* part : {&held_out, &dev}) {
-        for (const Split& split : *part) {
-            splits.push_back(&split);
-        }
-    }
-    return splits;
-}
-
-RunData open_run_data(const Config& config) {
-    RunData data;
-    data.train = open_split(config, "train");
-    data.task = task_of(data.train);
-    if (data.task.dev_splits.empty()) {
-        throw DataError(fmt::format("cannot train on {}", data.task.name), "it has no dev split to choose the best by",
-                        "train on another task and evaluate its soup on this one");
-    }
-    if (!config.eval.metric.empty()) {
-        check_selection(data.task, config.eval.metric);
-    }
-    require_labels(data.train);
-    if (selection_share(config) > 0) {
-        data.held_out.push_back(hold_out(data.train, selection_share(config), config.eval.select_seed));
-    }
-    for (const std::string& name : data.task.dev_splits) {
-        data.dev.push_back(open_split(config, name));
-        require_labels(data.dev.back());
-        if (data.dev.back().tokenizer_digest != data.train.tokenizer_digest ||
-            data.dev.back().label_names != data.train.label_names) {
-            throw DataError(fmt::format("the splits train and {} of {} do not belong together", name, config.data.dir),
-                            "they have different tokenizers or labels", "prepare the whole directory in one go");
-        }
-    }
-    return data;
-}
-
-Config settled_config(Config config, const RunData& data, const BackboneConfig& backbone) {
-    config.data.task = data.task.name;
-    config.data.max_length = data.train.max_length;
-    config.eval.metric = config.eval.metric.empty() ? data.task.main_metric : config.eval.metric;
-    config.train.consistency = pass_plan(config, backbone).consistency;
-    if (!adapter_kind(config.adapter.kind).mixture) {
-        config.adapter.num_experts = 1;
-        config.adapter.share_down = true;
-        config.adapter.share_up = true;
-    }
-    return config;
-}
-
-TrainingPlan training_plan(const Config& config, std::size_t samples) {
-    TrainingPlan plan;
-    plan.steps.batches_per_epoch = (static_cast<std::int64_t>(samples) + config.train.batch - 1) / config.train.batch;
-    plan.steps.accumulate = config.train.accumulate;
-    plan.steps.leftover = config.train.leftover == "own" ? LeftoverBatches::own_window : LeftoverBatches::carry;
-    plan.total_steps = plan.steps.total_steps(config.train.epochs, config.train.max_steps);
-    const auto shape = config.optim.schedule == "constant" ? ScheduleShape::constant : ScheduleShape::linear;
-    plan.schedule = make_schedule(shape, config.optim.lr, config.optim.warmup_ratio, plan.total_steps);
-    return plan;
-}
-
-std::vector<std::string> hosts_of_ranks(Communicator& comm) {
-    std::vector<std::string> hosts;
-    std::stringstream all(comm.broadcast_text(comm.gather(comm.place().host + "\n")));
-    for (std::string host; std::getline(all, host);) {
-        hosts.push_back(host);
-    }
-    return hosts;
-}
-
-void check_resume(const RunRecord& record, const std::string& run_directory, const std::string& checkpoint_path) {
-    if (record.must_resume && checkpoint_path.empty()) {
-        throw DataError("cannot resume " + run_directory, "it holds no checkpoint that can be read",
-                        "leave --resume required out to start anew");
-    }
-}
-
-Provenance provenance(const Config& config, Communicator& comm) {
-    Provenance result;
-    result.program = version_text();
-    result.command = "ladle train";
-    result.ranks = comm.world_size();
-    result.threads_per_rank = config.cpu.threads;
-    result.backbone_path = config.model.path;
-    result.data_path = config.data.dir;
-    for (const std::string& host : hosts_of_ranks(comm)) {
-        if (std::find(result.hosts.begin(), result.hosts.end(), host) == result.hosts.end()) {
-            result.hosts.push_back(host);
-        }
-    }
-    return result;
-}
 
 TrainingRun::TrainingRun(const Config& config, Engine& engine, Communicator& comm, const RunData& data,
                          RunRecord record)
@@ -174,26 +53,7 @@ int TrainingRun::run() {
     watchdog_ = std::make_unique<Watchdog>(
         config_.run.watchdog_seconds,
         fmt::format("{} rank {}/{}", comm_.place().host, comm_.world_rank(), comm_.world_size()));
-    slow_ranks_ = std::make_unique<SlowRanks>(hosts_of_ranks(comm_), config_.run.progress_seconds);
-    if (comm_.is_root()) {
-        directory_ = std::make_unique<RunDirectory>(config_.run.dir, record_.identity, record_.allow_new_hardware,
-                                                    config_text(config_), record_.provenance);
-    }
-    if (comm_.is_root() && !directory_->is_locked()) {
-        fmt::print("note: {} is on a file system without locks; let no second job work in it\n", directory_->path());
-    }
-    comm_.barrier();
-    resume();
-    if (comm_.is_root()) {
-        directory_->record_machine(steps_done_);
-        log_ = std::make_unique<MetricsLog>(directory_->metrics_path(), steps_done_);
-        scalars_ = std::make_unique<ScalarLog>(directory_->events_path(), steps_done_);
-    }
-    progress_ = std::make_unique<Progress>(ProgressState{steps_done_, plan_.total_steps, steps_done_, 0, "steps", ""},
-                                           config_.run.progress_seconds, comm_.is_root());
-    if (steps_done_ > 0 && evaluation_due()) {
-        evaluate();
-    }
+    begin();
     while (!finished()) {
         const auto start = Clock::now();
         const StepResult result = step_.run(steps_done_, requests(outside));
@@ -225,6 +85,29 @@ int TrainingRun::run() {
     progress_.reset();
     finish();
     return static_cast<int>(ExitCode::done);
+}
+
+void TrainingRun::begin() {
+    slow_ranks_ = std::make_unique<SlowRanks>(hosts_of_ranks(comm_), config_.run.progress_seconds);
+    if (comm_.is_root()) {
+        directory_ = std::make_unique<RunDirectory>(config_.run.dir, record_.identity, record_.allow_new_hardware,
+                                                    config_text(config_), record_.provenance);
+    }
+    if (comm_.is_root() && !directory_->is_locked()) {
+        fmt::print("note: {} is on a file system without locks; let no second job work in it\n", directory_->path());
+    }
+    comm_.barrier();
+    resume();
+    if (comm_.is_root()) {
+        directory_->record_machine(steps_done_);
+        log_ = std::make_unique<MetricsLog>(directory_->metrics_path(), steps_done_);
+        scalars_ = std::make_unique<ScalarLog>(directory_->events_path(), steps_done_);
+    }
+    progress_ = std::make_unique<Progress>(ProgressState{steps_done_, plan_.total_steps, steps_done_, 0, "steps", ""},
+                                           config_.run.progress_seconds, comm_.is_root());
+    if (steps_done_ > 0 && evaluation_due()) {
+        evaluate();
+    }
 }
 
 StepRequests TrainingRun::requests(const StopRequests& outside) {
@@ -372,93 +255,6 @@ void TrainingRun::take_as_best(double score) {
         best.score = score;
         write_soup(directory_->best_path(), best);
     }
-}
-
-void TrainingRun::write_checkpoint() {
-    last_checkpoint_ = Clock::now();
-    if (!comm_.is_root()) {
-        return;
-    }
-    const AdamWState<float>& state = step_.optimizer().state();
-    Checkpoint checkpoint;
-    checkpoint.identity_options = record_.identity.options;
-    checkpoint.identity_inputs = record_.identity.inputs;
-    checkpoint.identity_machine = record_.identity.machine;
-    checkpoint.machine_changes = machine_changes_;
-    checkpoint.step = steps_done_;
-    checkpoint.best_score = selection_.best_score;
-    checkpoint.best_step = selection_.best_step;
-    checkpoint.evaluations_without_gain = selection_.evaluations_without_gain;
-    checkpoint.parameters = engine_.parameters();
-    checkpoint.first_moment = state.first_moment;
-    checkpoint.second_moment = state.second_moment;
-    checkpoint.steps = state.steps;
-    ladle::write_checkpoint(directory_->checkpoint_directory(), engine_.table(), checkpoint);
-    progress_->print(fmt::format("step {} is safe\n", steps_done_));
-    crash_point("checkpoint_announced");
-    prune_checkpoints(directory_->checkpoint_directory(), config_.checkpoint.keep);
-}
-
-void TrainingRun::resume() {
-    FoundCheckpoint found;
-    if (comm_.is_root()) {
-        make_directories(directory_->checkpoint_directory());
-        remove_temporaries(directory_->checkpoint_directory());
-        found = find_checkpoint(directory_->checkpoint_directory(), engine_.table());
-        for (const std::string& refusal : found.refused) {
-            fmt::print("not resumed from: {}\n", refusal);
-        }
-    }
-    // Rank 0 alone chooses, so that ranks cannot disagree.
-    const std::string path = comm_.broadcast_text(found.path);
-    check_resume(record_, config_.run.dir, path);
-    if (path.empty()) {
-        if (comm_.is_root()) {
-            fmt::print("no checkpoint in {}: starting at step 0\n", config_.run.dir);
-        }
-        return;
-    }
-    Checkpoint checkpoint = read_checkpoint(path, engine_.table());
-    const Identity recorded{checkpoint.identity_options, checkpoint.identity_inputs, checkpoint.identity_machine};
-    check_identity(recorded, record_.identity, record_.allow_new_hardware, "the checkpoint " + path);
-    machine_changes_ = checkpoint.machine_changes;
-    if (recorded.machine != record_.identity.machine) {
-        if (machine_changes_.empty()) {
-            machine_changes_.push_back(fmt::format("step 0: {}", recorded.machine));
-        }
-        machine_changes_.push_back(fmt::format("step {}: {}", checkpoint.step, record_.identity.machine));
-    }
-    steps_done_ = checkpoint.step;
-    selection_ = {checkpoint.best_score, checkpoint.best_step, checkpoint.evaluations_without_gain, false};
-    engine_.parameters() = checkpoint.parameters;
-    step_.optimizer().restore(
-        {std::move(checkpoint.steps), std::move(checkpoint.first_moment), std::move(checkpoint.second_moment)});
-    if (comm_.is_root()) {
-        fmt::print("resumed at step {} from {}\n", steps_done_, path);
-        point_to_checkpoint(directory_->checkpoint_directory(), steps_done_);
-    }
-    // On the same machine a best.h5 from a later step is written again when that step is done again.
-    if (!holds_best(recorded.machine == record_.identity.machine)) {
-        selection_.best_step = -1;
-    }
-}
-
-bool TrainingRun::holds_best(bool later_will_do) {
-    char holds = 1;
-    if (comm_.is_root() && selection_.best_step >= 0) {
-        try {
-            const std::int64_t step = read_soup(directory_->best_path()).step;
-            holds = step == selection_.best_step || (later_will_do && step > selection_.best_step) ? 1 : 0;
-        } catch (const Error& error) {
-            fmt::print("{}\n", error.what());
-            holds = 0;
-        }
-        if (holds == 0) {
-            fmt::print("best.h5 does not hold step {}: the best is looked for again from here\n", selection_.best_step);
-        }
-    }
-    comm_.broadcast(&holds, sizeof(holds));
-    return holds != 0;
 }
 
 void TrainingRun::finish() {

@@ -13,6 +13,7 @@
 #include "ladle/train/evaluate.hpp"
 #include "ladle/train/inputs.hpp"
 #include "ladle/train/metrics_log.hpp"
+#include "ladle/train/run_data.hpp"
 #include "ladle/train/run_directory.hpp"
 #include "ladle/train/scalar_log.hpp"
 #include "ladle/train/signals.hpp"
@@ -20,34 +21,6 @@
 #include "ladle/train/step.hpp"
 
 namespace ladle {
-
-/// The data of a run.
-struct RunData {
-    Task task;
-    Split train;
-    std::vector<Split> held_out;  ///< one part of train that decides "best"; none where dev does
-    std::vector<Split> dev;       ///< in the task's order
-
-    /// The splits as they were prepared, apart from what is held out of train.
-    std::vector<const Split*> all() const;
-    /// What an evaluation during training scores: the split that decides "best" first.
-    std::vector<const Split*> evaluated() const;
-};
-
-/// Reads train and dev splits of data.dir and checks them against each other; throws DataError.
-RunData open_run_data(const Config& config);
-
-/// The config with everything decided that was left open (task, metric, consistency) and without what its adapter kind
-/// does not use, so that equal runs have equal identities.
-Config settled_config(Config config, const RunData& data, const BackboneConfig& backbone);
-
-/// Steps and learning rates of a run.
-struct TrainingPlan {
-    StepPlan steps;
-    Schedule schedule;
-    std::int64_t total_steps = 0;
-};
-TrainingPlan training_plan(const Config& config, std::size_t samples);
 
 /// What ends up in the run directory besides results.
 struct RunRecord {
@@ -58,14 +31,8 @@ struct RunRecord {
     bool must_resume = false;  ///< without a valid checkpoint the run does not start
 };
 
-/// The host of each rank; the same on all ranks.
-std::vector<std::string> hosts_of_ranks(Communicator& comm);
-
 /// Throws DataError if the run must be resumed and there is no checkpoint (an empty path).
 void check_resume(const RunRecord& record, const std::string& run_directory, const std::string& checkpoint_path);
-
-/// This start of the program, for the manifest; the same on all ranks.
-Provenance provenance(const Config& config, Communicator& comm);
 
 class TrainingRun {
 public:
@@ -83,6 +50,8 @@ private:
         bool stopped_early = false;
     };
 
+    /// Rank 0 takes the directory; all ranks go to where the run continues.
+    void begin();
     StepRequests requests(const StopRequests& outside);
     /// Prints on rank 0 which ranks keep the others waiting.
     void name_slow_ranks(const StepResult& result, double seconds);
