@@ -87,13 +87,22 @@ void ExpertBank<Real>::forward(const Context<Real>& context, const Rows& rows, c
         forward_per_row(context, rows, x, y);
         return;
     }
-    for (int pass = 0; pass < rows.passes; ++pass) {
+    const int step = passes_at_once(rows);
+    for (int pass = 0; pass < rows.passes; pass += step) {
         const auto& expert = experts_[static_cast<std::size_t>(plan_.pick(pass, spec_.layer, spec_.index))];
         const int begin = rows.pass_begin(pass);
-        expert.forward(context, rows.pass_begin(pass + 1) - begin,
+        expert.forward(context, rows.pass_begin(pass + step) - begin,
                        x + static_cast<std::ptrdiff_t>(begin) * spec_.in_features,
                        y + static_cast<std::ptrdiff_t>(begin) * spec_.out_features);
     }
+}
+
+/// Passes that share their expert go through products together.
+template <class Real>
+int ExpertBank<Real>::passes_at_once(const Rows& rows) const {
+    const bool one_expert =
+        rows.passes == 1 || plan_.pick(0, spec_.layer, spec_.index) == plan_.pick(1, spec_.layer, spec_.index);
+    return one_expert ? rows.passes : 1;
 }
 
 template <class Real>
@@ -120,9 +129,7 @@ template <class Real>
 void ExpertBank<Real>::backward(const Context<Real>& context, const Rows& rows, const Real* x, const Real* dy, Real* dx,
                                 GradientSum<Real>& gradients) const {
     check(plan_.kind == RoutePlan::Kind::picks, "only a plan of picks is trained");
-    const int first = plan_.pick(0, spec_.layer, spec_.index);
-    const bool one_expert = rows.passes == 1 || plan_.pick(1, spec_.layer, spec_.index) == first;
-    const int step = one_expert ? rows.passes : 1;
+    const int step = passes_at_once(rows);
     for (int pass = 0; pass < rows.passes; pass += step) {
         const auto& expert = experts_[static_cast<std::size_t>(plan_.pick(pass, spec_.layer, spec_.index))];
         // A leaf gives one partial gradient per tensor, so both passes of one expert are summed before rounding.

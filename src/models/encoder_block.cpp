@@ -2,8 +2,6 @@
 // Source: transformers 4.4.2, models/bert/modeling_bert.py; AdaMix repository for the adapter's place.
 #include "ladle/models/encoder_block.hpp"
 
-#include <algorithm>
-
 namespace ladle {
 namespace {
 
@@ -182,37 +180,35 @@ void EncoderBlock<Real>::forward_output(const Context<Real>& context, const Rows
     saved.adapter_norm.dropout = dropout;
 }
 
-/// Returns false where nothing below the adapter needs a gradient.
+/// Overwrites da and returns the gradient of h, or null where nothing below the adapter needs one.
 template <class Real>
-bool EncoderBlock<Real>::backward_output(const Context<Real>& context, const Rows& rows, const BlockSaved<Real>& saved,
-                                         const Real* dy, Reach reach, Real* dh, Real* da,
-                                         GradientSum<Real>& gradients) const {
+Real* EncoderBlock<Real>::backward_output(const Context<Real>& context, const Rows& rows, const BlockSaved<Real>& saved,
+                                          const Real* dy, Reach reach, Real* da, GradientSum<Real>& gradients) const {
     const int hidden = config_.hidden_size;
     const auto count = static_cast<std::size_t>(rows.count) * static_cast<std::size_t>(hidden);
     const bool below = reach == Reach::input;
-    if (site_ == AdapterSite::none) {
-        output_norm_->backward(context, rows, saved.output_norm, dy, dh, da, gradients);
-        return below;
-    }
     Real* dsum = take(context.scratch, rows.count, hidden);
+    if (site_ == AdapterSite::none) {
+        output_norm_->backward(context, rows, saved.output_norm, dy, dsum, da, gradients);
+        return below ? dsum : nullptr;
+    }
     Real* dinput = below ? take(context.scratch, rows.count, hidden) : nullptr;
     output_norm_->backward(context, rows, saved.output_norm, dy, dsum, da, gradients);
     adapter_->backward(context, rows, saved.adapter, dsum, dinput, gradients);
     if (!below) {
-        return false;
+        return nullptr;
     }
     if (site_ == AdapterSite::after_feed_forward) {
         context.kernels.add(count, dinput, dsum);
-        std::copy_n(dsum, count, dh);
-        return true;
+        return dsum;
     }
     NormSaved<Real> without_dropout = saved.adapter_norm;
     without_dropout.dropout = {};
     output_norm_->backward(context, rows, without_dropout, dinput, nullptr, dinput, gradients);
     context.kernels.add(count, dinput, da);
     context.kernels.add(count, dinput, dsum);
-    context.kernels.dropout(rows.count, hidden, rows.origins, saved.adapter_norm.dropout, dsum, dh);
-    return true;
+    context.kernels.dropout(rows.count, hidden, rows.origins, saved.adapter_norm.dropout, dsum, dsum);
+    return dsum;
 }
 
 template <class Real>
@@ -223,9 +219,9 @@ void EncoderBlock<Real>::backward(const Context<Real>& context, const Rows& rows
     const int hidden = config_.hidden_size;
     const Rows& out = output.rows;
     const auto count = static_cast<std::size_t>(out.count) * static_cast<std::size_t>(hidden);
-    Real* dh = take(context.scratch, out.count, hidden);
     Real* da = take(context.scratch, out.count, hidden);
-    if (!backward_output(context, out, saved, dy, reach, dh, da, gradients)) {
+    Real* dh = backward_output(context, out, saved, dy, reach, da, gradients);
+    if (dh == nullptr) {
         return;
     }
     feed_forward_->backward(context, out, saved.before_gelu, dh, dh, gradients);

@@ -37,6 +37,7 @@ public:
 
 private:
     void prepare_soup(const Kernels<Real>& kernels, const Real* parameters);
+    int passes_at_once(const Rows& rows) const;
     void forward_per_row(const Context<Real>& context, const Rows& rows, const Real* x, Real* y) const;
 
     BankSpec spec_;

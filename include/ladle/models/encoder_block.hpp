@@ -63,8 +63,8 @@ private:
     Attention<Real> attention_call(const Rows& rows, const OutputRows& output, const BlockSaved<Real>& saved) const;
     void forward_output(const Context<Real>& context, const Rows& rows, const Real* h, const Real* a, Real* y,
                         BlockSaved<Real>& saved) const;
-    bool backward_output(const Context<Real>& context, const Rows& rows, const BlockSaved<Real>& saved, const Real* dy,
-                         Reach reach, Real* dh, Real* da, GradientSum<Real>& gradients) const;
+    Real* backward_output(const Context<Real>& context, const Rows& rows, const BlockSaved<Real>& saved, const Real* dy,
+                          Reach reach, Real* da, GradientSum<Real>& gradients) const;
     Real* take(Arena& arena, int rows, int width) const;
 
     BackboneConfig config_;
