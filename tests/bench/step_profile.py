@@ -20,8 +20,8 @@ LADLE = os.environ.get("LADLE", str(pathlib.Path(__file__).resolve().parents[2] 
 LEFT_OUT = r"peak|random_|philox4x32|Sums::|read_|parse|Digest|sha256|SHA256|_dl_|ld-linux|NamedTensors|Tensor::"
 GROUPS = [
     ("products of frozen and adapter weights", r"^\[JIT\]|libdnnl|dnnl|matmul|::Products|BlockProduct|block_product"),
-    ("conversion to bf16", r"to_bfloat16"),
     ("GELU", r"gelu"),
+    ("conversion to bf16", r"to_bfloat16"),
     ("norm, dropout, residual", r"residual_norm|norm_row|dropout|embed"),
     ("adapter weight gradients", r"add_weight_gradient|add_column_sums|product_rows<[^>]*Exact|small_product<[^>]*Exact"),
     ("attention", r"attention|attend|softmax|block_factors|product_rows|small_product|copy_transposed"),
