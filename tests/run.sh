@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what is missing, configures, builds and runs every test this machine can run; ends with ctest's summary.
-# Usage: tests/run.sh [--pytorch] [--slurm] [--sanitize | --fuzz] [--werror] [-- ctest arguments]
+# Usage: tests/run.sh [--pytorch] [--slurm] [--sanitize | --fuzz | --lint] [--werror] [-- ctest arguments]
 #   --pytorch   also the round trips through PyTorch and the Python library adapters (several GB of Python packages)
 #   --slurm     also a Slurm cluster of four nodes on this machine (as root; two to four minutes)
 #   --sanitize  a build with address and undefined-behaviour sanitizers; unit, gradient and kernel tests only
 #   --fuzz      a build with clang; the corpus of every parser is replayed, then each is fuzzed for 15 s
+#   --lint      formatting of all files and clang-tidy over the sources; nothing is built or run
 #   --werror    warnings of the compiler are errors
 # Environment: LADLE_GLUE_DIR (default ../shared/data/glue), LADLE_FIXTURES, LADLE_TOKENS, LADLE_JOBS (default: cores).
 set -euo pipefail
@@ -14,16 +15,17 @@ cd "$root"
 # shellcheck source=jobs/packages.sh
 source jobs/packages.sh
 
-pytorch=no slurm=no sanitize=no fuzz=no werror=OFF
+pytorch=no slurm=no sanitize=no fuzz=no lint=no werror=OFF
 while [ $# -gt 0 ]; do
     case $1 in
         --pytorch) pytorch=yes ;;
         --slurm) slurm=yes ;;
         --sanitize) sanitize=yes ;;
         --fuzz) fuzz=yes ;;
+        --lint) lint=yes ;;
         --werror) werror=ON ;;
         --) shift; break ;;
-        *) sed -n '3,9s/^# //p' "$0" >&2; exit 2 ;;
+        *) sed -n '3,10s/^# //p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
@@ -59,6 +61,13 @@ if [ $fuzz = yes ]; then
     cmake --preset fuzz "-DLADLE_WERROR=$werror"
     cmake --build --preset fuzz --parallel "$jobs"
     exec ctest --preset fuzz "$@"
+fi
+
+if [ $lint = yes ]; then
+    install_missing "${program_packages[@]}" "${test_packages[@]}" "${lint_packages[@]}"
+    cmake --preset release -DLADLE_TESTS=ON
+    cmake --build --preset release --target ladle_commit
+    exec tests/lint.sh build/release
 fi
 
 packages=("${program_packages[@]}" "${model_packages[@]}" "${test_packages[@]}")
