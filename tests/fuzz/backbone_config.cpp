@@ -29,6 +29,7 @@ std::string written(const ladle::BackboneConfig& config) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
+    const ladle_fuzz::TimeLimit limit;
     std::string text;
     try {
         text = written(ladle::parse_backbone_config(std::string(ladle_fuzz::text_of(bytes, count)), "input"));

@@ -6,6 +6,7 @@
 #include "support.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
+    const ladle_fuzz::TimeLimit limit;
     std::string text;
     try {
         text = ladle::config_text(ladle::parse_config_text(std::string(ladle_fuzz::text_of(bytes, count)), "input"));

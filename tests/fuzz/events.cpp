@@ -32,6 +32,7 @@ bool same_points(const std::vector<ladle::EventPoint>& a, const std::vector<ladl
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
+    const ladle_fuzz::TimeLimit limit;
     static const ladle_fuzz::MemoryFile file;
     static const ladle_fuzz::MemoryFile copy;
     if (count == 0) {

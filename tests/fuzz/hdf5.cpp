@@ -49,6 +49,7 @@ std::string dump(const std::string& path, ladle::Hdf5Origin origin) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
+    const ladle_fuzz::TimeLimit limit;
     static const ladle_fuzz::MemoryFile file;
     const std::string_view content = ladle_fuzz::text_of(bytes, count);
     for (const auto origin : {ladle::Hdf5Origin::ladle, ladle::Hdf5Origin::foreign}) {

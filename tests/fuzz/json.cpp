@@ -3,6 +3,7 @@
 #include "support.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
+    const ladle_fuzz::TimeLimit limit;
     nlohmann::json value;
     if (!ladle::try_parse_json(ladle_fuzz::text_of(bytes, count), value).empty()) {
         return 0;

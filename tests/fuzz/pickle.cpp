@@ -47,6 +47,7 @@ bool same(const ladle::PickledTensor& a, const ladle::PickledTensor& b) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
+    const ladle_fuzz::TimeLimit limit;
     Tensors read;
     try {
         read = ladle::read_tensor_pickle(ladle_fuzz::text_of(bytes, count), "input");

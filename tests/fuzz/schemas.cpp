@@ -28,6 +28,7 @@ void round_trip(ladle::Split split, const std::string& path) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
+    const ladle_fuzz::TimeLimit limit;
     static const ladle_fuzz::MemoryDirectory scratch;
     ladle::Soup soup;
     ladle::Split split;

@@ -5,6 +5,7 @@
 #include "support.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
+    const ladle_fuzz::TimeLimit limit;
     std::string text;
     try {
         const auto json = ladle::parse_json(ladle_fuzz::text_of(bytes, count), "input");

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -27,6 +29,25 @@ inline void require(bool condition, const char* what) {
         std::abort();
     }
 }
+
+/// Ends the process as a finding if an input takes more than a second of processor time while this lives. libFuzzer's
+/// own limit counts the time of a busy machine as well.
+class TimeLimit {
+public:
+    TimeLimit() {
+        std::signal(SIGPROF, [](int) { std::abort(); });
+        set(1);
+    }
+    ~TimeLimit() { set(0); }
+    TimeLimit(const TimeLimit&) = delete;
+    TimeLimit& operator=(const TimeLimit&) = delete;
+
+private:
+    static void set(time_t seconds) {
+        const itimerval value{{0, 0}, {seconds, 0}};
+        require(::setitimer(ITIMER_PROF, &value, nullptr) == 0, "setitimer");
+    }
+};
 
 inline bool same(const ladle::Tensor& a, const ladle::Tensor& b) {
     return a.dtype == b.dtype && a.shape == b.shape && a.bytes == b.bytes;

@@ -77,6 +77,7 @@ std::string written(const Table& table, const ladle::TableOptions& options) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
+    const ladle_fuzz::TimeLimit limit;
     static const ladle_fuzz::MemoryFile file;
     if (count == 0) {
         return 0;

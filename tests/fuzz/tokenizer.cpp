@@ -72,6 +72,7 @@ std::string rewritten(const Place& place, const std::string& text) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
+    const ladle_fuzz::TimeLimit limit;
     static const std::array<ladle_fuzz::MemoryDirectory, kPlaces.size()> directories;
     if (count == 0) {
         return 0;

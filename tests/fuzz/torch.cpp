@@ -4,6 +4,7 @@
 #include "support.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
+    const ladle_fuzz::TimeLimit limit;
     static const ladle_fuzz::MemoryFile file;
     static const ladle_fuzz::MemoryDirectory scratch;
     file.set(ladle_fuzz::text_of(bytes, count));
