@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ranks that die, hang, lag or compute nonsense: the job ends, says why, leaves nothing running and loses nothing.
 
-Usage: see harness.py; --rounds N (how often each case is tried), --seed N
+Usage: see harness.py; --rounds N (how often each case is tried), --seed N, --case NAME (that one alone)
 """
 import json
 import os
@@ -16,7 +16,7 @@ import harness
 
 STEPS = 250
 
-bench = harness.Bench(("--rounds", 1), ("--seed", 1))
+bench = harness.Bench(("--rounds", 1), ("--seed", 1), ("--case", ""))
 random.seed(bench.options.seed)
 bench.tiny_model()
 bench.tiny_shards()
@@ -229,7 +229,10 @@ def two_jobs():
 
 
 def run_cases():
-    for case in (killed_rank, hanging_rank, asked_to_stop, time_limit, slow_rank, flipped_bit, not_finite, two_jobs):
+    cases = (killed_rank, hanging_rank, asked_to_stop, time_limit, slow_rank, flipped_bit, not_finite, two_jobs)
+    for case in cases:
+        if bench.options.case not in ("", case.__name__):
+            continue
         start = time.monotonic()
         case()
         print(f"{case.__name__}: {time.monotonic() - start:.1f} s", flush=True)
