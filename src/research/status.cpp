@@ -168,7 +168,9 @@ std::string last_message(const std::string& log_path) {
             continue;
         }
         const bool names_program = line.starts_with(name);
-        if (names_program || (!line.empty() && !message.starts_with(name))) {
+        // mpirun draws lines of dashes around what it says.
+        const bool speaks = line.find_first_not_of("- ") != std::string::npos;
+        if (names_program || (speaks && !message.starts_with(name))) {
             message = line;
         }
     }

@@ -2,16 +2,21 @@
 #include "ladle/research/sweep.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <thread>
 
 #include "ladle/config/options.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"
 #include "ladle/io/files.hpp"
+#include "ladle/research/claim.hpp"
+#include "ladle/research/launch.hpp"
 
 namespace ladle {
 namespace {
@@ -19,6 +24,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kPlan = "sweep.json";
+// Half a minute in all: planning writes small files only.
+constexpr int kPlanTries = 300;
+constexpr auto kPlanPause = std::chrono::milliseconds(100);
 
 Json run_json(const SweepRun& run) {
     Json json;
@@ -129,6 +137,20 @@ void write_run_config(const Sweep& sweep, const SweepRun& run, const Config& con
     }
 }
 
+/// Only one process at a time plans: two would write the same files under the same temporary names.
+RunClaim claim_plan(const std::string& directory) {
+    const std::string path = directory + "/claims/plan";
+    const std::string owner = fmt::format("process {} on {}", getpid(), node_name());
+    for (int i = 0; i < kPlanTries; ++i) {
+        if (auto claim = RunClaim::take(path, owner)) {
+            return std::move(*claim);
+        }
+        std::this_thread::sleep_for(kPlanPause);
+    }
+    throw ConfigError(fmt::format("{} is being planned by another process", directory),
+                      fmt::format("it holds {}", path), "wait for it, or remove that file if it is gone");
+}
+
 }  // namespace
 
 std::string group_name(const SweepRun& run) {
@@ -181,6 +203,10 @@ std::vector<SweepRun> plan_runs(const std::vector<GridPoint>& points, const std:
 Sweep create_sweep(const std::string& directory, const std::vector<GridPoint>& points,
                    const std::vector<std::int64_t>& steps, bool extend) {
     const std::vector<SweepRun> asked = plan_runs(points, steps);
+    for (const char* part : {"", "/configs", "/runs", "/logs", "/attempts", "/claims"}) {
+        make_directories(directory + part);
+    }
+    const RunClaim planning = claim_plan(directory);
     Sweep sweep;
     sweep.directory = directory;
     std::set<std::string> before;
@@ -188,9 +214,6 @@ Sweep create_sweep(const std::string& directory, const std::vector<GridPoint>& p
         sweep = open_sweep(directory);
         check_same_sweep(sweep, asked, extend);
         before = ids_of(sweep.runs);
-    }
-    for (const char* part : {"", "/configs", "/runs", "/logs", "/attempts", "/claims"}) {
-        make_directories(directory + part);
     }
     for (std::size_t i = 0; i < asked.size(); ++i) {
         if (!before.contains(asked[i].id)) {

@@ -172,7 +172,7 @@ BOOST_AUTO_TEST_CASE(last_messages) {
           "=== started on a: x\nladle: old\n=== started on b: x\nstep\nladle: [n1 rank 0/2] bad: "
           "why\n  fix: this\nmpirun noise\n");
     BOOST_TEST(last_message(scratch.path("log")) == "[n1 rank 0/2] bad: why");
-    spill(scratch.path("log"), "ladle: old\n=== started on b: x\nKilled\n");
+    spill(scratch.path("log"), "ladle: old\n=== started on b: x\nKilled\n-----\n");
     BOOST_TEST(last_message(scratch.path("log")) == "Killed");
     BOOST_TEST(last_message(scratch.path("none")).empty());
 }
