@@ -12,6 +12,7 @@
 #include "ladle/core/error.hpp"
 #include "ladle/train/agreement.hpp"
 #include "ladle/train/expert_distances.hpp"
+#include "ladle/train/predictions_file.hpp"
 #include "ladle/train/results_table.hpp"
 #include "ladle/train/soup_model.hpp"
 
@@ -197,13 +198,17 @@ void TrainingRun::log_step(const StepResult& result, double seconds) {
                       fmt::format("loss {:.4f}, {:.0f} samples/s", record.loss, record.samples_per_second));
 }
 
-SplitScores TrainingRun::scores_of(const RoutePlan& plan, const std::vector<const Split*>& splits) {
+SplitScores TrainingRun::scores_of(const RoutePlan& plan, const std::vector<const Split*>& splits,
+                                   std::vector<std::vector<float>>* all_logits) {
     SplitScores scores;
     for (const Split* split : splits) {
         const auto logits =
             compute_logits(engine_, comm_, *split, plan, config_.eval.batch, [this] { watchdog_->tick(steps_done_); });
         if (comm_.is_root()) {
             scores.emplace_back(split->name, score_logits(data_.task, *split, logits, engine_.spec()));
+        }
+        if (all_logits != nullptr) {
+            all_logits->push_back(logits);
         }
     }
     return scores;
@@ -271,17 +276,27 @@ void TrainingRun::finish() {
     comm_.broadcast(engine_.parameters().data(), engine_.parameters().size() * sizeof(float));
     const bool mixture = adapter_kind(engine_.spec().adapter_kind).mixture;
     Results results;
-    std::vector<const Split*> dev;
-    for (const Split& split : data_.dev) {
-        dev.push_back(&split);
-    }
-    results.soup = scores_of(RoutePlan::soup(), dev);
+    const std::vector<const Split*> splits = data_.evaluated();
+    PredictionsFile predictions =
+        PredictionsFile::begin(data_.task, clips_regression(engine_.spec(), data_.task), splits);
+    const auto dev_scores = [&](const std::string& model, const RoutePlan& plan) {
+        std::vector<std::vector<float>> logits;
+        SplitScores scores = scores_of(plan, splits, &logits);
+        if (comm_.is_root()) {
+            predictions.add_model(model, logits);
+            scores.erase(scores.begin(), scores.begin() + static_cast<std::ptrdiff_t>(data_.held_out.size()));
+        }
+        return scores;
+    };
+    results.soup = dev_scores("soup", RoutePlan::soup());
     for (int expert = 0; mixture && expert < engine_.spec().adapter.num_experts; ++expert) {
-        results.experts.push_back(scores_of(single_expert_plan(expert, engine_.spec().adapter.num_experts), dev));
+        results.experts.push_back(dev_scores(fmt::format("expert {}", expert),
+                                             single_expert_plan(expert, engine_.spec().adapter.num_experts)));
     }
     if (!comm_.is_root()) {
         return;
     }
+    write_predictions(directory_->predictions_path(), predictions);
     Soup soup = merge_experts(best);
     write_soup(directory_->soup_path(), soup);
     for (const Split& split : data_.dev) {

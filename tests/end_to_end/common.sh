@@ -42,7 +42,7 @@ same_results() {
     local last
     last=$(cat "$1/checkpoints/last")
     local file
-    for file in best.h5 soup.h5 results.json checkpoints/last "checkpoints/$last"; do
+    for file in best.h5 soup.h5 predictions.h5 results.json checkpoints/last "checkpoints/$last"; do
         cmp "$1/$file" "$2/$file" || return 1
     done
 }

@@ -70,7 +70,9 @@ private:
     void take_as_best(double score);
     bool finished() const;
     void finish();
-    SplitScores scores_of(const RoutePlan& plan, const std::vector<const Split*>& splits);
+    /// Scores of these splits, on rank 0; there their logits are appended to `logits` if it is given.
+    SplitScores scores_of(const RoutePlan& plan, const std::vector<const Split*>& splits,
+                          std::vector<std::vector<float>>* logits = nullptr);
     std::string metric() const;
 
     const Config& config_;

@@ -45,6 +45,7 @@ public:
     std::string results_path() const { return path_ + "/results.json"; }
     std::string checkpoint_directory() const { return path_ + "/checkpoints"; }
     std::string best_path() const { return path_ + "/best.h5"; }
+    std::string predictions_path() const { return path_ + "/predictions.h5"; }
     std::string soup_path() const { return path_ + "/soup.h5"; }
 
     /// True if the trigger file is there, e.g. "STOP" or "SAVE"; removes it.
