@@ -12,6 +12,7 @@ fuzz_packages=(clang libclang-rt-dev)
 # tests/slurm: a cluster of several nodes on one machine
 slurm_packages=(slurm-wlm munge iproute2)
 lint_packages=(clang-format clang-tidy)
+browser_packages=(chromium fonts-dejavu-core)
 pytorch_packages=(python3 python3-venv)
 
 # install_missing PACKAGE...: installs those not there yet; without apt-get or the right to use it, says what to do.

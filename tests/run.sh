@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what is missing, configures, builds and runs every test this machine can run; ends with ctest's summary.
-# Usage: tests/run.sh [--pytorch] [--slurm] [--sanitize | --fuzz | --lint] [--werror] [-- ctest arguments]
+# Usage: tests/run.sh [--pytorch] [--slurm] [--browser] [--sanitize | --fuzz | --lint] [--werror] [-- ctest arguments]
 #   --pytorch   also the round trips through PyTorch and the Python library adapters (several GB of Python packages)
 #   --slurm     also a Slurm cluster of four nodes on this machine (as root; two to four minutes)
+#   --browser   also reports in a real browser (installs chromium; where it is there already, they run anyway)
 #   --sanitize  a build with address and undefined-behaviour sanitizers; unit, gradient and kernel tests only
 #   --fuzz      a build with clang; the corpus of every parser is replayed, then each is fuzzed for 15 s
 #   --lint      formatting of all files and clang-tidy over the sources; nothing is built or run
@@ -15,17 +16,18 @@ cd "$root"
 # shellcheck source=jobs/packages.sh
 source jobs/packages.sh
 
-pytorch=no slurm=no sanitize=no fuzz=no lint=no werror=OFF
+pytorch=no slurm=no browser=no sanitize=no fuzz=no lint=no werror=OFF
 while [ $# -gt 0 ]; do
     case $1 in
         --pytorch) pytorch=yes ;;
         --slurm) slurm=yes ;;
+        --browser) browser=yes ;;
         --sanitize) sanitize=yes ;;
         --fuzz) fuzz=yes ;;
         --lint) lint=yes ;;
         --werror) werror=ON ;;
         --) shift; break ;;
-        *) sed -n '3,10s/^# //p' "$0" >&2; exit 2 ;;
+        *) sed -n '3,11s/^# //p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
@@ -73,6 +75,7 @@ fi
 packages=("${program_packages[@]}" "${model_packages[@]}" "${test_packages[@]}")
 [ $pytorch = yes ] && packages+=("${pytorch_packages[@]}")
 [ $slurm = yes ] && packages+=("${slurm_packages[@]}")
+[ $browser = yes ] && packages+=("${browser_packages[@]}")
 install_missing "${packages[@]}"
 
 preset=release
@@ -97,6 +100,7 @@ if [ $pytorch = yes ]; then
 else
     skipped+=("round trips through PyTorch: only with --pytorch")
 fi
+command -v chromium >/dev/null || skipped+=("reports in a browser: no chromium; --browser installs it")
 
 cmake --preset $preset "${options[@]}"
 cmake --build --preset $preset --parallel "$jobs"
