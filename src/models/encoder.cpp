@@ -117,16 +117,19 @@ void Encoder<Real>::backward(const Context<Real>& context, const EncoderSaved<Re
     }
     const Rows& rows = saved.rows;
     const auto hidden = static_cast<std::size_t>(config_.hidden_size);
+    // A block's gradient is read by the block below it alone.
+    const std::size_t count = static_cast<std::size_t>(rows.count) * hidden;
+    Real* const turns[2] = {context.arena.template take<Real>(count), context.arena.template take<Real>(count)};
     for (std::size_t layer = blocks_.size(); layer-- > 0;) {
         const bool last = layer + 1 == blocks_.size();
         const OutputRows& output = last && !saved.all_rows_wanted ? saved.first_tokens : saved.all_rows;
         const Reach reach = layer == 0 && !kind_.train_biases ? Reach::adapter_only : Reach::input;
-        Real* dx = context.arena.template take<Real>(static_cast<std::size_t>(rows.count) * hidden);
+        Real* dx = turns[layer % 2];
         blocks_[layer]->backward(context, rows, output, saved.blocks[layer], dy, reach, dx, gradients);
         dy = dx;
     }
     if (kind_.train_biases) {
-        Real* dx = context.arena.template take<Real>(static_cast<std::size_t>(rows.count) * hidden);
+        Real* dx = turns[1];
         context.kernels.dropout(rows.count, config_.hidden_size, rows.origins, saved.embedding_dropout, dy, dx);
         norm_->backward(context, rows, saved.embedding_norm, dx, nullptr, nullptr, gradients);
     }
