@@ -69,8 +69,9 @@ rm -rf "${run:?}"
 shown mpirun --oversubscribe -n 2 "$ladle" train --config configs/minilm.cfg --config configs/sample.cfg \
     --model.path "$model" --data.dir "$work/data" --run.dir "$run" --run.seed 1
 
-say "6/6 write the soup for PyTorch (library adapters)"
+say "6/6 write the soup for PyTorch (library adapters), and a report"
 shown "$ladle" convert "$run/soup.h5" --to adapters "$run/pytorch" --verify
+shown "$ladle" report "$run" --output "$run/report.html"
 
 say "done after $((SECONDS / 60)) min $((SECONDS % 60)) s"
 cat <<END
@@ -80,6 +81,7 @@ Files in $run
   soup.h5         the soup
   pytorch/        the same for PyTorch (library adapters)
   results.json    the scores above
+  report.html     scores, curves and calibration: open it in a browser
   and the rest as in "Files of a run" of README.md
 
 Try next

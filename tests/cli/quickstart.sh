@@ -8,7 +8,7 @@ trap 'rm -rf "$work"' EXIT
 LADLE_OFFLINE=1 LADLE=$2 LADLE_WORK=$work "$1/jobs/quickstart.sh" | tee "$work/out"
 
 for file in data/train.h5 run/config.cfg run/manifest.json run/metrics.jsonl run/results.json run/best.h5 run/soup.h5 \
-    run/pytorch/adapter_config.json; do
+    run/pytorch/adapter_config.json run/report.html; do
     [ -s "$work/$file" ] || { echo "FAILED: $file is missing or empty"; exit 1; }
 done
 if grep -q $'\r' "$work/out"; then
