@@ -108,10 +108,10 @@ Job soup_job() {
         {"output", "FILE", "The soup is written to this file."},
         {"weights", "W,W,...", "Experts or soups are averaged with these weights, else with equal ones."},
         {"method", "uniform|greedy|learned",
-         "greedy keeps an expert or soup where the mean with it is not worse; learned trains a weight per bank; both "
+         "Greedy keeps an expert or soup where the mean with it is not worse; learned trains a weight per bank; both "
          "need model.path and data.dir, and judge on what eval.select of the runs held out of train, else on dev."},
-        {"epochs", "N", "learned takes this many passes over the rows that decide (default 5)."},
-        {"score-lr", "R", "learned trains its scores with this rate (default 0.05)."}};
+        {"epochs", "N", "Method learned takes this many passes over the rows that decide (default 5)."},
+        {"score-lr", "R", "Method learned trains its scores with this rate (default 0.05)."}};
     spec.positional = "SOUP ...";
     spec.examples = {"ladle soup runs/mrpc-1/soup.h5 runs/mrpc-2/soup.h5 runs/mrpc-3/soup.h5 --output mean.h5",
                      "ladle soup runs/mrpc/best.h5 --method greedy --model.path minilm --data.dir data/mrpc "
