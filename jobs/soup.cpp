@@ -107,8 +107,9 @@ Job soup_job() {
     spec.switches = {
         {"output", "FILE", "The soup is written to this file."},
         {"weights", "W,W,...", "Experts or soups are averaged with these weights, else with equal ones."},
-        {"method", "uniform|greedy|learned",
-         "Greedy keeps an expert or soup where the mean with it is not worse; learned trains a weight per bank; both "
+        {"method", "METHOD",
+         "Uniform (else) takes equal weights; greedy keeps an expert or soup where the mean with it is not worse; "
+         "learned trains a weight per bank; both "
          "need model.path and data.dir, and judge on what eval.select of the runs held out of train, else on dev."},
         {"epochs", "N", "Method learned takes this many passes over the rows that decide (default 5)."},
         {"score-lr", "R", "Method learned trains its scores with this rate (default 0.05)."}};
