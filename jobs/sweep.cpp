@@ -89,6 +89,12 @@ int start(const JobOptions& job, const Sweep& sweep, bool retry) {
 }
 
 int sweep(const JobOptions& job, Communicator&) {
+    const SweepSource source{job.config_files, job.assignments};
+    const auto points = expand_grid(source);
+    if (job.has("print-config")) {
+        std::fputs(grid_text(source).c_str(), stdout);
+        return static_cast<int>(ExitCode::done);
+    }
     const auto [verb, directory] = sweep_words(job);
     const bool planned_here = !job.config_files.empty() || !job.assignments.empty();
     if (verb != "start" || (!planned_here && !job.has("dry-run"))) {
@@ -102,7 +108,6 @@ int sweep(const JobOptions& job, Communicator&) {
         }
         return job.has("task") ? run_task(job, sweep) : start(job, sweep, verb == "retry");
     }
-    const auto points = expand_grid({job.config_files, job.assignments});
     const auto steps = planned_steps(points);
     if (job.has("dry-run")) {
         std::fputs(plan_table(points, steps, planned_bytes(points, steps), find_place()).c_str(), stdout);

@@ -89,8 +89,6 @@ std::pair<std::string, std::string> sweep_words(const JobOptions& job) {
     refuse_unless(words.size() == 1, "ladle sweep needs one directory",
                   words.empty() ? "none is named" : fmt::format("\"{}\" is one word too many", words.back()),
                   "for instance: ladle sweep sweeps/mrpc --config sweep.cfg, or ladle sweep status sweeps/mrpc");
-    refuse_unless(!job.has("print-config"), "--print-config has no single answer in a sweep", "every run has its own",
-                  "use --dry-run; once started, DIR/configs holds the config of each run");
     check_switches(job, verb);
     const bool options = !job.config_files.empty() || !job.assignments.empty();
     refuse_unless(!options || (verb == "start" && !job.has("task")),

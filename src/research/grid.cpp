@@ -2,6 +2,7 @@
 #include "ladle/research/grid.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -91,6 +92,10 @@ void put(std::vector<Axis>& axes, Axis axis) {
     } else {
         *known = std::move(axis);
     }
+}
+
+bool sets(const std::vector<Axis>& axes, const std::string& name) {
+    return std::any_of(axes.begin(), axes.end(), [&](const Axis& axis) { return axis.name == name; });
 }
 
 [[noreturn]] void refuse_unknown(const std::string& where, const std::string& name) {
@@ -251,10 +256,7 @@ std::vector<Assignment> base_assignments(const Parts& parts, const std::vector<A
 std::vector<Assignment> run_assignments(const Parts& parts, const std::vector<Assignment>& shared,
                                         const Variant& variant) {
     std::vector<Assignment> own = {{kMethod, variant.method, ""}};
-    const auto from_command_line = [&](const Assignment& item) {
-        return std::any_of(parts.from_command_line.begin(), parts.from_command_line.end(),
-                           [&](const Axis& axis) { return axis.name == item.name; });
-    };
+    const auto from_command_line = [&](const Assignment& item) { return sets(parts.from_command_line, item.name); };
     std::copy_if(shared.begin(), shared.end(), std::back_inserter(own), std::not_fn(from_command_line));
     own.insert(own.end(), variant.options.begin(), variant.options.end());
     std::copy_if(shared.begin(), shared.end(), std::back_inserter(own), from_command_line);
@@ -359,6 +361,36 @@ std::vector<GridPoint> expand_grid(const SweepSource& source) {
         }
     }
     return points;
+}
+
+std::string grid_text(const SweepSource& source) {
+    const Parts parts = read_parts(source);
+    std::vector<Axis> axes = shared_axes(parts);
+    // Below a heading an option without a group would belong to it.
+    std::stable_partition(axes.begin(), axes.end(),
+                          [](const Axis& axis) { return axis.name.find('.') == std::string::npos; });
+    if (!parts.base_files.empty()) {
+        axes.push_back({kBaseFiles, parts.base_files, "files of the sweep"});
+    }
+    std::string text;
+    std::string group;
+    const auto add = [&](const std::string& name, const Axis& axis) {
+        text +=
+            ini_heading(name, group) +
+            fmt::format("{:<40}  # {}\n", ini_line(name, fmt::format("{}", fmt::join(axis.values, ", "))), axis.origin);
+    };
+    for (const Axis& axis : axes) {
+        add(axis.name, axis);
+    }
+    for (const Method& method : parts.methods) {
+        text += fmt::format("\n[{}.{}]\n", kMethod, method.name);
+        for (const Axis& axis : method.options) {
+            if (!sets(parts.from_command_line, axis.name)) {
+                text += fmt::format("{} = {}  # {}\n", axis.name, fmt::join(axis.values, ", "), axis.origin);
+            }
+        }
+    }
+    return text;
 }
 
 }  // namespace ladle

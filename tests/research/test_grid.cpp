@@ -85,6 +85,13 @@ BOOST_AUTO_TEST_CASE(files_methods_and_placeholders) {
     const NamedValues expected = {{"data.task", "mrpc"}, {"method", "single"}, {"optim.lr", "2e-3"}};
     BOOST_TEST((points[4].values == expected));
 
+    // Printed and read back, the grid is the same.
+    spill(scratch.path("printed.cfg"), grid_text(source));
+    const auto again = expand_grid({{scratch.path("printed.cfg")}, {}});
+    BOOST_REQUIRE_EQUAL(again.size(), points.size());
+    BOOST_TEST(again[0].id == points[0].id);
+    BOOST_TEST(again[11].id == points[11].id);
+
     // The command line wins over files and methods.
     source.assignments = {{"adapter.size", "4", "command line"}, {"run.seed", "9", "command line"}};
     points = expand_grid(source);

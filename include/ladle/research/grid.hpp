@@ -45,4 +45,8 @@ std::string run_id(const Config& config, const NamedValues& more);
 /// fit, run.dir, and two runs that are the same.
 std::vector<GridPoint> expand_grid(const SweepSource& source);
 
+/// The options of a sweep as INI text that makes the same grid, with the origin of each as a comment; ranges are
+/// written out. Throws what reading the files throws.
+std::string grid_text(const SweepSource& source);
+
 }  // namespace ladle
