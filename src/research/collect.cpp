@@ -72,7 +72,7 @@ void read_run(const std::string& directory, std::uint64_t seed_number, GroupScor
         seed.best = named_scores(json.at("scores").at("soup"), group.scores);
         json.at("task").get_to(group.task);
         json.at("best").at("metric").get_to(group.metric);
-        json.at("best").at("split").get_to(group.selected_on);
+        group.selected_on = json["best"].value("select", json["best"].at("split").get<std::string>());
         read_last_evaluation(directory + "/metrics.jsonl", seed);
         group.seeds.push_back(std::move(seed));
     } catch (const nlohmann::json::exception& error) {
@@ -148,9 +148,8 @@ std::vector<GroupScores> collect_scores(const Sweep& sweep) {
         }
     }
     for (GroupScores& group : groups) {
-        std::stable_partition(group.scores.begin(), group.scores.end(), [&](const ScoreName& score) {
-            return score == ScoreName{group.selected_on, group.metric};
-        });
+        std::stable_partition(group.scores.begin(), group.scores.end(),
+                              [&](const ScoreName& score) { return score.second == group.metric; });
     }
     return groups;
 }

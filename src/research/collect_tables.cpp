@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "ladle/research/collect.hpp"
 #include "ladle/train/console.hpp"
@@ -41,6 +42,17 @@ std::string csv_field(const std::string& text) {
         quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
     }
     return quoted + "\"";
+}
+
+/// Where the best epochs were chosen: on dev, as published, the scores of that epoch are optimistic.
+std::string selection_text(const std::vector<GroupScores>& groups) {
+    std::set<std::string> ways;
+    for (const GroupScores& group : groups) {
+        if (!group.seeds.empty()) {
+            ways.insert(fmt::format("{} on {}", group.metric, group.selected_on));
+        }
+    }
+    return ways.empty() ? "" : fmt::format("best: the epoch chosen by {}\n", fmt::join(ways, ", "));
 }
 
 /// Empty where there is no number, as spreadsheets want it.
@@ -182,7 +194,7 @@ std::string scores_latex(const std::vector<GroupScores>& groups) {
             text += fmt::format("% {}: not finished: {}\n", group.name, missing_text(group));
         }
     }
-    return text + "\\hline\n\\end{tabular}\n";
+    return fmt::format("{}\\hline\n\\end{{tabular}}\n% {}", text, selection_text(groups) + "\n");
 }
 
 std::string scores_text(const std::vector<GroupScores>& groups) {
@@ -208,7 +220,7 @@ std::string scores_text(const std::vector<GroupScores>& groups) {
                                    seed.seed, seed.why);
         }
     }
-    return table.text() + missing;
+    return table.text() + selection_text(groups) + missing;
 }
 
 }  // namespace ladle

@@ -31,7 +31,8 @@ void require_paths(const GridPoint& point) {
 }
 
 std::string data_key(const Config& config) {
-    return fmt::format("{}\n{}\n{}\n{}", config.data.dir, config.data.task, config.eval.select, config.model.path);
+    return fmt::format("{}\n{}\n{}\n{}\n{}", config.data.dir, config.data.task, config.eval.metric, config.eval.select,
+                       config.model.path);
 }
 
 /// What is known of a task's data without keeping it in memory.

@@ -46,11 +46,11 @@ struct GroupScores {
     NamedValues values;
     std::string task;
     std::string metric;       ///< decided what is best
-    std::string selected_on;  ///< the split it was decided on
+    std::string selected_on;  ///< where: dev, or the part of train held out for it
     std::vector<SeedScores> seeds;
     std::vector<MissingSeed> missing;  ///< not finished
 
-    /// Names of all scores, in the order of the task's splits; the deciding metric first within its split.
+    /// Names of all scores, the deciding metric first, else in the order of the task's splits.
     std::vector<ScoreName> scores;
     Statistics best(const ScoreName& score) const;
     Statistics last(const ScoreName& score) const;
