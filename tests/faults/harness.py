@@ -147,7 +147,7 @@ def announced(text):
 
 def digests(run, everything=True):
     """SHA-256 of the files of a run whose bytes are promised; without `everything` only of its results."""
-    names = ["best.h5", "soup.h5", "results.json"]
+    names = ["best.h5", "soup.h5", "predictions.h5", "results.json"]
     names += [f"checkpoints/{path.name}" for path in pathlib.Path(run, "checkpoints").glob("*") if everything]
     return {name: hashlib.sha256(pathlib.Path(run, name).read_bytes()).hexdigest()
             for name in sorted(names) if pathlib.Path(run, name).exists() and not name.startswith("checkpoints/.")}
