@@ -194,16 +194,14 @@ def poked(run, rank, change, what, code, *more):
     ended(process, what, [code], 30)
     after = harness.digests(run)
     bench.expect(all(after.get(n) == d for n, d in before.items() if "step-" in n), f"{what}: checkpoints changed")
-    newest = "step-" + str(max(int(n[17:-3]) for n in after if "step-" in n)) + ".h5"
-    text = harness.log()
-    _, difference = bench.run(1, ["inspect", "--diff", f"{run}/checkpoints/step-5.h5", f"{run}/checkpoints/{newest}"])
-    bench.expect("\nparameters/" not in difference, f"{what}: {newest} holds the damage")
-    pathlib.Path("log").write_text(text)
+    # One may follow: the damage may have come between the comparison of a step and its checkpoint.
+    later = [n for n in after if "step-" in n and n not in before]
+    bench.expect(len(later) <= 1, f"{what}: {len(later)} checkpoints were written after it")
     return name
 
 
 def flipped_bit():
-    # In the rank that writes the checkpoints: none may hold it.
+    # In the rank that writes the checkpoints.
     name = poked("flipped", 0, lambda v: bytes([v[0] ^ 1]) + v[1:], "a flipped bit", 4, "--comm.check_every", 3)
     text = harness.log()
     bench.expect(name is None or "2 of 3 ranks hold other parameters than rank 0 after step" in text and f"{name} is " in text,
