@@ -12,7 +12,7 @@ namespace {
 
 constexpr const char* kSchema = "ladle.soup";
 constexpr int kMajor = 1;
-constexpr int kMinor = 1;
+constexpr int kMinor = 0;
 
 std::string bank_path(std::int64_t layer, bool up) {
     return fmt::format("/adapter/layer_{:02}/{}", layer, up ? "up" : "down");

@@ -10,7 +10,7 @@
 
 namespace ladle {
 
-/// Schema ladle.soup 1.1. Tensor names are PyTorch's: all experts as in the AdaMix repository, or merged as
+/// Schema ladle.soup 1.0. Tensor names are PyTorch's: all experts as in the AdaMix repository, or merged as
 /// "<base>.encoder.layer.<l>.output.soup.{down,up}.{weight,bias}"; the head as in transformers.
 struct Soup {
     // the model
