@@ -131,7 +131,7 @@ PairedTest compare(const Group& first, const Group& second) {
 
 std::string tests_table(const TaskGroups& groups) {
     HtmlTable table({"first", "second", "n", "mean difference", "effect size d", "t", "p of t", "p of signs"});
-    std::size_t least_pairs = 20;
+    std::size_t least_pairs = kMostExactPairs;
     for (std::size_t a = 0; a < groups.size(); ++a) {
         for (std::size_t b = a + 1; b < groups.size(); ++b) {
             const PairedTest test = compare(groups[a], groups[b]);
@@ -149,9 +149,10 @@ std::string tests_table(const TaskGroups& groups) {
     }
     return html_note(fmt::format(
                "Pairs are runs of the same seed. d is the mean difference over the standard deviation of the "
-               "differences. p of t: two-sided paired t-test; p of signs: exact test over all changes of sign, which "
-               "with {} pairs cannot be below {:.4f}. No p is corrected for the number of comparisons.",
-               least_pairs, std::min(1.0, std::pow(2.0, 1 - static_cast<double>(least_pairs))))) +
+               "differences. p of t: two-sided paired t-test; p of signs: exact test over all changes of sign, made up "
+               "to {} pairs, which with {} pairs cannot be below {:.4f}. No p is corrected for the number of "
+               "comparisons.",
+               kMostExactPairs, least_pairs, std::min(1.0, std::pow(2.0, 1 - static_cast<double>(least_pairs))))) +
            table.text();
 }
 

@@ -62,6 +62,20 @@ BOOST_AUTO_TEST_CASE(paired_tests_are_those_of_scipy) {
     BOOST_TEST(std::isnan(same.t_p));
 }
 
+BOOST_AUTO_TEST_CASE(too_many_pairs_for_all_changes_of_sign_leave_the_t_test) {
+    std::vector<double> first;
+    for (int i = 0; i < 21; ++i) {
+        first.push_back(i % 3);
+    }
+    const PairedTest test = paired_test(first, std::vector<double>(first.size(), 0.0));
+    BOOST_TEST(test.pairs == 21U);
+    BOOST_TEST(std::isnan(test.permutation_p));
+    // Mean 1, variance 14 / 20.
+    check_close(test.t, std::sqrt(21 / 0.7));
+    first.pop_back();
+    BOOST_TEST(paired_test(first, std::vector<double>(first.size(), 0.0)).permutation_p < 1e-3);
+}
+
 BOOST_AUTO_TEST_CASE(calibration_of_four_rows_by_hand) {
     // Probabilities 0.8, 0.8, 0.6 and 0.5 of class 0, as logits log(p / (1 - p)) and 0.
     const auto logit = [](double p) { return static_cast<float>(std::log(p / (1 - p))); };
