@@ -43,8 +43,9 @@ std::map<std::string, TaskGroups> group_runs(const std::vector<RunFiles>& runs) 
     for (auto& [task, groups] : tasks) {
         std::sort(groups.begin(), groups.end(), [](const Group& a, const Group& b) { return a.label < b.label; });
         for (Group& group : groups) {
-            std::sort(group.runs.begin(), group.runs.end(),
-                      [](const RunFiles* a, const RunFiles* b) { return a->config.run.seed < b->config.run.seed; });
+            std::stable_sort(group.runs.begin(), group.runs.end(), [](const RunFiles* a, const RunFiles* b) {
+                return a->config.run.seed < b->config.run.seed;
+            });
         }
     }
     return tasks;
@@ -115,15 +116,23 @@ std::string dots(const std::string& task, const TaskGroups& groups) {
                      rows);
 }
 
+/// Each seed counts once: its first run.
+std::map<std::uint64_t, double> score_by_seed(const Group& group) {
+    std::map<std::uint64_t, double> scores;
+    for (const RunFiles* run : group.runs) {
+        scores.emplace(run->config.run.seed, best_score(*run));
+    }
+    return scores;
+}
+
 PairedTest compare(const Group& first, const Group& second) {
     std::vector<double> a;
     std::vector<double> b;
-    for (const RunFiles* run : first.runs) {
-        for (const RunFiles* other : second.runs) {
-            if (run->config.run.seed == other->config.run.seed) {
-                a.push_back(best_score(*run));
-                b.push_back(best_score(*other));
-            }
+    const auto others = score_by_seed(second);
+    for (const auto& [seed, score] : score_by_seed(first)) {
+        if (const auto other = others.find(seed); other != others.end()) {
+            a.push_back(score);
+            b.push_back(other->second);
         }
     }
     return paired_test(a, b);
@@ -148,7 +157,8 @@ std::string tests_table(const TaskGroups& groups) {
         return html_note("No two methods have two seeds in common, so nothing is compared.");
     }
     return html_note(fmt::format(
-               "Pairs are runs of the same seed. d is the mean difference over the standard deviation of the "
+               "Pairs are runs of the same seed, of which each counts once. d is the mean difference over the standard "
+               "deviation of the "
                "differences. p of t: two-sided paired t-test; p of signs: exact test over all changes of sign, made up "
                "to {} pairs, which with {} pairs cannot be below {:.4f}. No p is corrected for the number of "
                "comparisons.",

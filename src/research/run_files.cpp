@@ -106,25 +106,30 @@ std::map<std::string, std::string> distinguishing_options(const Config& config) 
     }
     if (config.adapter.kind != "adamix") {
         // Settled, not chosen, for kinds without a mixture.
-        for (const char* name :
-             {"adapter.num_experts", "adapter.share_up", "adapter.share_down", "train.consistency"}) {
+        for (const char* name : {"adapter.num_experts", "adapter.share_up", "adapter.share_down"}) {
             options.erase(name);
         }
     }
     return options;
 }
 
+/// Runs among which different values of an option are worth a label.
+std::string compared_among(const Config& config, const std::string& option) {
+    // "auto" settles the consistency loss by kind, so only a difference within a kind was chosen.
+    return config.data.task + (option == "train.consistency" ? "\n" + config.adapter.kind : "");
+}
+
 void label_by_options(std::vector<RunFiles>& runs) {
     std::map<std::string, std::map<std::string, std::set<std::string>>> values;
     for (const RunFiles& run : runs) {
         for (const auto& [name, value] : distinguishing_options(run.config)) {
-            values[run.config.data.task][name].insert(value);
+            values[compared_among(run.config, name)][name].insert(value);
         }
     }
     for (RunFiles& run : runs) {
         std::vector<std::string> parts;
         for (const auto& [name, value] : distinguishing_options(run.config)) {
-            if (values[run.config.data.task][name].size() > 1) {
+            if (values[compared_among(run.config, name)][name].size() > 1) {
                 parts.push_back(name == "adapter.kind" ? value : name + "=" + value);
             }
         }

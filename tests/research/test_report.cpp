@@ -22,13 +22,14 @@ bool contains(const std::string& text, const std::string& part) {
 }
 
 /// A finished run on three dev rows with classes a and b; the soup is right on all, expert 1 on two.
-void write_run(const std::string& path, const std::string& kind, std::uint64_t seed, double score, bool finished) {
+void write_run(const std::string& path, const std::string& kind, std::uint64_t seed, double score, bool finished,
+               double consistency = -1) {
     make_directories(path);
     Config config;
     config.adapter.kind = kind;
     config.data.task = "words";
     config.run.seed = seed;
-    config.train.consistency = kind == "adamix" ? 1 : 0;
+    config.train.consistency = consistency >= 0 ? consistency : kind == "adamix" ? 1 : 0;
     config.eval.metric = "accuracy";
     write_file(path + "/config.cfg", config_text(config));
     write_file(path + "/manifest.json", "{\"identity\":{\"options\":\"a = <b>\"},\"starts\":[{\"hosts\":[\"<i>\"]}]}");
@@ -160,6 +161,34 @@ BOOST_AUTO_TEST_CASE(the_page_of_a_sweep_compares_methods) {
     page = sweep_report("Sweep", runs);
     BOOST_TEST(contains(page, "&lt;mine&gt;"));
     BOOST_TEST(!contains(page, "<mine>"));
+}
+
+BOOST_AUTO_TEST_CASE(chosen_consistency_is_a_method_of_its_own) {
+    const Scratch scratch;
+    for (std::uint64_t seed = 0; seed < 2; ++seed) {
+        const std::string number = std::to_string(seed);
+        write_run(scratch.path("sweep/runs/a" + number), "adamix", seed, 0.7, true);
+        write_run(scratch.path("sweep/runs/b" + number), "houlsby", seed, 0.6, true, 0);
+        write_run(scratch.path("sweep/runs/c" + number), "houlsby", seed, 0.5, true, 1);
+    }
+    const std::vector<RunFiles> runs = read_runs(scratch.path("sweep"));
+    BOOST_TEST(runs[0].label == "adamix");
+    BOOST_TEST(runs[2].label == "houlsby, train.consistency=0");
+    BOOST_TEST(runs[4].label == "houlsby, train.consistency=1");
+}
+
+BOOST_AUTO_TEST_CASE(a_repeated_seed_is_one_pair) {
+    const Scratch scratch;
+    for (std::uint64_t seed = 0; seed < 2; ++seed) {
+        const double score = 0.5 + 0.1 * static_cast<double>(seed);
+        for (const char* again : {"", "-again"}) {
+            write_run(scratch.path("runs/a" + std::to_string(seed) + again), "adamix", seed, score, true);
+            write_run(scratch.path("runs/b" + std::to_string(seed) + again), "houlsby", seed, 0.4, true);
+        }
+    }
+    const std::string page = sweep_report("Sweep", read_runs(scratch.directory()));
+    BOOST_TEST(contains(page, "<td>2</td><td>+0.1500</td>"));
+    BOOST_TEST(contains(page, "with 2 pairs cannot be below 0.5000"));
 }
 
 BOOST_AUTO_TEST_CASE(damaged_files_are_named) {
