@@ -4,10 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"
@@ -88,45 +86,23 @@ std::string why_missing(const RunStatus& status) {
     return fmt::format("failed with exit code {}: {}", status.attempts.back().exit_code, status.attempts.back().why);
 }
 
-Statistics over_seeds(const std::vector<SeedScores>& seeds, std::map<ScoreName, double> SeedScores::*which,
-                      const ScoreName& score) {
+Summary over_seeds(const std::vector<SeedScores>& seeds, std::map<ScoreName, double> SeedScores::*which,
+                   const ScoreName& score) {
     std::vector<double> values;
     for (const SeedScores& seed : seeds) {
         const auto found = (seed.*which).find(score);
         values.push_back(found == (seed.*which).end() ? kNan : found->second);
     }
-    return statistics(std::move(values));
+    return summarize(std::move(values));
 }
 
 }  // namespace
 
-Statistics statistics(std::vector<double> values) {
-    values.erase(std::remove_if(values.begin(), values.end(), [](double x) { return std::isnan(x); }), values.end());
-    std::sort(values.begin(), values.end());
-    const std::size_t n = values.size();
-    Statistics result{static_cast<int>(n), kNan, kNan, kNan, kNan, kNan};
-    if (n == 0) {
-        return result;
-    }
-    result.mean = std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(n);
-    result.median = n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-    result.min = values.front();
-    result.max = values.back();
-    if (n > 1) {
-        double squares = 0;
-        for (const double value : values) {
-            squares += (value - result.mean) * (value - result.mean);
-        }
-        result.std = std::sqrt(squares / static_cast<double>(n - 1));
-    }
-    return result;
-}
-
-Statistics GroupScores::best(const ScoreName& score) const {
+Summary GroupScores::best(const ScoreName& score) const {
     return over_seeds(seeds, &SeedScores::best, score);
 }
 
-Statistics GroupScores::last(const ScoreName& score) const {
+Summary GroupScores::last(const ScoreName& score) const {
     return over_seeds(seeds, &SeedScores::last, score);
 }
 

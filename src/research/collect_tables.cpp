@@ -19,7 +19,7 @@ struct Row {
     const GroupScores* group;
     const ScoreName* score;
     bool at_best;
-    Statistics values;
+    Summary values;
 };
 
 std::vector<Row> all_rows(const std::vector<GroupScores>& groups) {
@@ -95,13 +95,13 @@ Json json_number(double value) {
     return std::isnan(value) ? Json() : Json(value);
 }
 
-Json statistics_json(const Statistics& values) {
-    return {{"n", values.n},
+Json summary_json(const Summary& values) {
+    return {{"n", values.count},
             {"mean", json_number(values.mean)},
-            {"std", json_number(values.std)},
+            {"std", json_number(values.deviation)},
             {"median", json_number(values.median)},
-            {"min", json_number(values.min)},
-            {"max", json_number(values.max)}};
+            {"min", json_number(values.least)},
+            {"max", json_number(values.most)}};
 }
 
 Json seed_json(const GroupScores& group, const SeedScores& seed) {
@@ -132,11 +132,12 @@ std::string scores_csv(const std::vector<GroupScores>& groups, const std::vector
             }
             text += ",";
         }
-        const Statistics& v = row.values;
-        text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", csv_field(row.group->task), row.score->first,
-                            row.score->second, row.at_best ? "best" : "last", row.group->metric, row.group->selected_on,
-                            v.n, csv_number(v.mean), csv_number(v.std), csv_number(v.median), csv_number(v.min),
-                            csv_number(v.max), epochs_text(row), csv_field(missing_text(*row.group)));
+        const Summary& v = row.values;
+        text +=
+            fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", csv_field(row.group->task), row.score->first,
+                        row.score->second, row.at_best ? "best" : "last", row.group->metric, row.group->selected_on,
+                        v.count, csv_number(v.mean), csv_number(v.deviation), csv_number(v.median), csv_number(v.least),
+                        csv_number(v.most), epochs_text(row), csv_field(missing_text(*row.group)));
     }
     return text;
 }
@@ -159,8 +160,8 @@ std::string scores_json(const std::vector<GroupScores>& groups) {
         entry["best"] = Json::object();
         entry["last"] = Json::object();
         for (const ScoreName& score : group.scores) {
-            entry["best"][score.first][score.second] = statistics_json(group.best(score));
-            entry["last"][score.first][score.second] = statistics_json(group.last(score));
+            entry["best"][score.first][score.second] = summary_json(group.best(score));
+            entry["last"][score.first][score.second] = summary_json(group.last(score));
         }
         entry["seeds"] = Json::array();
         for (const SeedScores& seed : group.seeds) {
@@ -180,15 +181,15 @@ std::string scores_latex(const std::vector<GroupScores>& groups) {
         "\\begin{tabular}{lllrrrrrr}\n\\hline\n"
         "group & split & score & $n$ & best: mean $\\pm$ std & median & min & max & last: mean $\\pm$ std \\\\\n"
         "\\hline\n";
-    const auto spread = [](const Statistics& v) {
-        return std::isnan(v.std) ? shown(v.mean) : fmt::format("{} $\\pm$ {}", shown(v.mean), shown(v.std));
+    const auto spread = [](const Summary& v) {
+        return std::isnan(v.deviation) ? shown(v.mean) : fmt::format("{} $\\pm$ {}", shown(v.mean), shown(v.deviation));
     };
     for (const GroupScores& group : groups) {
         for (const ScoreName& score : group.scores) {
-            const Statistics best = group.best(score);
+            const Summary best = group.best(score);
             text += fmt::format("{} & {} & {} & {} & {} & {} & {} & {} & {} \\\\\n", latex(group.name),
-                                latex(score.first), latex(score.second), best.n, spread(best), shown(best.median),
-                                shown(best.min), shown(best.max), spread(group.last(score)));
+                                latex(score.first), latex(score.second), best.count, spread(best), shown(best.median),
+                                shown(best.least), shown(best.most), spread(group.last(score)));
         }
         if (!group.missing.empty()) {
             text += fmt::format("% {}: not finished: {}\n", group.name, missing_text(group));
@@ -210,9 +211,10 @@ std::string scores_text(const std::vector<GroupScores>& groups) {
                      {"max"}});
     std::string missing;
     for (const Row& row : all_rows(groups)) {
-        const Statistics& v = row.values;
+        const Summary& v = row.values;
         table.add_row({row.group->name, row.score->first, row.score->second, row.at_best ? "best" : "last",
-                       std::to_string(v.n), shown(v.mean), shown(v.std), shown(v.median), shown(v.min), shown(v.max)});
+                       std::to_string(v.count), shown(v.mean), shown(v.deviation), shown(v.median), shown(v.least),
+                       shown(v.most)});
     }
     for (const GroupScores& group : groups) {
         for (const MissingSeed& seed : group.missing) {

@@ -7,21 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include "ladle/research/statistics.hpp"
 #include "ladle/research/sweep.hpp"
 
 namespace ladle {
-
-/// Of the numbers that are not NaN.
-struct Statistics {
-    int n = 0;
-    double mean = 0;
-    double std = 0;  ///< of the sample, over n - 1; NaN for fewer than two
-    double median = 0;
-    double min = 0;
-    double max = 0;
-};
-/// All NaN for no numbers.
-Statistics statistics(std::vector<double> values);
 
 /// Split and score name, e.g. ("dev", "accuracy").
 using ScoreName = std::pair<std::string, std::string>;
@@ -52,8 +41,8 @@ struct GroupScores {
 
     /// Names of all scores, the deciding metric first, else in the order of the task's splits.
     std::vector<ScoreName> scores;
-    Statistics best(const ScoreName& score) const;
-    Statistics last(const ScoreName& score) const;
+    Summary best(const ScoreName& score) const;
+    Summary last(const ScoreName& score) const;
 };
 
 /// Reads results.json and metrics.jsonl of every run. Throws DataError if one of them is damaged.
