@@ -5,6 +5,7 @@ Usage: see harness.py. Left out, visibly, where namespaces are not permitted (ro
 """
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import time
@@ -13,7 +14,7 @@ import harness
 
 HOSTS = ["h0", "h1"]
 TAG = f"ladle{os.getpid() % 10000}"
-SUBNET = "10.213.79"
+SUBNET = "10.213.78"  # not that of tests/slurm/cluster.sh
 
 bench = harness.Bench()
 
@@ -108,6 +109,10 @@ def run_cases():
     cut_link()
 
 
+missing = [program for program in ("ip", "unshare") if shutil.which(program) is None]
+if missing:
+    bench.skip(f"no {' and no '.join(missing)} here (packages iproute2, util-linux)")
+    bench.finish()
 bench.tiny_model()
 bench.tiny_shards()
 try:
