@@ -75,7 +75,8 @@ def random_kills(count):
         except Exception:  # still running: the usual case
             pass
         victims = bench.processes()
-        if process.poll() is None and victims:
+        struck = process.poll() is None and bool(victims)
+        if struck:
             kills += 1
             if kills % 100 == 0:
                 print(f"{kills} kills, {len(bench.failures)} failures so far", flush=True)
@@ -89,6 +90,9 @@ def random_kills(count):
         if not harness.wait_until(lambda: process.poll() is not None, 120):
             bench.expect(False, f"life {lives} with {ranks} ranks does not end; {len(victims)} were there to be killed")
             bench.kill_all(process)
+        elif not struck and process.returncode != 0:
+            # One that always fails would never live long enough to be killed.
+            raise SystemExit(f"FAILED: life {lives} ended by itself: exit code {process.returncode}\n{harness.log()}")
         code = process.returncode
         bench.expect(bench.nothing_left(), f"life {lives}: processes were left")
         text = harness.log()
