@@ -1,7 +1,8 @@
 #!/bin/bash
 # ladle under a real Slurm of four nodes with fake GPUs on this machine (cluster.sh): launching, sweeps, and every way
 # in which a job is interrupted. Each must end with the bytes of an undisturbed run outside Slurm.
-# Usage: selftest.sh LADLE_PROGRAM REPOSITORY. Exit code 77: Slurm cannot be brought up here.
+# Usage: selftest.sh LADLE_PROGRAM REPOSITORY. Exit code 77: left out, for want of packages or permission or because of
+# another cluster on this machine.
 set -u
 ladle=$1 root=$2
 here=$root/tests/slurm
@@ -9,6 +10,15 @@ for program in slurmctld slurmd sbatch munged ip unshare; do
     command -v $program >/dev/null || { echo "SKIPPED: no $program here (packages slurm-wlm munge iproute2)"; exit 77; }
 done
 [ "$(id -u)" -eq 0 ] || { echo "SKIPPED: a Slurm of several nodes on one machine needs root"; exit 77; }
+probe=ladle-probe-$$
+if ! why=$(ip netns add $probe 2>&1 && ip netns del $probe 2>&1 && unshare --uts --mount true 2>&1); then
+    echo "SKIPPED: name spaces are not permitted here: $why"
+    exit 77
+fi
+if ip link show ladle-br >/dev/null 2>&1; then
+    echo "SKIPPED: the bridge ladle-br of another cluster is here (cluster.sh down DIRECTORY removes it)"
+    exit 77
+fi
 
 work=$(mktemp -d)
 cluster=$work/cluster
@@ -16,8 +26,9 @@ export SLURM_CONF=$cluster/slurm.conf
 trap '"$here/cluster.sh" down "$cluster" >/dev/null 2>&1; rm -rf "$work"' EXIT
 cd "$work" || exit 1
 if ! "$here/cluster.sh" up "$cluster" 4 >up.log 2>&1; then
-    echo "SKIPPED: the cluster did not come up: $(grep -v '^$' up.log | tail -1)"
-    exit 77
+    echo "FAILED: the cluster did not come up"
+    sed 's/^/  | /' up.log "$cluster"/*.log 2>/dev/null
+    exit 1
 fi
 
 # More ranks than cores, one network; a shell with a program named ladle in PATH, as a user has it.
