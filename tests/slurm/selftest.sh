@@ -128,7 +128,7 @@ assert s["ranks"] == 16 and len(s["hosts"]) == 4, s'
 launch_crashes=0 launches=0
 started() { # NAME: 0 when the job's ranks came to ladle's own code
     launches=$((launches + 1))
-    grep -q '^trainable\|samples, ' "$1.out" && return 0
+    grep -q '^trainable\|samples, \|^ladle: ' "$1.out" && return 0
     launch_crashes=$((launch_crashes + 1))
     return 1
 }
