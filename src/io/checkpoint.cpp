@@ -98,13 +98,19 @@ void write_checkpoint(const std::string& directory, const ParameterTable& table,
 void point_to_checkpoint(const std::string& directory, std::int64_t step) {
     const std::string path = directory + "/last";
     const std::string content = file_name(step) + "\n";
-    if (!file_exists(path) || read_file(path) != content) {
-        write_file(path, content);
+    try {
+        if (file_exists(path) && read_file(path) == content) {
+            return;
+        }
+    } catch (const DataError&) {
+        // A pointer that cannot be read is as good as a wrong one.
     }
+    write_file(path, content);
 }
 
-void prune_checkpoints(const std::string& directory, int keep) {
-    const auto steps = steps_in(directory);
+void prune_checkpoints(const std::string& directory, int keep, std::int64_t step) {
+    auto steps = steps_in(directory);
+    std::erase_if(steps, [&](std::int64_t other) { return other > step; });
     for (std::size_t i = static_cast<std::size_t>(std::max(2, keep)); i < steps.size(); ++i) {
         // One file too many must not end a healthy run; the next checkpoint tries again.
         std::error_code ignored;

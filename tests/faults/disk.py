@@ -96,8 +96,11 @@ def damaged_checkpoints():
         path.write_bytes(path.read_bytes()[:500])
     code, text = bench.run(2, [*words("damaged"), "--resume", "required"])
     bench.expect(code == 3 and text.count("not resumed from") == 2, f"--resume required: exit code {code}")
-    code, text = bench.run(1, words("damaged"))
-    bench.expect(code == 0 and "starting at step 0" in text, f"all damaged: exit code {code}")
+    # New checkpoints stay although the damaged ones have later steps.
+    code, text = bench.run(1, words("damaged"), {"LADLE_CRASH_AT": "step_done@4"})
+    bench.expect(code == -9 and "starting at step 0" in text, f"all damaged: exit code {code}")
+    code, text = bench.run(1, [*words("damaged"), "--resume", "required"])
+    bench.expect(code == 0 and "resumed at step" in text, f"interrupted after all were damaged: exit code {code}")
     bench.expect(not harness.differing("whole", "damaged"), "all damaged: other bytes than the undisturbed run")
 
 
