@@ -270,6 +270,11 @@ void TrainingRun::finish() {
             take_as_best(std::numeric_limits<double>::quiet_NaN());
         }
         best = read_soup(directory_->best_path());
+        if (best.step != selection_.best_step) {
+            throw DataError(fmt::format("{} holds step {}", directory_->best_path(), best.step),
+                            fmt::format("the best step of this run is {}", selection_.best_step),
+                            "remove best.h5 and start again: the best is looked for from the newest checkpoint");
+        }
         load_soup(best, engine_);
     }
     // Rank 0 alone reads: another rank could still see the file that this one has replaced.

@@ -38,7 +38,7 @@ void TrainingRun::write_checkpoint() {
     ladle::write_checkpoint(directory_->checkpoint_directory(), engine_.table(), checkpoint);
     progress_->print(fmt::format("step {} is safe\n", steps_done_));
     crash_point("checkpoint_announced");
-    prune_checkpoints(directory_->checkpoint_directory(), config_.checkpoint.keep);
+    prune_checkpoints(directory_->checkpoint_directory(), config_.checkpoint.keep, steps_done_);
 }
 
 void TrainingRun::resume() {
@@ -89,8 +89,9 @@ bool TrainingRun::holds_best(bool later_will_do) {
     char holds = 1;
     if (comm_.is_root() && selection_.best_step >= 0) {
         try {
-            const std::int64_t step = read_soup(directory_->best_path()).step;
-            holds = step == selection_.best_step || (later_will_do && step > selection_.best_step) ? 1 : 0;
+            const Soup best = read_soup(directory_->best_path());
+            const bool later = later_will_do && best.machine == record_.identity.machine;
+            holds = best.step == selection_.best_step || (later && best.step > selection_.best_step) ? 1 : 0;
         } catch (const Error& error) {
             fmt::print("{}\n", error.what());
             holds = 0;
