@@ -51,7 +51,7 @@ int train(const JobOptions& options, Communicator& comm) {
     const RunData data = open_run_data(options.config);
     Backbone backbone = load_backbone(options.config.model.path, options.has("dry-run"));
     const Config config = settled_config(options.config, data, backbone.config);
-    for (const Split* split : data.all()) {
+    for (const Split* split : data.loaded()) {
         check_split(*split, backbone.config, config.model.path);
     }
     RunRecord record;
@@ -70,7 +70,7 @@ int train(const JobOptions& options, Communicator& comm) {
     record.identity.machine = machine_identity(engine.kernels().description());
     require_same_machine(comm, record.identity.machine);
     record.provenance = provenance(config, comm);
-    const MemoryPlan memory = plan_memory(config, engine, data.all());
+    const MemoryPlan memory = plan_memory(config, engine, data.loaded());
     engine.reserve(memory.activations);
     if (comm.is_root()) {
         describe(config, engine, data, memory, comm.world_size());

@@ -48,7 +48,7 @@ public:
         if (is_new) {
             const RunData data = open_run_data(config);
             entry->second = {data.train.samples(), data.task.num_outputs()};
-            for (const Split* split : data.all()) {
+            for (const Split* split : data.loaded()) {
                 check_split(*split, backbone(config), config.model.path);
             }
         }

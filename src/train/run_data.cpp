@@ -41,6 +41,12 @@ std::vector<const Split*> RunData::all() const {
     return splits;
 }
 
+std::vector<const Split*> RunData::loaded() const {
+    std::vector<const Split*> splits = evaluated();
+    splits.insert(splits.begin(), &train);
+    return splits;
+}
+
 std::vector<const Split*> RunData::evaluated() const {
     std::vector<const Split*> splits;
     for (const auto* part : {&held_out, &dev}) {

@@ -25,6 +25,8 @@ struct RunData {
 
     /// The splits as they were prepared, apart from what is held out of train.
     std::vector<const Split*> all() const;
+    /// Every split in memory: train, what is held out of it, dev.
+    std::vector<const Split*> loaded() const;
     /// What an evaluation during training scores: the split that decides "best" first.
     std::vector<const Split*> evaluated() const;
 };
