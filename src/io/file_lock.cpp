@@ -7,7 +7,9 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "ladle/core/error.hpp"
 
@@ -15,6 +17,8 @@ namespace ladle {
 namespace {
 
 constexpr const char* kName = "/.ladle-lock";
+constexpr int kRetries = 20;
+constexpr auto kRetryDelay = std::chrono::milliseconds(50);
 
 std::string text_of(int descriptor) {
     std::array<char, 256> text{};
@@ -31,10 +35,10 @@ std::string text_of(int descriptor) {
                       "wait for that job or end it; another run takes another run.dir");
 }
 
-int try_to_lock(int descriptor) {
+int try_to_lock(int descriptor, int kind) {
     int result = 0;
     do {
-        result = ::flock(descriptor, LOCK_EX | LOCK_NB);
+        result = ::flock(descriptor, kind | LOCK_NB);
     } while (result != 0 && errno == EINTR);
     return result;
 }
@@ -52,7 +56,12 @@ DirectoryLock::DirectoryLock(const std::string& directory, const std::string& ho
     if (descriptor_ < 0) {
         throw CheckpointError("cannot make " + path, std::strerror(errno), "check the directory's permissions");
     }
-    const int result = try_to_lock(descriptor_);
+    int result = try_to_lock(descriptor_, LOCK_EX);
+    // Somebody may just be looking who works here.
+    for (int round = 0; is_held_elsewhere(result) && round < kRetries; ++round) {
+        std::this_thread::sleep_for(kRetryDelay);
+        result = try_to_lock(descriptor_, LOCK_EX);
+    }
     if (is_held_elsewhere(result)) {
         const std::string other = text_of(descriptor_);
         ::close(descriptor_);
@@ -71,11 +80,11 @@ DirectoryLock::~DirectoryLock() {
 }
 
 std::string lock_holder(const std::string& directory) {
-    const int descriptor = ::open((directory + kName).c_str(), O_RDWR | O_CLOEXEC);
+    const int descriptor = ::open((directory + kName).c_str(), O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) {
         return "";
     }
-    const std::string holder = is_held_elsewhere(try_to_lock(descriptor)) ? text_of(descriptor) : "";
+    const std::string holder = is_held_elsewhere(try_to_lock(descriptor, LOCK_SH)) ? text_of(descriptor) : "";
     ::close(descriptor);
     return holder;
 }
