@@ -132,10 +132,11 @@ std::string take_result(const std::string& what, const std::string& received, in
         throw DataError(what, "the process that reads it ended without a result", kFix);
     }
     const auto code = static_cast<ExitCode>(received[1]);
-    if (code == ExitCode::bad_data) {
-        throw DataError(received.substr(2));
+    // What the file made of the child must not let this process end as if all were well.
+    if (code == ExitCode::usage || code == ExitCode::internal) {
+        throw Error(code, received.substr(2));
     }
-    throw Error(code, received.substr(2));
+    throw DataError(received.substr(2));
 }
 
 }  // namespace

@@ -57,6 +57,8 @@ BOOST_AUTO_TEST_CASE(errors_keep_their_text_and_exit_code) {
     const auto config = []() -> std::string { throw ladle::ConfigError("what", "why", "fix"); };
     BOOST_CHECK_EXCEPTION(run_limited("w", {}, config), ladle::Error,
                           [](const ladle::Error& error) { return error.exit_code() == ladle::ExitCode::usage; });
+    const auto requeue = []() -> std::string { throw ladle::Error(ladle::ExitCode::requeue, "text"); };
+    BOOST_CHECK_EXCEPTION(run_limited("w", {}, requeue), DataError, names("text"));
     const auto other = []() -> std::string { throw std::logic_error("odd"); };
     BOOST_CHECK_EXCEPTION(run_limited("w", {}, other), ladle::Error, names("odd"));
 }
