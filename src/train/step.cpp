@@ -11,8 +11,7 @@ namespace {
 
 constexpr double kLargestPartial = 32768.0;  // 2^15, shared by all leaves of a window
 
-// Places behind the gradient sums in the reduced buffer.
-// and then one for each rank's time.
+// Places behind the gradient sums in the reduced buffer; behind them one for each rank's computing time.
 enum Extra : std::size_t { kTaskLoss, kConsistencyLoss, kLossRejected, kStop, kSave, kExtraCount };
 
 AdamWOptions adamw_options(const Config& config) {
