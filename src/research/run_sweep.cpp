@@ -81,14 +81,7 @@ public:
             }
         }
         say_summary();
-        if (!failures_.empty() && stops_ == 0) {
-            return failures_.begin()->second.exit_code;
-        }
-        if (stops_ > 0 || saved_) {
-            // Without a saved state and without more to start, going on would begin where this one began.
-            return saved_ || !queue.empty() || cut_short_ == 0 ? static_cast<int>(ExitCode::requeue) : cut_short_;
-        }
-        return static_cast<int>(ExitCode::done);
+        return exit_code(saved_ || left_undone_ || !queue.empty());
     }
 
 private:
@@ -101,6 +94,18 @@ private:
         int exit_code;
         std::string text;
     };
+
+    int exit_code(bool goes_on) const {
+        // A task of an array has one run: started again it would only fail again.
+        if (!failures_.empty() && (settings_.waits_for_owner || !goes_on)) {
+            return failures_.begin()->second.exit_code;
+        }
+        if (goes_on) {
+            return static_cast<int>(ExitCode::requeue);
+        }
+        // Without a saved state and without more to start, going on would begin where this one began.
+        return cut_short_ != 0 ? cut_short_ : static_cast<int>(ExitCode::done);
+    }
 
     std::optional<RunClaim> claim(const SweepRun& run) {
         const auto deadline = Clock::now() + std::chrono::seconds(kOwnerWaitSeconds);
@@ -120,14 +125,18 @@ private:
             return;
         }
         auto mine = claim(run);
+        // Its former owner may have finished it while this process waited.
+        if (is_finished(sweep_, run)) {
+            return;
+        }
+        if (stops_ > 0) {
+            left_undone_ = true;
+            return;
+        }
         if (!mine) {
             const auto theirs = read_claim(sweep_.claim_path(run));
             say_(fmt::format("{}: left alone, {} works on it", title(sweep_, run),
                              theirs ? theirs->owner : "another process"));
-            return;
-        }
-        // Its former owner may have finished it while this process waited.
-        if (is_finished(sweep_, run) || stops_ > 0) {
             return;
         }
         Command command;
@@ -236,6 +245,7 @@ private:
     std::map<int, Failure> failures_;  ///< by run number
     int stops_ = 0;                    ///< signals that asked for a stop
     bool saved_ = false;               ///< a run has ended with 85
+    bool left_undone_ = false;         ///< a stop came before a run was started
     int cut_short_ = 0;                ///< exit code of a run that was stopped before its first step
 };
 

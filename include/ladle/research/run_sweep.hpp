@@ -23,7 +23,9 @@ using Say = std::function<void(const std::string&)>;
 /// Starts the runs with these numbers, so many at once, and goes on past failures. Runs that are finished, or that
 /// another process works on, are left alone. SIGINT, SIGTERM or SIGUSR1 stop it: they are passed on to the runs as
 /// SIGUSR1, which makes them save their state, and nothing more is started; a second SIGINT ends them with SIGTERM.
-/// Returns 0 if all of them are finished, 85 if it was stopped, else the exit code of the first failed run.
+/// Returns 85 if a stop left something to go on with (a saved state, or a run not started), unless this is the task of
+/// an array and its run failed; else the exit code of the first failed run, else that of a run which the stop ended
+/// before its first step, else 0.
 /// Throws CheckpointError if its own small files cannot be written; the runs are then stopped, too.
 int run_sweep(const Sweep& sweep, const std::vector<int>& numbers, const RunnerSettings& settings, const Say& say);
 
