@@ -143,7 +143,7 @@ RunClaim::RunClaim(std::string path, Claim claim) : path_(std::move(path)), clai
 RunClaim::RunClaim(RunClaim&& other) noexcept
     : path_(std::exchange(other.path_, "")), claim_(std::move(other.claim_)) {}
 
-std::optional<RunClaim> RunClaim::take(const std::string& path, const std::string& owner) {
+std::optional<RunClaim> RunClaim::take(const std::string& path, const std::string& owner, bool owner_has_moved) {
     Claim mine;
     mine.owner = owner;
     mine.machine = this_machine();
@@ -155,7 +155,8 @@ std::optional<RunClaim> RunClaim::take(const std::string& path, const std::strin
         }
         const std::string seen = content_of(path);
         const std::optional<Claim> theirs = read_claim(path);
-        if (theirs && theirs->owner != owner && is_held(*theirs)) {
+        const bool moved = owner_has_moved && theirs && theirs->owner == owner && theirs->machine != mine.machine;
+        if (theirs && !moved && is_held(*theirs)) {
             return std::nullopt;
         }
         if (theirs) {

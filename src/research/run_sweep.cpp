@@ -110,7 +110,8 @@ private:
     std::optional<RunClaim> claim(const SweepRun& run) {
         const auto deadline = Clock::now() + std::chrono::seconds(kOwnerWaitSeconds);
         while (true) {
-            auto claim = RunClaim::take(sweep_.claim_path(run), owner_name());
+            // A task of an array has one sweeper; an allocation may have several, with one name.
+            auto claim = RunClaim::take(sweep_.claim_path(run), owner_name(), settings_.waits_for_owner);
             const bool may_wait = settings_.waits_for_owner && stops_ == 0 && Clock::now() < deadline;
             if (claim || !may_wait || is_finished(sweep_, run)) {
                 return claim;

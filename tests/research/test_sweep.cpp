@@ -142,8 +142,9 @@ BOOST_AUTO_TEST_CASE(claims) {
         BOOST_REQUIRE(mine.has_value());
         BOOST_TEST(!RunClaim::take(path, "you").has_value());
         BOOST_TEST(is_held(*read_claim(path)));
-        // The same job, started again by Slurm, takes its own claim.
-        BOOST_TEST(RunClaim::take(path, "me").has_value());
+        // A second sweeper in the same allocation has the same name.
+        BOOST_TEST(!RunClaim::take(path, "me").has_value());
+        BOOST_TEST(!RunClaim::take(path, "me", true).has_value());
     }
     BOOST_TEST(!read_claim(path).has_value());
     // Of a process that is gone, on this machine and, when not refreshed, on another one.
@@ -160,7 +161,13 @@ BOOST_AUTO_TEST_CASE(claims) {
     BOOST_TEST(is_held(gone));
     gone.age_seconds = 1000;
     BOOST_TEST(!is_held(gone));
-    spill(path, R"({"owner":"me","machine":"elsewhere","process":"1 1","child":""})");
+    const std::string elsewhere = R"({"owner":"me","machine":"elsewhere","process":"1 1","child":""})";
+    spill(path, elsewhere);
+    BOOST_TEST(!RunClaim::take(path, "you", true).has_value());
+    BOOST_TEST(!RunClaim::take(path, "me").has_value());
+    // The task of an array, started again by Slurm on another node.
+    BOOST_TEST(RunClaim::take(path, "me", true).has_value());
+    spill(path, elsewhere);
     std::filesystem::last_write_time(path, std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
     BOOST_TEST(RunClaim::take(path, "you").has_value());
 }

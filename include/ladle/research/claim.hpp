@@ -26,9 +26,11 @@ bool is_held(const Claim& claim);
 /// Holds a run from take() to destruction.
 class RunClaim {
 public:
-    /// Empty if someone else holds it. A claim that nobody holds any more, or one of this same owner (a requeued job),
-    /// is taken over. Throws CheckpointError if it cannot be written.
-    static std::optional<RunClaim> take(const std::string& path, const std::string& owner);
+    /// Empty if it is held. One that nobody holds any more is taken over. With owner_has_moved (a job of which there
+    /// can be only one process, requeued) so is one of this same owner on another machine, however fresh. Throws
+    /// CheckpointError if it cannot be written.
+    static std::optional<RunClaim> take(const std::string& path, const std::string& owner,
+                                        bool owner_has_moved = false);
     RunClaim(RunClaim&& other) noexcept;
     RunClaim& operator=(RunClaim&&) = delete;
     ~RunClaim();

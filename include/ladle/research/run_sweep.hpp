@@ -14,7 +14,8 @@ struct RunnerSettings {
     std::vector<std::string> launch;       ///< words before it, see launch_words
     std::vector<std::string> train_words;  ///< switches passed on to `ladle train`
     int parallel = 1;                      ///< runs at once
-    bool waits_for_owner = false;          ///< a run that another process seems to hold: wait until that one is dead
+    /// This is the task of an array, with one run: wait for a process that seems to hold it, until that one is dead.
+    bool waits_for_owner = false;
 };
 
 /// Receives lines for the user, without line end.
