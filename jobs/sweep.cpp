@@ -81,7 +81,7 @@ int start(const JobOptions& job, const Sweep& sweep, bool retry) {
     const Place place = find_place();
     const RunSize size = size_for(sweep, numbers, place, count_switch(job, "ranks", 0));
     RunnerSettings settings = runner_settings(job);
-    settings.launch = launch_words(place, size, custom_launch(job));
+    settings.launch = launch_words(place, size, job.value("launch"));
     settings.parallel = count_switch(job, "parallel", runs_at_once(place, size));
     say(fmt::format("{} of {} runs to go, {} at once, {} rank{} each", numbers.size(), sweep.runs.size(),
                     settings.parallel, size.ranks, size.ranks == 1 ? "" : "s"));

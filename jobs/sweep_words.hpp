@@ -20,7 +20,8 @@ std::pair<std::string, std::string> sweep_words(const JobOptions& job);
 int count_switch(const JobOptions& job, const std::string& name, int otherwise);
 /// --task as the number of a run of the sweep.
 int run_number(const JobOptions& job, const Sweep& sweep);
-/// --launch, or LADLE_LAUNCH of the environment; empty if neither is there.
+/// --launch, or LADLE_LAUNCH of the environment; empty if neither is there. Only for a run on the whole of a batch job:
+/// LADLE_LAUNCH says nothing of sizes, so runs side by side must not use it.
 std::string custom_launch(const JobOptions& job);
 /// The parts of an array that the command line decides.
 ArrayRequest array_request(const JobOptions& job);

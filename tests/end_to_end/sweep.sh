@@ -36,7 +36,8 @@ refused 2 '--format xml is unknown' collect s --format xml
 
 sweep s "${grid[@]}" --dry-run || fail "dry run"
 { grep -q '^4 runs, 120 steps' log && [ ! -e s ]; } || fail "the dry run does not show the runs, or writes"
-sweep s "${grid[@]}" || fail "the sweep"
+# Runs side by side have sizes of their own: the launcher of batch jobs is not for them.
+LADLE_LAUNCH=/no/such/launcher sweep s "${grid[@]}" || fail "the sweep"
 sweep s "${grid[@]}" || fail "the same command again"
 grep -q 'nothing to start' log || fail "finished runs are not skipped"
 refused 2 'belongs to another sweep' s "${base[@]}" --optim.lr 5e-3
