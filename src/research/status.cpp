@@ -183,7 +183,10 @@ std::vector<std::string> bad_hosts(const Sweep& sweep, int least) {
         for (const Attempt& attempt : read_attempts(sweep.attempts_path(run))) {
             const bool of_host = attempt.exit_code == static_cast<int>(ExitCode::device) ||
                                  attempt.exit_code == static_cast<int>(ExitCode::stalled);
-            failures[attempt.host] += of_host ? 1 : 0;
+            // Slurm knows its nodes by short names, and refuses a submission that excludes a host it does not know.
+            if (of_host && !attempt.job.empty()) {
+                ++failures[attempt.host.substr(0, attempt.host.find('.'))];
+            }
         }
     }
     std::vector<std::string> hosts;

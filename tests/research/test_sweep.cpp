@@ -120,16 +120,21 @@ BOOST_AUTO_TEST_CASE(states_of_runs) {
 BOOST_AUTO_TEST_CASE(hosts_that_fail_again_are_named) {
     const Scratch scratch;
     const Sweep sweep = plan(scratch.path("s"), "1e-3", "0..3");
+    std::string job = "17";
     const auto ends = [&](std::size_t run, const std::string& host, int exit_code) {
-        record_start(sweep, sweep.runs[run], {host, "", -1, ""});
+        record_start(sweep, sweep.runs[run], {host, job, -1, ""});
         record_end(sweep, sweep.runs[run], {host, "", exit_code, ""});
     };
     ends(0, "n1", 4);
     ends(1, "n2", 76);
     ends(2, "n2", 75);
     BOOST_TEST(bad_hosts(sweep, 2).empty());
-    ends(3, "n1", 75);
+    ends(3, "n1.cluster.example", 75);
     ends(3, "n2", 2);
+    // Outside Slurm: a login node is none of its nodes.
+    job = "";
+    ends(0, "login", 4);
+    ends(1, "login", 4);
     BOOST_TEST(bad_hosts(sweep, 2) == (std::vector<std::string>{"n1"}), boost::test_tools::per_element());
     BOOST_TEST(bad_hosts(sweep, 0).empty());
 }
