@@ -14,7 +14,7 @@ struct Claim {
     std::string machine;     ///< host and process name space: process numbers mean something only there
     std::string process;     ///< number and start time of the owner's process
     std::string child;       ///< the same of the run that it started; empty before that
-    double age_seconds = 0;  ///< since it was last refreshed, by the file system's time
+    double age_seconds = 0;  ///< since it was last refreshed: this machine's clock less the file system's time
 };
 
 /// The claim at this path, if there is one that can be read.
