@@ -86,7 +86,8 @@ inline constexpr const char* kAttemptMark = "=== started ";
 /// line.
 std::string last_message(const std::string& log_path);
 
-/// Hosts on which `least` or more attempts of the sweep ended with exit code 4 (device) or 75 (stalled), sorted.
+/// Hosts on which `least` or more attempts of the sweep inside Slurm ended with exit code 4 (device) or 75 (stalled),
+/// by short name, sorted.
 std::vector<std::string> bad_hosts(const Sweep& sweep, int least);
 
 }  // namespace ladle
