@@ -35,8 +35,8 @@ void write_checkpoint(const std::string& directory, const ParameterTable& table,
 /// two. Throws CheckpointError.
 void point_to_checkpoint(const std::string& directory, std::int64_t step);
 
-/// Removes all but the newest `keep` checkpoints (at least 2) up to that of `step`, once it is safe. Those of later steps
-/// could not be read when the run resumed: they stay until their step is written again.
+/// Removes all but the newest `keep` checkpoints (at least 2) up to that of `step`, once it is safe. Those of later
+/// steps could not be read when the run resumed: they stay until their step is written again.
 void prune_checkpoints(const std::string& directory, int keep, std::int64_t step);
 
 /// Reads one checkpoint; its tensors must be exactly those of the table. Throws DataError.
