@@ -207,7 +207,12 @@ void add_sum_cases(const Kernels<float>& k, int bottleneck, Buffers& m, Cases& c
                      }});
     cases.push_back({"add_column_sums", w, rows, 4 * rows, 0,
                      [&k, &m, w] { k.add_column_sums(m.rows, w, m.a.data(), m.d.data()); }});
-    cases.push_back({"add_fixed_point", 0, n, 20 * n, 0, [&k, &m, count] {
+    // As in a step, sums start anew every so often: no sum of this many values below 2 leaves the range.
+    constexpr int kCallsBeforeReset = 1024;
+    cases.push_back({"add_fixed_point", 0, n, 20 * n, 0, [&k, &m, count, calls = 0]() mutable {
+                         if (calls++ % kCallsBeforeReset == 0) {
+                             std::fill(m.sums.begin(), m.sums.end(), 0);
+                         }
                          std::int64_t rejected = 0;
                          k.add_fixed_point(count, m.a.data(), 2.0, m.sums.data(), &rejected);
                      }});
