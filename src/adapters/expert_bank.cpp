@@ -14,20 +14,15 @@ std::string expert_name(const std::string& prefix, int expert) {
     return at == std::string::npos ? name : name.replace(at, 3, std::to_string(expert));
 }
 
-template <class Real>
-void add_scaled(Real scale, std::size_t count, const Real* x, Real* sum) {
-    for (std::size_t i = 0; i < count; ++i) {
-        sum[i] += scale * x[i];
-    }
-}
-
 }  // namespace
 
 template <class Real>
 ExpertBank<Real>::ExpertBank(const Kernels<Real>& kernels, ParameterTable& table, const BankSpec& spec)
     : spec_(spec),
       soup_(kernels.make_matrix(spec.out_features, spec.in_features, spec.precision, false)),
-      soup_bias_(static_cast<std::size_t>(spec.out_features)) {
+      soup_weight_(kernels.memory(),
+                   static_cast<std::size_t>(spec.out_features) * static_cast<std::size_t>(spec.in_features)),
+      soup_bias_(kernels.memory(), static_cast<std::size_t>(spec.out_features)) {
     for (int k = 0; k < spec.experts; ++k) {
         const std::string name = expert_name(spec.prefix, k);
         Initial normal;
@@ -67,14 +62,14 @@ void ExpertBank<Real>::prepare_soup(const Kernels<Real>& kernels, const Real* pa
         check(plan_.weights.size() == experts_.size(), "a soup has one weight per expert");
         weights = plan_.weights;
     }
-    std::vector<Real> mean(static_cast<std::size_t>(spec_.out_features) * static_cast<std::size_t>(spec_.in_features));
-    std::fill(soup_bias_.begin(), soup_bias_.end(), Real(0));
+    soup_weight_.zero();
+    soup_bias_.zero();
     for (std::size_t k = 0; k < experts_.size(); ++k) {
         const Real scale = static_cast<Real>(weights[k]);
-        add_scaled(scale, mean.size(), experts_[k].weight(parameters), mean.data());
-        add_scaled(scale, soup_bias_.size(), experts_[k].bias(parameters), soup_bias_.data());
+        kernels.add_scaled(soup_weight_.size(), scale, experts_[k].weight(parameters), soup_weight_.data());
+        kernels.add_scaled(soup_bias_.size(), scale, experts_[k].bias(parameters), soup_bias_.data());
     }
-    kernels.pack(*soup_, mean.data());
+    kernels.pack(*soup_, soup_weight_.data());
 }
 
 template <class Real>
@@ -108,7 +103,7 @@ int ExpertBank<Real>::passes_at_once(const Rows& rows) const {
 template <class Real>
 void ExpertBank<Real>::forward_per_row(const Context<Real>& context, const Rows& rows, const Real* x, Real* y) const {
     const auto count = static_cast<std::size_t>(rows.count);
-    auto* index = context.scratch.template take<std::int32_t>(count);
+    auto* index = context.staging.template take<std::int32_t>(count);
     Real* inputs = context.scratch.template take<Real>(count * static_cast<std::size_t>(spec_.in_features));
     Real* outputs = context.scratch.template take<Real>(count * static_cast<std::size_t>(spec_.out_features));
     for (int k = 0; k < spec_.experts; ++k) {
@@ -119,9 +114,10 @@ void ExpertBank<Real>::forward_per_row(const Context<Real>& context, const Rows&
                 index[chosen++] = r;
             }
         }
-        context.kernels.gather_rows(chosen, spec_.in_features, index, x, inputs);
+        const std::int32_t* placed = context.arena.place(index, static_cast<std::size_t>(chosen));
+        context.kernels.gather_rows(chosen, spec_.in_features, placed, x, inputs);
         experts_[static_cast<std::size_t>(k)].forward(context, chosen, inputs, outputs);
-        context.kernels.scatter_rows(chosen, spec_.out_features, index, outputs, y);
+        context.kernels.scatter_rows(chosen, spec_.out_features, placed, outputs, y);
     }
 }
 

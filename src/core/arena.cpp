@@ -1,10 +1,7 @@
 // Scratch memory of one worker thread.
 #include "ladle/core/arena.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <new>
 
 namespace ladle {
 namespace {
@@ -18,18 +15,9 @@ std::size_t round_up(std::size_t bytes, std::size_t unit) {
 
 }  // namespace
 
-void Arena::Free::operator()(std::byte* block) const {
-    ::operator delete (block, std::align_val_t{kLargePage});
-}
-
 void Arena::add_chunk(std::size_t bytes) {
     const std::size_t size_bytes = round_up(bytes, kLargePage);
-    auto* block = static_cast<std::byte*>(::operator new (size_bytes, std::align_val_t{kLargePage}));
-    chunks_.push_back({std::unique_ptr<std::byte, Free>(block), size_bytes, 0});
-#if defined(MADV_HUGEPAGE)
-    // A micro-batch spans tens of megabytes. This is advice: where the system has no large pages, small ones do.
-    madvise(block, size_bytes, MADV_HUGEPAGE);
-#endif
+    chunks_.push_back({std::static_pointer_cast<std::byte>(memory_->allocate(size_bytes)), size_bytes, 0});
 }
 
 void* Arena::take_bytes(std::size_t bytes) {

@@ -1,8 +1,6 @@
 // Stores of frozen weights that need no communication.
 #include "ladle/core/weight_store.hpp"
 
-#include <new>
-
 namespace ladle {
 namespace {
 
@@ -12,12 +10,6 @@ constexpr std::size_t kAlignment = 64;
 
 std::size_t stored_bytes(std::size_t bytes) {
     return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
-std::shared_ptr<void> PrivateWeights::take(std::size_t bytes) {
-    constexpr std::align_val_t alignment{kAlignment};
-    return {::operator new(stored_bytes(bytes), alignment),
-            [](void* block) { ::operator delete (block, std::align_val_t{kAlignment}); }};
 }
 
 std::shared_ptr<void> PlannedWeights::take(std::size_t bytes) {

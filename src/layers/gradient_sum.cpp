@@ -7,27 +7,73 @@ namespace ladle {
 
 template <class Real>
 GradientSum<Real>::GradientSum(const Kernels<Real>& kernels, const ParameterTable& table)
-    : kernels_(kernels), table_(table), sums_(size(table)) {}
+    : kernels_(kernels), table_(table), sums_(kernels.memory(), size(table)), uses_(table.all().size()) {}
 
 template <class Real>
 void GradientSum<Real>::reset(double limit) {
     limit_ = limit;
-    std::fill(sums_.begin(), sums_.end(), 0);
+    sums_.zero();
+    std::fill(uses_.begin(), uses_.end(), 0);
 }
 
 template <class Real>
-Real* GradientSum<Real>::partial(std::size_t count) {
-    partial_.assign(count, Real(0));
-    return partial_.data();
+LeafGradients<Real> GradientSum<Real>::begin(const Rows& rows, int first_pass, int last_pass,
+                                             const std::vector<ParameterId>& ids, std::size_t count, Arena& scratch) {
+    LeafGradients<Real> call;
+    call.rows = {rows.leaves,
+                 rows.samples,
+                 first_pass,
+                 last_pass,
+                 rows.segment_offsets[last_pass * rows.samples] - rows.pass_begin(first_pass),
+                 rows.placed.segment_offsets,
+                 rows.placed.leaf_offsets};
+    call.partial = scratch.take<Real>(count);
+    call.limit = limit_;
+    call.sums = sums_.data() + table_.at(ids.front()).offset;
+    call.rejected = sums_.data() + table_.total_count() + table_.all().size() + ids.front();
+    for (const ParameterId id : ids) {
+        uses_[id] += rows.leaves;
+    }
+    return call;
 }
 
 template <class Real>
-void GradientSum<Real>::add(ParameterId id, const Real* partial) {
+void GradientSum<Real>::add_weight(const Rows& rows, int first_pass, int last_pass, ParameterId id, const Real* dy,
+                                   const Real* x, Arena& scratch) {
+    const ArenaScope scope(scratch);
     const Parameter& parameter = table_.at(id);
-    const std::size_t uses = table_.total_count() + id;
-    kernels_.add_fixed_point(parameter.count, partial, limit_, sums_.data() + parameter.offset,
-                             &sums_[uses + table_.all().size()]);
-    ++sums_[uses];
+    LeafGradients<Real> call = begin(rows, first_pass, last_pass, {id}, parameter.count, scratch);
+    call.out = static_cast<int>(parameter.shape[0]);
+    call.in = static_cast<int>(parameter.shape[1]);
+    call.dy = dy;
+    call.x = x;
+    kernels_.sum_weight_gradients(call);
+}
+
+template <class Real>
+void GradientSum<Real>::add_bias(const Rows& rows, int first_pass, int last_pass, const std::vector<ParameterId>& ids,
+                                 const Real* dy, Arena& scratch) {
+    const ArenaScope scope(scratch);
+    std::size_t width = 0;
+    for (const ParameterId id : ids) {
+        width += table_.at(id).count;
+    }
+    LeafGradients<Real> call = begin(rows, first_pass, last_pass, ids, width, scratch);
+    call.out = static_cast<int>(width);
+    call.dy = dy;
+    kernels_.sum_bias_gradients(call);
+}
+
+template <class Real>
+const std::int64_t* GradientSum<Real>::placed_sums() {
+    sums_.copy_in(uses_.data(), uses_.size(), table_.total_count());
+    return sums_.data();
+}
+
+template <class Real>
+std::vector<std::int64_t> GradientSum<Real>::sums() {
+    placed_sums();
+    return sums_.to_host();
 }
 
 template class GradientSum<float>;

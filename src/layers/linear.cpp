@@ -5,7 +5,7 @@ namespace ladle {
 
 template <class Real>
 const Real* Bias<Real>::values(const Context<Real>& context) const {
-    return table_ != nullptr ? context.parameters + table_->at(ids_.front()).offset : frozen_.data();
+    return table_ != nullptr ? context.parameters + table_->at(ids_.front()).offset : frozen_.get();
 }
 
 template <class Real>
@@ -14,22 +14,7 @@ void Bias<Real>::backward(const Context<Real>& context, const Rows& rows, const 
     if (table_ == nullptr) {
         return;
     }
-    std::size_t width = 0;
-    for (const ParameterId id : ids_) {
-        width += table_->at(id).count;
-    }
-    for (int leaf = 0; leaf < rows.leaves; ++leaf) {
-        Real* partial = gradients.partial(width);
-        for (int pass = 0; pass < rows.passes; ++pass) {
-            const int begin = rows.leaf_begin(pass, leaf);
-            context.kernels.add_column_sums(rows.leaf_end(pass, leaf) - begin, static_cast<int>(width),
-                                            dy + static_cast<std::size_t>(begin) * width, partial);
-        }
-        for (const ParameterId id : ids_) {
-            gradients.add(id, partial);
-            partial += table_->at(id).count;
-        }
-    }
+    gradients.add_bias(rows, 0, rows.passes, ids_, dy, context.scratch);
 }
 
 template <class Real>
@@ -73,25 +58,8 @@ template <class Real>
 void TrainableLinear<Real>::backward_weight(const Context<Real>& context, const Rows& rows, int first_pass,
                                             int last_pass, const Real* x, const Real* dy,
                                             GradientSum<Real>& gradients) const {
-    const int out = out_features();
-    const int in = in_features();
-    for (int leaf = 0; leaf < rows.leaves; ++leaf) {
-        Real* partial = gradients.partial(table_->at(weight_id_).count);
-        for (int pass = first_pass; pass < last_pass; ++pass) {
-            const int begin = rows.leaf_begin(pass, leaf);
-            context.kernels.add_weight_gradient(rows.leaf_end(pass, leaf) - begin, out, in,
-                                                dy + static_cast<std::ptrdiff_t>(begin) * out,
-                                                x + static_cast<std::ptrdiff_t>(begin) * in, partial);
-        }
-        gradients.add(weight_id_, partial);
-        partial = gradients.partial(table_->at(bias_id_).count);
-        for (int pass = first_pass; pass < last_pass; ++pass) {
-            const int begin = rows.leaf_begin(pass, leaf);
-            context.kernels.add_column_sums(rows.leaf_end(pass, leaf) - begin, out,
-                                            dy + static_cast<std::ptrdiff_t>(begin) * out, partial);
-        }
-        gradients.add(bias_id_, partial);
-    }
+    gradients.add_weight(rows, first_pass, last_pass, weight_id_, dy, x, context.scratch);
+    gradients.add_bias(rows, first_pass, last_pass, {bias_id_}, dy, context.scratch);
 }
 
 template class Bias<float>;

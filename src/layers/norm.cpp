@@ -7,16 +7,16 @@ template <class Real>
 void Norm<Real>::forward(const Context<Real>& context, const Rows& rows, const DropoutSite& dropout, const Real* x,
                          const Real* residual, Real* y, NormSaved<Real>& saved) const {
     const auto count = static_cast<std::size_t>(rows.count);
-    saved.normalized = context.arena.template take<Real>(count * gamma_.size());
+    saved.normalized = context.arena.template take<Real>(count * static_cast<std::size_t>(width_));
     saved.inverse_deviation = context.arena.template take<Real>(count);
     saved.dropout = dropout;
     ResidualNorm<Real> call;
     call.rows = rows.count;
-    call.width = static_cast<int>(gamma_.size());
-    call.origins = rows.origins;
+    call.width = width_;
+    call.origins = rows.placed.origins;
     call.dropout = dropout;
     call.epsilon = epsilon_;
-    call.gamma = gamma_.data();
+    call.gamma = gamma_.get();
     call.beta = beta_.values(context);
     call.x = x;
     call.residual = residual;
@@ -35,10 +35,10 @@ void Norm<Real>::backward(const Context<Real>& context, const Rows& rows, const 
     }
     ResidualNormBackward<Real> call;
     call.rows = rows.count;
-    call.width = static_cast<int>(gamma_.size());
-    call.origins = rows.origins;
+    call.width = width_;
+    call.origins = rows.placed.origins;
     call.dropout = saved.dropout;
-    call.gamma = gamma_.data();
+    call.gamma = gamma_.get();
     call.normalized = saved.normalized;
     call.inverse_deviation = saved.inverse_deviation;
     call.dy = dy;

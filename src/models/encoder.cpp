@@ -12,21 +12,26 @@ Encoder<Real>::Encoder(const Kernels<Real>& kernels, const ModelSpec& spec, Name
                        ParameterTable& table)
     : config_(spec.backbone), kind_(adapter_kind(spec.adapter_kind)) {
     const int hidden = config_.hidden_size;
-    words_ = tensors.keep<Real>("embeddings.word_embeddings.weight", {config_.vocab_size, hidden});
-    positions_ = tensors.keep<Real>("embeddings.position_embeddings.weight", {config_.max_positions, hidden});
-    types_ = tensors.keep<Real>("embeddings.token_type_embeddings.weight", {config_.type_vocab_size, hidden});
-    auto gamma = tensors.take<Real>("embeddings.LayerNorm.weight", {hidden});
-    const auto beta = tensors.take<float>("embeddings.LayerNorm.bias", {hidden});
-    Bias<Real> bias(std::vector<Real>(beta.begin(), beta.end()));
-    if (kind_.train_biases) {
-        const std::string name =
-            std::string(find_architecture(config_.architecture).prefix) + "embeddings.LayerNorm.bias";
-        bias = Bias<Real>(table, {table.add(name, {hidden}, "biases", {Initial::Kind::values, 0, beta})});
-    }
-    norm_ = std::make_unique<Norm<Real>>(std::move(gamma), std::move(bias), config_.layer_norm_eps);
+    words_ = tensors.keep<Real>({"embeddings.word_embeddings.weight"}, {config_.vocab_size, hidden});
+    positions_ = tensors.keep<Real>({"embeddings.position_embeddings.weight"}, {config_.max_positions, hidden});
+    types_ = tensors.keep<Real>({"embeddings.token_type_embeddings.weight"}, {config_.type_vocab_size, hidden});
+    auto gamma = tensors.keep<Real>({"embeddings.LayerNorm.weight"}, {hidden});
+    norm_ = std::make_unique<Norm<Real>>(hidden, std::move(gamma), norm_bias(tensors, table), config_.layer_norm_eps);
     for (int layer = 0; layer < config_.num_layers; ++layer) {
         blocks_.push_back(std::make_unique<EncoderBlock<Real>>(kernels, spec, layer, tensors, table));
     }
+}
+
+template <class Real>
+Bias<Real> Encoder<Real>::norm_bias(NamedTensors& tensors, ParameterTable& table) const {
+    const std::string name = "embeddings.LayerNorm.bias";
+    const Shape shape = {config_.hidden_size};
+    if (!kind_.train_biases) {
+        return Bias<Real>(tensors.keep<Real>({name}, shape));
+    }
+    const std::string full = std::string(find_architecture(config_.architecture).prefix) + name;
+    return Bias<Real>(table, {table.add(full, shape, "biases",
+                                        {Initial::Kind::values, 0, tensors.take<float>(name, shape)})});
 }
 
 template <class Real>
@@ -40,7 +45,8 @@ template <class Real>
 const std::int32_t* Encoder<Real>::position_ids(const Context<Real>& context, const TokenRows& tokens) const {
     const bool after_pad = find_architecture(config_.architecture).positions_after_pad;
     const Rows& rows = tokens.rows;
-    auto* ids = context.arena.template take<std::int32_t>(static_cast<std::size_t>(rows.count));
+    const auto count = static_cast<std::size_t>(rows.count);
+    auto* ids = context.staging.template take<std::int32_t>(count);
     for (int s = 0; s < rows.segments(); ++s) {
         int next = after_pad ? config_.pad_token_id + 1 : 0;
         for (int r = rows.segment_offsets[s]; r < rows.segment_offsets[s + 1]; ++r) {
@@ -50,17 +56,17 @@ const std::int32_t* Encoder<Real>::position_ids(const Context<Real>& context, co
         }
         check(next <= config_.max_positions, "samples fit the position table");
     }
-    return ids;
+    return context.arena.place(ids, count);
 }
 
 template <class Real>
 OutputRows Encoder<Real>::first_tokens(const Context<Real>& context, const Rows& rows) const {
     const auto count = static_cast<std::size_t>(rows.segments());
-    auto* index = context.arena.template take<std::int32_t>(count);
-    auto* offsets = context.arena.template take<int>(count + 1);
-    auto* sample = context.arena.template take<std::uint32_t>(count);
-    auto* token = context.arena.template take<std::uint32_t>(count);
-    auto* pass = context.arena.template take<std::uint32_t>(count);
+    auto* index = context.staging.template take<std::int32_t>(count);
+    auto* offsets = context.staging.template take<int>(count + 1);
+    auto* sample = context.staging.template take<std::uint32_t>(count);
+    auto* token = context.staging.template take<std::uint32_t>(count);
+    auto* pass = context.staging.template take<std::uint32_t>(count);
     for (std::size_t s = 0; s < count; ++s) {
         const int row = rows.segment_offsets[s];
         index[s] = row;
@@ -75,28 +81,30 @@ OutputRows Encoder<Real>::first_tokens(const Context<Real>& context, const Rows&
     output.rows.count = rows.segments();
     output.rows.segment_offsets = offsets;
     output.rows.origins = {sample, token, pass};
-    output.index = index;
+    output.rows = place_rows(context.arena, output.rows);
+    output.index = context.arena.place(index, count);
     return output;
 }
 
 template <class Real>
 const Real* Encoder<Real>::forward(const Context<Real>& context, const TokenRows& tokens, bool all_rows,
                                    EncoderSaved<Real>& saved) const {
-    const Rows& rows = tokens.rows;
+    saved.rows = place_rows(context.arena, tokens.rows);
+    const Rows& rows = saved.rows;
+    const auto count = static_cast<std::size_t>(rows.count);
     const auto hidden = static_cast<std::size_t>(config_.hidden_size);
-    saved.rows = rows;
     saved.all_rows.rows = rows;
     saved.all_rows_wanted = all_rows;
     saved.first_tokens = first_tokens(context, rows);
     saved.blocks.assign(blocks_.size(), {});
     saved.hidden.clear();
 
-    Real* x = context.arena.template take<Real>(static_cast<std::size_t>(rows.count) * hidden);
-    context.kernels.embed(rows.count, config_.hidden_size, tokens.input_ids, position_ids(context, tokens),
-                          tokens.type_ids, words_.get(), positions_.get(), types_.get(), x);
+    Real* x = context.arena.template take<Real>(count * hidden);
+    context.kernels.embed(rows.count, config_.hidden_size, context.arena.place(tokens.input_ids, count),
+                          position_ids(context, tokens), context.arena.place(tokens.type_ids, count), words_.get(), positions_.get(), types_.get(), x);
     norm_->forward(context, rows, {}, x, nullptr, x, saved.embedding_norm);
     saved.embedding_dropout = context.dropout.at(Site::embeddings, 0, config_.hidden_dropout);
-    context.kernels.dropout(rows.count, config_.hidden_size, rows.origins, saved.embedding_dropout, x, x);
+    context.kernels.dropout(rows.count, config_.hidden_size, rows.placed.origins, saved.embedding_dropout, x, x);
     saved.hidden.push_back(x);
     for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
         const bool last = layer + 1 == blocks_.size();
@@ -130,7 +138,7 @@ void Encoder<Real>::backward(const Context<Real>& context, const EncoderSaved<Re
     }
     if (kind_.train_biases) {
         Real* dx = turns[1];
-        context.kernels.dropout(rows.count, config_.hidden_size, rows.origins, saved.embedding_dropout, dy, dx);
+        context.kernels.dropout(rows.count, config_.hidden_size, rows.placed.origins, saved.embedding_dropout, dy, dx);
         norm_->backward(context, rows, saved.embedding_norm, dx, nullptr, nullptr, gradients);
     }
 }

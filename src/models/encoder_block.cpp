@@ -29,24 +29,26 @@ public:
 
     std::unique_ptr<Norm<Real>> norm(const std::string& name) {
         const int width = spec_.backbone.hidden_size;
-        auto gamma = tensors_.take<Real>(layer_name_ + name + ".weight", {width});
-        return std::make_unique<Norm<Real>>(std::move(gamma), bias({name}, width), spec_.backbone.layer_norm_eps);
+        auto gamma = tensors_.keep<Real>({layer_name_ + name + ".weight"}, {width});
+        return std::make_unique<Norm<Real>>(width, std::move(gamma), bias({name}, width), spec_.backbone.layer_norm_eps);
     }
 
 private:
     Bias<Real> bias(const std::vector<std::string>& names, int width) {
-        std::vector<Real> frozen;
+        std::vector<std::string> full;
         std::vector<ParameterId> ids;
         for (const std::string& name : names) {
-            const std::string full = layer_name_ + name + ".bias";
-            const auto part = tensors_.take<float>(full, {width});
-            frozen.insert(frozen.end(), part.begin(), part.end());
-            if (adapter_kind(spec_.adapter_kind).train_biases) {
-                const std::string prefix = find_architecture(spec_.backbone.architecture).prefix;
-                ids.push_back(table_.add(prefix + full, {width}, "biases", {Initial::Kind::values, 0, part}));
-            }
+            full.push_back(layer_name_ + name + ".bias");
         }
-        return ids.empty() ? Bias<Real>(std::move(frozen)) : Bias<Real>(table_, std::move(ids));
+        if (!adapter_kind(spec_.adapter_kind).train_biases) {
+            return Bias<Real>(tensors_.keep<Real>(full, {width}));
+        }
+        for (const std::string& name : full) {
+            const std::string prefix = find_architecture(spec_.backbone.architecture).prefix;
+            const Initial values = {Initial::Kind::values, 0, tensors_.take<float>(name, {width})};
+            ids.push_back(table_.add(prefix + name, {width}, "biases", values));
+        }
+        return Bias<Real>(table_, std::move(ids));
     }
 
     const Kernels<Real>& kernels_;
@@ -106,9 +108,9 @@ Attention<Real> EncoderBlock<Real>::attention_call(const Rows& rows, const Outpu
     call.segments = rows.segments();
     call.heads = config_.num_heads;
     call.head_dim = config_.head_dim();
-    call.query_offsets = output.rows.segment_offsets;
-    call.key_offsets = rows.segment_offsets;
-    call.query_origins = output.rows.origins;
+    call.query_offsets = output.rows.placed.segment_offsets;
+    call.key_offsets = rows.placed.segment_offsets;
+    call.query_origins = output.rows.placed.origins;
     call.dropout = saved.attention_dropout;
     call.query = saved.query;
     call.key_value = saved.key_value;
@@ -171,7 +173,7 @@ void EncoderBlock<Real>::forward_output(const Context<Real>& context, const Rows
     }
     Real* dropped = take(context.scratch, rows.count, hidden);
     Real* normed = take(context.arena, rows.count, hidden);
-    context.kernels.dropout(rows.count, hidden, rows.origins, dropout, h, dropped);
+    context.kernels.dropout(rows.count, hidden, rows.placed.origins, dropout, h, dropped);
     output_norm_->forward(context, rows, {}, dropped, a, normed, saved.adapter_norm);
     adapter_->forward(context, rows, normed, sum, saved.adapter);
     context.kernels.add(count, dropped, sum);
@@ -207,7 +209,7 @@ Real* EncoderBlock<Real>::backward_output(const Context<Real>& context, const Ro
     output_norm_->backward(context, rows, without_dropout, dinput, nullptr, dinput, gradients);
     context.kernels.add(count, dinput, da);
     context.kernels.add(count, dinput, dsum);
-    context.kernels.dropout(rows.count, hidden, rows.origins, saved.adapter_norm.dropout, dsum, dsum);
+    context.kernels.dropout(rows.count, hidden, rows.placed.origins, saved.adapter_norm.dropout, dsum, dsum);
     return dsum;
 }
 

@@ -14,17 +14,22 @@ Head<Real>::Head(const Kernels<Real>& kernels, const ModelSpec& spec, NamedTenso
     pretrained_ = tensors.has(output + ".weight") && tensors.shape(output + ".weight") == shape;
     if (pooled) {
         auto weight = tensors.keep_matrix(kernels, {"pooler.dense.weight"}, Shape{hidden_, hidden_}, Precision::fp32);
-        Bias<Real> bias(tensors.take<Real>("pooler.dense.bias", {hidden_}));
-        if (adapter_kind(spec.adapter_kind).train_biases) {
-            const Initial values = {Initial::Kind::values, 0, tensors.take<float>("pooler.dense.bias", {hidden_})};
-            bias = Bias<Real>(table, {table.add("bert.pooler.dense.bias", {hidden_}, "biases", values)});
-        }
-        pooler_ = std::make_unique<FrozenLinear<Real>>(std::move(weight), std::move(bias));
+        pooler_ = std::make_unique<FrozenLinear<Real>>(std::move(weight), pooler_bias(spec, tensors, table));
     } else {
         dense_ =
             std::make_unique<TrainableLinear<Real>>(trainable(kernels, tensors, table, "classifier.dense", hidden_));
     }
     output_ = std::make_unique<TrainableLinear<Real>>(trainable(kernels, tensors, table, output, spec.num_outputs));
+}
+
+template <class Real>
+Bias<Real> Head<Real>::pooler_bias(const ModelSpec& spec, NamedTensors& tensors, ParameterTable& table) const {
+    const std::string name = "pooler.dense.bias";
+    if (!adapter_kind(spec.adapter_kind).train_biases) {
+        return Bias<Real>(tensors.keep<Real>({name}, {hidden_}));
+    }
+    const Initial values = {Initial::Kind::values, 0, tensors.take<float>(name, {hidden_})};
+    return Bias<Real>(table, {table.add("bert." + name, {hidden_}, "biases", values)});
 }
 
 template <class Real>
@@ -61,14 +66,14 @@ void Head<Real>::forward(const Context<Real>& context, const Rows& rows, const R
     // BERT's pooler sees no dropout before it.
     saved.input_dropout = pooler_ != nullptr ? DropoutSite{} : context.dropout.at(Site::head_input, 0, dropout_);
     saved.inner_dropout = context.dropout.at(Site::head_inner, 0, dropout_);
-    kernels.dropout(rows.count, hidden_, rows.origins, saved.input_dropout, x, input);
+    kernels.dropout(rows.count, hidden_, rows.placed.origins, saved.input_dropout, x, input);
     if (pooler_ != nullptr) {
         pooler_->forward(context, rows.count, input, inner);
     } else {
         dense_->forward(context, rows.count, input, inner);
     }
     kernels.tanh(count, inner, inner);
-    kernels.dropout(rows.count, hidden_, rows.origins, saved.inner_dropout, inner, features);
+    kernels.dropout(rows.count, hidden_, rows.placed.origins, saved.inner_dropout, inner, features);
     output_->forward(context, rows.count, features, logits);
     saved.input = input;
     saved.inner = inner;
@@ -85,7 +90,7 @@ void Head<Real>::backward(const Context<Real>& context, const HeadSaved<Real>& s
     Real* dinner = context.scratch.template take<Real>(count);
     output_->backward_weight(context, rows, 0, rows.passes, saved.features, dlogits, gradients);
     output_->backward_input(context, rows.count, dlogits, dinner);
-    kernels.dropout(rows.count, hidden_, rows.origins, saved.inner_dropout, dinner, dinner);
+    kernels.dropout(rows.count, hidden_, rows.placed.origins, saved.inner_dropout, dinner, dinner);
     kernels.tanh_backward(count, saved.inner, dinner, dinner);
     if (pooler_ != nullptr) {
         pooler_->backward(context, rows, dinner, dx, gradients);
@@ -93,7 +98,7 @@ void Head<Real>::backward(const Context<Real>& context, const HeadSaved<Real>& s
         dense_->backward_weight(context, rows, 0, rows.passes, saved.input, dinner, gradients);
         dense_->backward_input(context, rows.count, dinner, dx);
     }
-    kernels.dropout(rows.count, hidden_, rows.origins, saved.input_dropout, dx, dx);
+    kernels.dropout(rows.count, hidden_, rows.placed.origins, saved.input_dropout, dx, dx);
 }
 
 template class Head<float>;

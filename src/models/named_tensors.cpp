@@ -86,13 +86,26 @@ std::vector<Real> NamedTensors::take(const std::string& name, const Shape& shape
 }
 
 template <class Real>
-std::shared_ptr<const Real> NamedTensors::keep(const std::string& name, const Shape& shape) {
-    mark_taken(name, shape);
+void NamedTensors::read_all(const std::vector<std::string>& names, std::size_t count, Real* values) const {
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        read(names[i], count, values + i * count);
+    }
+}
+
+template <class Real>
+std::shared_ptr<const Real> NamedTensors::keep(const std::vector<std::string>& names, const Shape& shape) {
+    for (const std::string& name : names) {
+        mark_taken(name, shape);
+    }
     WeightStore& store = store_ != nullptr ? *store_ : own_;
     const std::size_t count = shape_elements(shape);
-    auto values = store.take_array<Real>(count);
-    if (store.writes()) {
-        read(name, count, values.get());
+    auto values = store.take_array<Real>(names.size() * count);
+    if (store.writes() && store.memory().is_host()) {
+        read_all(names, count, values.get());
+    } else if (store.writes()) {
+        std::vector<Real> numbers(names.size() * count);
+        read_all(names, count, numbers.data());
+        store.memory().copy_in(values.get(), numbers.data(), numbers.size() * sizeof(Real));
     }
     return values;
 }
@@ -109,10 +122,14 @@ std::unique_ptr<Matrix> NamedTensors::keep_matrix(const Kernels<Real>& kernels, 
     if (store.writes()) {
         const std::size_t count = shape_elements(shape);
         std::vector<Real> weight(names.size() * count);
-        for (std::size_t i = 0; i < names.size(); ++i) {
-            read(names[i], count, weight.data() + i * count);
+        read_all(names, count, weight.data());
+        if (kernels.memory().is_host()) {
+            kernels.pack(*matrix, weight.data());
+        } else {
+            DeviceArray<Real> placed(kernels.memory(), weight.size());
+            placed.copy_in(weight.data(), weight.size());
+            kernels.pack(*matrix, placed.data());
         }
-        kernels.pack(*matrix, weight.data());
     }
     return matrix;
 }
@@ -132,7 +149,7 @@ void NamedTensors::finish(const std::vector<std::string>& ignorable) const {
 
 #define LADLE_INSTANTIATE(Real)                                                                      \
     template std::vector<Real> NamedTensors::take<Real>(const std::string&, const Shape&);           \
-    template std::shared_ptr<const Real> NamedTensors::keep<Real>(const std::string&, const Shape&); \
+    template std::shared_ptr<const Real> NamedTensors::keep<Real>(const std::vector<std::string>&, const Shape&); \
     template std::unique_ptr<Matrix> NamedTensors::keep_matrix<Real>(                                \
         const Kernels<Real>&, const std::vector<std::string>&, const Shape&, Precision);
 LADLE_INSTANTIATE(float)

@@ -25,12 +25,15 @@ public:
     void check_row_independence() const override {}
     void add_weight_gradient(int, int, int, const float*, const float*, float*) const override {}
     void add_column_sums(int, int, const float*, float*) const override {}
+    void sum_weight_gradients(const LeafGradients<float>&) const override {}
+    void sum_bias_gradients(const LeafGradients<float>&) const override {}
     void embed(int, int, const std::int32_t*, const std::int32_t*, const std::int32_t*, const float*, const float*,
                const float*, float*) const override {}
     void gather_rows(int, int, const std::int32_t*, const float*, float*) const override {}
     void scatter_rows(int, int, const std::int32_t*, const float*, float*) const override {}
     void add_scattered_rows(int, int, const std::int32_t*, const float*, float*) const override {}
     void add(std::size_t, const float*, float*) const override {}
+    void add_scaled(std::size_t, float, const float*, float*) const override {}
     void dropout(int, int, const RowOrigins&, const DropoutSite&, const float*, float*) const override {}
     void gelu(std::size_t, const float*, float*) const override {}
     void gelu_backward(std::size_t, const float*, const float*, float*) const override {}
@@ -46,6 +49,7 @@ public:
     void squared_error(int, const float*, const float*, const float*, float*, float*) const override {}
     void consistency(int, int, const float*, const float*, const float*, float*, float*, float*) const override {}
     void add_fixed_point(std::size_t, const float*, double, std::int64_t*, std::int64_t*) const override {}
+    void add_sums(std::size_t, const std::int64_t*, std::int64_t*) const override {}
     void from_fixed_point(std::size_t, const std::int64_t*, float*) const override {}
     double sum_of_squares(std::size_t, const float*) const override { return 0; }
     void adamw(const AdamWUpdate&, std::size_t, const float*, float*, float*, float*) const override {}

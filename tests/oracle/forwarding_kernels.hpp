@@ -13,6 +13,7 @@ class ForwardingKernels : public Kernels<Real> {
 public:
     explicit ForwardingKernels(const Kernels<Real>& inner) : inner_(inner) {}
 
+    DeviceMemory& memory() const override { return inner_.memory(); }
     std::string description() const override { return "mutated " + inner_.description(); }
     using Kernels<Real>::make_matrix;
     std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward,
@@ -48,6 +49,9 @@ public:
         inner_.add_scattered_rows(count, width, index, x, y);
     }
     void add(std::size_t count, const Real* x, Real* y) const override { inner_.add(count, x, y); }
+    void add_scaled(std::size_t count, Real scale, const Real* x, Real* y) const override {
+        inner_.add_scaled(count, scale, x, y);
+    }
     void dropout(int rows, int width, const RowOrigins& origins, const DropoutSite& site, const Real* x,
                  Real* y) const override {
         inner_.dropout(rows, width, origins, site, x, y);
@@ -97,6 +101,9 @@ public:
     void add_fixed_point(std::size_t count, const Real* values, double limit, std::int64_t* sums,
                          std::int64_t* rejected) const override {
         inner_.add_fixed_point(count, values, limit, sums, rejected);
+    }
+    void add_sums(std::size_t count, const std::int64_t* x, std::int64_t* y) const override {
+        inner_.add_sums(count, x, y);
     }
     void from_fixed_point(std::size_t count, const std::int64_t* sums, Real* values) const override {
         inner_.from_fixed_point(count, sums, values);

@@ -43,8 +43,9 @@ private:
     BankSpec spec_;
     std::vector<TrainableLinear<Real>> experts_;
     RoutePlan plan_;
-    std::unique_ptr<Matrix> soup_;  ///< of the plan
-    std::vector<Real> soup_bias_;   ///< [out]
+    std::unique_ptr<Matrix> soup_;   ///< of the plan
+    DeviceArray<Real> soup_weight_;  ///< [out, in] before packing
+    DeviceArray<Real> soup_bias_;    ///< [out]
 };
 
 }  // namespace ladle

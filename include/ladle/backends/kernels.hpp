@@ -11,7 +11,9 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "ladle/core/device_memory.hpp"
 #include "ladle/core/weight_store.hpp"
 
 namespace ladle {
@@ -153,10 +155,56 @@ struct AdamWUpdate {
     std::int64_t step = 1;      ///< the tensor's own counter, already counted up
 };
 
+/// The rows of each leaf in some passes of a micro-batch: for pass p in first_pass .. last_pass - 1 those from
+/// begin(p, leaf) to end(p, leaf).
+struct LeafRows {
+    int leaves = 0;
+    int samples = 0;  ///< per pass
+    int first_pass = 0;
+    int last_pass = 1;
+    int count = 0;                         ///< rows of all these passes together
+    const int* segment_offsets = nullptr;  ///< [passes * samples + 1] rows
+    const int* leaf_offsets = nullptr;     ///< [leaves + 1] samples
+
+    int begin(int pass, int leaf) const { return segment_offsets[pass * samples + leaf_offsets[leaf]]; }
+    int end(int pass, int leaf) const { return segment_offsets[pass * samples + leaf_offsets[leaf + 1]]; }
+};
+
+/// Adds one partial gradient per leaf to fixed-point sums, which take it as add_fixed_point does: of a weight
+/// [out, in] dy^T x, of a bias [out] the column sums of dy.
+template <class Real>
+struct LeafGradients {
+    LeafRows rows;
+    int out = 0;
+    int in = 0;
+    const Real* dy = nullptr;          ///< [R, out]
+    const Real* x = nullptr;           ///< [R, in]; of a bias null
+    Real* partial = nullptr;           ///< [out * in], of a bias [out]: room for the kernel's own use
+    double limit = 0;
+    std::int64_t* sums = nullptr;      ///< as partial
+    std::int64_t* rejected = nullptr;  ///< one number
+};
+
+/// One tensor of the flat arrays that AdamW updates.
+struct TensorUpdate {
+    std::size_t offset = 0;
+    std::size_t count = 0;
+    AdamWUpdate update;
+};
+
+/// A part of a flat array.
+struct ArraySpan {
+    std::size_t offset = 0;
+    std::size_t count = 0;
+};
+
 template <class Real>
 class Kernels {
 public:
     virtual ~Kernels() = default;
+
+    /// Where all arrays of these kernels are, unless a comment says otherwise.
+    virtual DeviceMemory& memory() const { return host_memory(); }
 
     /// What results depend on besides the inputs, e.g. "cpu avx512_core_bf16 onednn 2.6.3"; part of a run's identity.
     virtual std::string description() const = 0;
@@ -167,7 +215,7 @@ public:
                                                 WeightStore& store) const = 0;
     /// The same in memory of this process.
     std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward) const {
-        PrivateWeights own;
+        PrivateWeights own(memory());
         return make_matrix(out, in, precision, backward, own);
     }
     /// Copies the weight w [out, in] into the matrix, whose store must be one that this process writes. Not to be
@@ -184,6 +232,10 @@ public:
     virtual void add_weight_gradient(int rows, int out, int in, const Real* dy, const Real* x, Real* dw) const = 0;
     /// Adds the column sums of x [R, width] to sums [width]; rows in order.
     virtual void add_column_sums(int rows, int width, const Real* x, Real* sums) const = 0;
+    /// The partial gradients of a weight, leaf by leaf: add_weight_gradient and add_fixed_point.
+    virtual void sum_weight_gradients(const LeafGradients<Real>& call) const;
+    /// The partial gradients of a bias, leaf by leaf: add_column_sums and add_fixed_point.
+    virtual void sum_bias_gradients(const LeafGradients<Real>& call) const;
 
     // ---- rows -----------------------------------------------------------------------------------------------------
     /// y [R, width] = words[ids] + positions[position_ids] + types[type_ids].
@@ -198,6 +250,8 @@ public:
     virtual void add_scattered_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const = 0;
     /// Adds x to y.
     virtual void add(std::size_t count, const Real* x, Real* y) const = 0;
+    /// Adds scale * x to y, the product rounded first.
+    virtual void add_scaled(std::size_t count, Real scale, const Real* x, Real* y) const = 0;
     /// y = dropout(x) per row; in place allowed. Its backward is the same call on dy.
     virtual void dropout(int rows, int width, const RowOrigins& origins, const DropoutSite& site, const Real* x,
                          Real* y) const = 0;
@@ -237,13 +291,23 @@ public:
     /// more adds 0 instead and counts in *rejected (adds).
     virtual void add_fixed_point(std::size_t count, const Real* values, double limit, std::int64_t* sums,
                                  std::int64_t* rejected) const = 0;
+    /// As add_fixed_point, but all values go into one sum.
+    virtual void add_fixed_point_total(std::size_t count, const Real* values, double limit, std::int64_t* sum,
+                                       std::int64_t* rejected) const;
+    /// Adds x to y.
+    virtual void add_sums(std::size_t count, const std::int64_t* x, std::int64_t* y) const = 0;
     /// values = sums / kFixedPointOne.
     virtual void from_fixed_point(std::size_t count, const std::int64_t* sums, Real* values) const = 0;
     /// Sum of squares in double, in fixed blocks of 4096 added in order.
     virtual double sum_of_squares(std::size_t count, const Real* values) const = 0;
+    /// The same of each part of an array; the result is on the host.
+    virtual std::vector<double> sums_of_squares(const std::vector<ArraySpan>& spans, const Real* values) const;
     /// weights, first_moment, second_moment [count] are updated in place from gradient [count].
     virtual void adamw(const AdamWUpdate& update, std::size_t count, const Real* gradient, Real* weights,
                        Real* first_moment, Real* second_moment) const = 0;
+    /// The same for each listed tensor of the flat arrays.
+    virtual void adamw_tensors(const std::vector<TensorUpdate>& tensors, const Real* gradient, Real* weights,
+                               Real* first_moment, Real* second_moment) const;
 };
 
 /// The plain-loop kernels. bf16 precision rounds the operands of products and sums in Real.

@@ -1,9 +1,12 @@
-// Scratch memory of one worker thread: filled from the front during a micro-batch, emptied at its end.
+// Scratch memory of one worker thread, of the process or of a GPU: filled from the front during a micro-batch, emptied
+// at its end.
 #pragma once
 
 #include <cstddef>
 #include <memory>
 #include <vector>
+
+#include "ladle/core/device_memory.hpp"
 
 namespace ladle {
 
@@ -11,10 +14,23 @@ namespace ladle {
 /// has, so that later micro-batches of the same size allocate nothing. Not thread-safe: one arena per thread.
 class Arena {
 public:
+    /// The memory must outlive the arena.
+    explicit Arena(DeviceMemory& memory = host_memory()) : memory_(&memory) {}
+    DeviceMemory& memory() const { return *memory_; }
     /// `count` uninitialised elements.
     template <class T>
     T* take(std::size_t count) {
         return static_cast<T*>(take_bytes(count * sizeof(T)));
+    }
+    /// A host array [count] as kernels read it: itself in memory of the process, a copy in this arena elsewhere.
+    template <class T>
+    const T* place(const T* values, std::size_t count) {
+        if (memory_->is_host() || values == nullptr) {
+            return values;
+        }
+        T* placed = take<T>(count);
+        memory_->copy_in(placed, values, count * sizeof(T));
+        return placed;
     }
     /// Invalidates everything handed out and joins the chunks into one.
     void reset();
@@ -33,17 +49,15 @@ public:
     std::size_t peak_bytes() const { return peak_bytes_; }
 
 private:
-    struct Free {
-        void operator()(std::byte* block) const;
-    };
     struct Chunk {
-        std::unique_ptr<std::byte, Free> block;
+        std::shared_ptr<std::byte> block;
         std::size_t size_bytes = 0;
         std::size_t used_bytes = 0;
     };
     void* take_bytes(std::size_t bytes);
     void add_chunk(std::size_t bytes);
 
+    DeviceMemory* memory_;
     std::vector<Chunk> chunks_;
     std::size_t current_ = 0;  ///< chunk that is being filled; later ones are empty
     std::size_t used_bytes_ = 0;

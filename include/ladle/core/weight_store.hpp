@@ -5,7 +5,12 @@
 #include <cstddef>
 #include <memory>
 
+#include "ladle/core/device_memory.hpp"
+
 namespace ladle {
+
+/// What one array occupies in a store.
+std::size_t stored_bytes(std::size_t bytes);
 
 /// Hands out arrays that are filled once, while a model is built, and only read afterwards.
 class WeightStore {
@@ -14,6 +19,8 @@ public:
     /// `bytes` bytes on a 64-byte boundary, valid as long as the returned pointer. Ranks that share a store take equal
     /// sizes in equal order. Null from a store that only plans.
     virtual std::shared_ptr<void> take(std::size_t bytes) = 0;
+    /// What the arrays are part of; not of the process: filled through it.
+    virtual DeviceMemory& memory() const { return host_memory(); }
     /// True where this process fills what it takes; elsewhere it must not write.
     virtual bool writes() const = 0;
     /// Call once after everything is filled and before anything is read; all ranks that share the store together.
@@ -26,12 +33,18 @@ public:
     }
 };
 
-/// Memory of this process alone.
+/// Memory of this process alone, or of its GPU.
 class PrivateWeights final : public WeightStore {
 public:
-    std::shared_ptr<void> take(std::size_t bytes) override;
+    /// The memory must outlive the store.
+    explicit PrivateWeights(DeviceMemory& memory = host_memory()) : memory_(&memory) {}
+    std::shared_ptr<void> take(std::size_t bytes) override { return memory_->allocate(stored_bytes(bytes)); }
+    DeviceMemory& memory() const override { return *memory_; }
     bool writes() const override { return true; }
     void publish() override {}
+
+private:
+    DeviceMemory* memory_;
 };
 
 /// Counts what a model would take and holds nothing.
@@ -46,8 +59,5 @@ public:
 private:
     std::size_t bytes_ = 0;
 };
-
-/// What one array occupies in a store.
-std::size_t stored_bytes(std::size_t bytes);
 
 }  // namespace ladle

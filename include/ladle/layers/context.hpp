@@ -34,6 +34,7 @@ struct Context {
     const Kernels<Real>& kernels;
     Arena& arena;                      ///< what backward needs: lives until the end of the micro-batch
     Arena& scratch;                    ///< what a block or head needs for itself: given back when its call ends
+    Arena& staging;                    ///< of the process: what the program fills for kernels to read
     const Real* parameters = nullptr;  ///< the flat trainable parameters
     DropoutPlan dropout;
 };

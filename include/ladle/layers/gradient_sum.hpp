@@ -7,32 +7,42 @@
 
 #include "ladle/backends/kernels.hpp"
 #include "ladle/core/parameters.hpp"
+#include "ladle/layers/rows.hpp"
 
 namespace ladle {
 
-/// One worker's sums. Layout of sums(): gradients [total], then per tensor the number of leaves that used it, then per
-/// tensor the number of rejected (not finite or too large) values.
+/// One worker's sums: gradients [total], then per tensor the number of leaves that used it, then per tensor the number
+/// of rejected (not finite or too large) values; of tensors that share a partial gradient the first counts them.
 template <class Real>
 class GradientSum {
 public:
     GradientSum(const Kernels<Real>& kernels, const ParameterTable& table);
     /// Zeroes the sums. Magnitudes of `limit` or more will be rejected: 2^15 / (leaves of the window).
     void reset(double limit);
-    /// A zeroed array, valid until the next call of partial().
-    Real* partial(std::size_t count);
-    /// Adds one leaf's partial gradient of a tensor; counts the tensor as used even where the gradient is zero.
-    void add(ParameterId id, const Real* partial);
+    /// Adds the gradient dy^T x of a weight [out, in] for each leaf, over the rows of passes first_pass .. last_pass - 1;
+    /// dy [R, out] and x [R, in] begin at the first row of the micro-batch. Counts the tensor as used by every leaf,
+    /// even where its gradient is zero.
+    void add_weight(const Rows& rows, int first_pass, int last_pass, ParameterId id, const Real* dy, const Real* x,
+                    Arena& scratch);
+    /// The same for biases, the column sums of dy [R, width of all]; the tensors follow each other in the flat arrays.
+    void add_bias(const Rows& rows, int first_pass, int last_pass, const std::vector<ParameterId>& ids, const Real* dy,
+                  Arena& scratch);
 
-    std::vector<std::int64_t>& sums() { return sums_; }
-    const std::vector<std::int64_t>& sums() const { return sums_; }
+    /// Where kernels find the sums, up to date.
+    const std::int64_t* placed_sums();
+    /// A copy of them.
+    std::vector<std::int64_t> sums();
     static std::size_t size(const ParameterTable& table) { return table.total_count() + 2 * table.all().size(); }
 
 private:
+    LeafGradients<Real> begin(const Rows& rows, int first_pass, int last_pass, const std::vector<ParameterId>& ids,
+                              std::size_t count, Arena& scratch);
+
     const Kernels<Real>& kernels_;
     const ParameterTable& table_;
     double limit_ = 0;
-    std::vector<Real> partial_;
-    std::vector<std::int64_t> sums_;
+    DeviceArray<std::int64_t> sums_;
+    std::vector<std::int64_t> uses_;  ///< [tensors] by leaves
 };
 
 }  // namespace ladle

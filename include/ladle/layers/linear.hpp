@@ -16,7 +16,7 @@ namespace ladle {
 template <class Real>
 class Bias {
 public:
-    explicit Bias(std::vector<Real> frozen) : frozen_(std::move(frozen)) {}
+    explicit Bias(std::shared_ptr<const Real> frozen) : frozen_(std::move(frozen)) {}
     /// The tensors follow each other in the flat arrays.
     Bias(const ParameterTable& table, std::vector<ParameterId> ids) : table_(&table), ids_(std::move(ids)) {}
     const Real* values(const Context<Real>& context) const;
@@ -25,7 +25,7 @@ public:
     void backward(const Context<Real>& context, const Rows& rows, const Real* dy, GradientSum<Real>& gradients) const;
 
 private:
-    std::vector<Real> frozen_;
+    std::shared_ptr<const Real> frozen_;
     const ParameterTable* table_ = nullptr;
     std::vector<ParameterId> ids_;
 };

@@ -1,7 +1,7 @@
 // Residual layer norm: y = layer_norm(dropout(x) + residual), frozen gamma, beta frozen or trainable.
 #pragma once
 
-#include <vector>
+#include <memory>
 
 #include "ladle/layers/linear.hpp"
 
@@ -18,8 +18,8 @@ struct NormSaved {
 template <class Real>
 class Norm {
 public:
-    Norm(std::vector<Real> gamma, Bias<Real> beta, double epsilon)
-        : gamma_(std::move(gamma)), beta_(std::move(beta)), epsilon_(epsilon) {}
+    Norm(int width, std::shared_ptr<const Real> gamma, Bias<Real> beta, double epsilon)
+        : width_(width), gamma_(std::move(gamma)), beta_(std::move(beta)), epsilon_(epsilon) {}
     /// y [R, width] from x [R, width] and residual [R, width] (null: none); y may be x or residual.
     void forward(const Context<Real>& context, const Rows& rows, const DropoutSite& dropout, const Real* x,
                  const Real* residual, Real* y, NormSaved<Real>& saved) const;
@@ -28,8 +28,9 @@ public:
                   Real* dx, Real* dresidual, GradientSum<Real>& gradients) const;
 
 private:
-    std::vector<Real> gamma_;  ///< [width]
-    Bias<Real> beta_;          ///< [width]
+    int width_;
+    std::shared_ptr<const Real> gamma_;  ///< [width]
+    Bias<Real> beta_;                    ///< [width]
     double epsilon_;
 };
 

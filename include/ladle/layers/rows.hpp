@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "ladle/backends/kernels.hpp"
+#include "ladle/core/arena.hpp"
 
 namespace ladle {
 
@@ -16,12 +17,21 @@ struct Rows {
     const int* segment_offsets = nullptr;  ///< [passes * samples + 1] rows
     const int* leaf_offsets = nullptr;     ///< [leaves + 1] samples
     RowOrigins origins;
+    /// The same arrays as kernels read them; see place_rows.
+    struct Placed {
+        const int* segment_offsets = nullptr;
+        const int* leaf_offsets = nullptr;
+        RowOrigins origins;
+    } placed;
 
     int segments() const { return passes * samples; }
     int pass_begin(int pass) const { return segment_offsets[pass * samples]; }
     int leaf_begin(int pass, int leaf) const { return segment_offsets[pass * samples + leaf_offsets[leaf]]; }
     int leaf_end(int pass, int leaf) const { return segment_offsets[pass * samples + leaf_offsets[leaf + 1]]; }
 };
+
+/// The rows with their arrays where kernels read them, as long as the arena keeps them.
+Rows place_rows(Arena& arena, const Rows& rows);
 
 /// What the encoder reads: rows with their token ids.
 struct TokenRows {

@@ -36,6 +36,7 @@ public:
                   GradientSum<Real>& gradients) const;
 
 private:
+    Bias<Real> pooler_bias(const ModelSpec& spec, NamedTensors& tensors, ParameterTable& table) const;
     TrainableLinear<Real> trainable(const Kernels<Real>& kernels, NamedTensors& tensors, ParameterTable& table,
                                     const std::string& name, int out);
 

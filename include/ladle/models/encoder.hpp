@@ -36,6 +36,7 @@ public:
                   GradientSum<Real>& gradients) const;
 
 private:
+    Bias<Real> norm_bias(NamedTensors& tensors, ParameterTable& table) const;
     const std::int32_t* position_ids(const Context<Real>& context, const TokenRows& tokens) const;
     OutputRows first_tokens(const Context<Real>& context, const Rows& rows) const;
 

@@ -29,9 +29,9 @@ public:
     /// The tensor as floats; marks it as read. Throws DataError if it is missing or has another shape.
     template <class Real>
     std::vector<Real> take(const std::string& name, const Shape& shape);
-    /// As take, but the numbers are in the store.
+    /// The named tensors, each of this shape, one after the other in the store.
     template <class Real>
-    std::shared_ptr<const Real> keep(const std::string& name, const Shape& shape);
+    std::shared_ptr<const Real> keep(const std::vector<std::string>& names, const Shape& shape);
     /// The named tensors, each of this shape [out, in], stacked into one frozen matrix [n * out, in] in the store.
     template <class Real>
     std::unique_ptr<Matrix> keep_matrix(const Kernels<Real>& kernels, const std::vector<std::string>& names,
@@ -46,6 +46,8 @@ private:
     void mark_taken(const std::string& name, const Shape& shape);
     template <class Real>
     void read(const std::string& name, std::size_t count, Real* values) const;
+    template <class Real>
+    void read_all(const std::vector<std::string>& names, std::size_t count, Real* values) const;
 
     StoredTensorMap tensors_;
     std::set<std::string> taken_;

@@ -74,6 +74,9 @@ public:
         }
     }
     void add(std::size_t count, const float* x, float* y) const override { loops_.add(count, x, y); }
+    void add_scaled(std::size_t count, float scale, const float* x, float* y) const override {
+        plain_->add_scaled(count, scale, x, y);
+    }
     void dropout(int rows, int width, const RowOrigins& origins, const DropoutSite& site, const float* x,
                  float* y) const override {
         loops_.dropout(rows, width, origins, site, x, y, loop_scratch(cpu::row_scratch_floats(width)));
@@ -118,6 +121,9 @@ public:
     void add_fixed_point(std::size_t count, const float* values, double limit, std::int64_t* sums,
                          std::int64_t* rejected) const override {
         loops_.add_fixed_point(count, values, limit, sums, rejected);
+    }
+    void add_sums(std::size_t count, const std::int64_t* x, std::int64_t* y) const override {
+        plain_->add_sums(count, x, y);
     }
     void from_fixed_point(std::size_t count, const std::int64_t* sums, float* values) const override {
         plain_->from_fixed_point(count, sums, values);

@@ -202,6 +202,13 @@ void ReferenceKernels<Real>::add_fixed_point(std::size_t count, const Real* valu
 }
 
 template <class Real>
+void ReferenceKernels<Real>::add_sums(std::size_t count, const std::int64_t* x, std::int64_t* y) const {
+    for (std::size_t i = 0; i < count; ++i) {
+        y[i] += x[i];
+    }
+}
+
+template <class Real>
 void ReferenceKernels<Real>::from_fixed_point(std::size_t count, const std::int64_t* sums, Real* values) const {
     for (std::size_t i = 0; i < count; ++i) {
         values[i] = static_cast<Real>(static_cast<double>(sums[i]) / kFixedPointOne);
@@ -257,6 +264,7 @@ void ReferenceKernels<Real>::adamw(const AdamWUpdate& update, std::size_t count,
                                                       Real*) const;                                                  \
     template void ReferenceKernels<Real>::add_fixed_point(std::size_t, const Real*, double, std::int64_t*,           \
                                                           std::int64_t*) const;                                      \
+    template void ReferenceKernels<Real>::add_sums(std::size_t, const std::int64_t*, std::int64_t*) const;           \
     template void ReferenceKernels<Real>::from_fixed_point(std::size_t, const std::int64_t*, Real*) const;           \
     template double ReferenceKernels<Real>::sum_of_squares(std::size_t, const Real*) const;                          \
     template void ReferenceKernels<Real>::adamw(const AdamWUpdate&, std::size_t, const Real*, Real*, Real*, Real*)   \

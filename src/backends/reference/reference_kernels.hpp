@@ -43,6 +43,7 @@ public:
     void scatter_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const override;
     void add_scattered_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const override;
     void add(std::size_t count, const Real* x, Real* y) const override;
+    void add_scaled(std::size_t count, Real scale, const Real* x, Real* y) const override;
     void dropout(int rows, int width, const RowOrigins& origins, const DropoutSite& site, const Real* x,
                  Real* y) const override;
 
@@ -66,6 +67,7 @@ public:
 
     void add_fixed_point(std::size_t count, const Real* values, double limit, std::int64_t* sums,
                          std::int64_t* rejected) const override;
+    void add_sums(std::size_t count, const std::int64_t* x, std::int64_t* y) const override;
     void from_fixed_point(std::size_t count, const std::int64_t* sums, Real* values) const override;
     double sum_of_squares(std::size_t count, const Real* values) const override;
     void adamw(const AdamWUpdate& update, std::size_t count, const Real* gradient, Real* weights, Real* first_moment,

@@ -149,6 +149,13 @@ void ReferenceKernels<Real>::add_scattered_rows(int count, int width, const std:
 }
 
 template <class Real>
+void ReferenceKernels<Real>::add_scaled(std::size_t count, Real scale, const Real* x, Real* y) const {
+    for (std::size_t i = 0; i < count; ++i) {
+        y[i] += scale * x[i];
+    }
+}
+
+template <class Real>
 void ReferenceKernels<Real>::add(std::size_t count, const Real* x, Real* y) const {
     for (std::size_t i = 0; i < count; ++i) {
         y[i] += x[i];
@@ -185,6 +192,7 @@ void ReferenceKernels<Real>::dropout(int rows, int width, const RowOrigins& orig
     template void ReferenceKernels<Real>::scatter_rows(int, int, const std::int32_t*, const Real*, Real*) const;       \
     template void ReferenceKernels<Real>::add_scattered_rows(int, int, const std::int32_t*, const Real*, Real*) const; \
     template void ReferenceKernels<Real>::add(std::size_t, const Real*, Real*) const;                                  \
+    template void ReferenceKernels<Real>::add_scaled(std::size_t, Real, const Real*, Real*) const;                     \
     template void ReferenceKernels<Real>::dropout(int, int, const RowOrigins&, const DropoutSite&, const Real*, Real*) \
         const;
 LADLE_INSTANTIATE(float)
