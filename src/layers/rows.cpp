@@ -1,7 +1,17 @@
 // Rows of a micro-batch on their way to the kernels.
 #include "ladle/layers/rows.hpp"
 
+#include <algorithm>
+
 namespace ladle {
+
+int Rows::longest_segment() const {
+    int longest = 0;
+    for (int s = 0; s < segments(); ++s) {
+        longest = std::max(longest, segment_offsets[s + 1] - segment_offsets[s]);
+    }
+    return longest;
+}
 
 Rows place_rows(Arena& arena, const Rows& rows) {
     Rows result = rows;

@@ -101,6 +101,8 @@ struct Attention {
     int head_dim = 0;
     const int* query_offsets = nullptr;  ///< [segments + 1]
     const int* key_offsets = nullptr;    ///< [segments + 1]
+    int longest_query = 0;               ///< most query rows of a segment; read by kernels with memory of their own
+    int longest_key = 0;                 ///< most key rows of a segment; as longest_query
     RowOrigins query_origins;
     DropoutSite dropout;
     const Real* query = nullptr;      ///< [Q, heads * head_dim]
@@ -317,5 +319,9 @@ std::unique_ptr<Kernels<Real>> make_reference_kernels();
 /// The CPU kernels (oneDNN products, vector loops). `isa`: auto, avx2 or avx512. Throws DeviceError if the processor
 /// lacks what is asked for, also when `precision` is bf16 without hardware for it.
 std::unique_ptr<Kernels<float>> make_cpu_kernels(const std::string& isa, Precision precision);
+
+/// The kernels of one NVIDIA GPU: its number among the visible ones (gpu_choice.hpp says which). Throws DeviceError if
+/// it cannot be used, and in a build without CUDA.
+std::unique_ptr<Kernels<float>> make_cuda_kernels(int gpu);
 
 }  // namespace ladle

@@ -25,6 +25,8 @@ struct Rows {
     } placed;
 
     int segments() const { return passes * samples; }
+    /// Most rows of a segment.
+    int longest_segment() const;
     int pass_begin(int pass) const { return segment_offsets[pass * samples]; }
     int leaf_begin(int pass, int leaf) const { return segment_offsets[pass * samples + leaf_offsets[leaf]]; }
     int leaf_end(int pass, int leaf) const { return segment_offsets[pass * samples + leaf_offsets[leaf + 1]]; }

@@ -1,0 +1,54 @@
+// Host-callable kernels around attention's products: packed rows to padded heads and back, softmax and its gradient.
+// "Padded" arrays are [segments, heads, length, width]: rows behind a segment's last are zeros, and so are columns
+// behind the real width. Element: float or __nv_bfloat16, to which numbers are rounded when they are stored.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+#include "ladle/backends/kernels.hpp"
+
+namespace ladle::cuda {
+
+/// Some heads of packed rows and the padded array that holds them.
+struct HeadRows {
+    int segments = 0;
+    int heads = 0;
+    int head_dim = 0;
+    int padded_dim = 0;            ///< columns of the padded array, a multiple of 4
+    int length = 0;                ///< rows of the padded array per segment and head
+    int row_width = 0;             ///< elements from one packed row to the next
+    const int* offsets = nullptr;  ///< [segments + 1] packed rows, on the device
+};
+
+/// padded [segments, heads, length, padded_dim] from the heads' columns, the first heads * head_dim, of x.
+template <class Element>
+void gather_heads(cudaStream_t stream, const HeadRows& rows, const float* x, Element* padded);
+/// The opposite: overwrites the heads' columns of the packed rows.
+void scatter_heads(cudaStream_t stream, const HeadRows& rows, const float* padded, float* x);
+
+/// Scores and probabilities [segments, heads, query_length, key_length].
+struct ScoreRows {
+    int segments = 0;
+    int heads = 0;
+    int query_length = 0;
+    int key_length = 0;  ///< a multiple of 4
+    float scale = 1;     ///< of scores
+    const int* query_offsets = nullptr;  ///< [segments + 1] packed query rows, on the device
+    const int* key_offsets = nullptr;    ///< [segments + 1]
+    RowOrigins origins;                  ///< of packed query rows
+    DropoutSite dropout;
+};
+
+/// Softmax of scaled scores: log_sum [Q, heads] of packed query rows, and the probabilities with dropout, zeros beyond a
+/// segment's queries and keys. Floats may overwrite the scores.
+template <class Element>
+void softmax(cudaStream_t stream, const ScoreRows& rows, const float* scores, Element* probabilities, float* log_sum);
+
+/// From scores, log_sum and the gradient of the probabilities after dropout: these probabilities and the gradient of
+/// scores (before scaling), as softmax stores them. Floats may overwrite the scores and the gradient, in this order.
+template <class Element>
+void softmax_backward(cudaStream_t stream, const ScoreRows& rows, const float* scores, const float* log_sum,
+                      const float* dprobabilities, Element* probabilities, Element* dscores);
+
+}  // namespace ladle::cuda

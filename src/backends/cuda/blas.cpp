@@ -1,0 +1,241 @@
+// Descriptors, algorithms and calls of cuBLASLt. It computes column-major, in which our C = A B is C^T = B^T A^T:
+// operands change places, and a row-major matrix is its own transpose.
+#include "blas.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "ladle/core/check.hpp"
+#include "ladle/core/error.hpp"
+#include "launch.hpp"
+
+namespace ladle::cuda {
+namespace {
+
+constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20U;
+constexpr int kBoundaryBytes = 16;
+
+const char* status_text(cublasStatus_t status) {
+    switch (status) {
+        case CUBLAS_STATUS_NOT_INITIALIZED:
+            return "the library is not initialised";
+        case CUBLAS_STATUS_ALLOC_FAILED:
+            return "no memory";
+        case CUBLAS_STATUS_INVALID_VALUE:
+            return "invalid value";
+        case CUBLAS_STATUS_ARCH_MISMATCH:
+            return "not for this GPU";
+        case CUBLAS_STATUS_EXECUTION_FAILED:
+            return "execution failed";
+        case CUBLAS_STATUS_NOT_SUPPORTED:
+            return "not supported";
+        default:
+            return "internal error";
+    }
+}
+
+std::string size_text(const ProductFamily& family, const ProductSize& size) {
+    return fmt::format("{} product of {} by {} by {} ({} batches)",
+                       family.precision == Precision::bf16 ? "bf16" : "fp32", size.m, size.n, size.k, size.batch);
+}
+
+void check_blas(cublasStatus_t status, const std::string& action) {
+    if (status != CUBLAS_STATUS_SUCCESS) {
+        throw DeviceError("cuBLASLt could not " + action,
+                          fmt::format("{} (status {})", status_text(status), static_cast<int>(status)),
+                          "see with `ladle doctor` whether driver and CUDA fit; if they do, report this as a bug");
+    }
+}
+
+/// Owns one of the library's descriptors.
+template <class Handle>
+using Descriptor = std::unique_ptr<std::remove_pointer_t<Handle>, cublasStatus_t (*)(Handle)>;
+
+using Operation = Descriptor<cublasLtMatmulDesc_t>;
+using Layout = Descriptor<cublasLtMatrixLayout_t>;
+using Preference = Descriptor<cublasLtMatmulPreference_t>;
+
+template <class T>
+void set(const Operation& operation, cublasLtMatmulDescAttributes_t attribute, const T& value) {
+    check_blas(cublasLtMatmulDescSetAttribute(operation.get(), attribute, &value, sizeof value), "describe a product");
+}
+
+template <class T>
+void set(const Layout& layout, cublasLtMatrixLayoutAttribute_t attribute, const T& value) {
+    check_blas(cublasLtMatrixLayoutSetAttribute(layout.get(), attribute, &value, sizeof value), "describe a matrix");
+}
+
+template <class T>
+void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attribute, const T& value) {
+    check_blas(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value),
+               "describe a preference");
+}
+
+/// `rows` rows of `columns` elements, as the library sees them: columns of a column-major matrix.
+Layout make_layout(cudaDataType_t type, int rows, int columns, int stride) {
+    cublasLtMatrixLayout_t layout = nullptr;
+    check_blas(cublasLtMatrixLayoutCreate(&layout, type, static_cast<std::uint64_t>(columns),
+                                          static_cast<std::uint64_t>(rows), stride),
+               "describe a matrix");
+    return {layout, cublasLtMatrixLayoutDestroy};
+}
+
+void set_batches(const Layout& layout, int batch, std::int64_t stride) {
+    set(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<std::int32_t>(batch));
+    set(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, stride);
+}
+
+/// A product with its matrices, as the library wants them.
+struct Described {
+    Described(const ProductFamily& family, const ProductCall& call);
+    Operation operation;
+    Layout a;  ///< ours, the library's second
+    Layout b;
+    Layout c;
+};
+
+Operation make_operation(const ProductFamily& family, const float* bias) {
+    cublasLtMatmulDesc_t made = nullptr;
+    check_blas(cublasLtMatmulDescCreate(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describe a product");
+    Operation operation(made, cublasLtMatmulDescDestroy);
+    set(operation, CUBLASLT_MATMUL_DESC_TRANSA, family.transpose == Transpose::second ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(operation, CUBLASLT_MATMUL_DESC_TRANSB, family.transpose == Transpose::first ? CUBLAS_OP_T : CUBLAS_OP_N);
+    if (family.bias) {
+        set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+        set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    }
+    return operation;
+}
+
+Described::Described(const ProductFamily& family, const ProductCall& call)
+    : operation(make_operation(family, call.bias)),
+      a(nullptr, cublasLtMatrixLayoutDestroy),
+      b(nullptr, cublasLtMatrixLayoutDestroy),
+      c(nullptr, cublasLtMatrixLayoutDestroy) {
+    const auto type = family.precision == Precision::bf16 ? CUDA_R_16BF : CUDA_R_32F;
+    const auto& [m, n, k, batch] = call.size;
+    const int rows_a = family.transpose == Transpose::first ? k : m;
+    const int rows_b = family.transpose == Transpose::second ? n : k;
+    a = make_layout(type, rows_a, m + k - rows_a, call.strides.a);
+    b = make_layout(type, rows_b, k + n - rows_b, call.strides.b);
+    c = make_layout(CUDA_R_32F, m, n, call.strides.c);
+    if (batch > 1) {
+        set_batches(a, batch, std::int64_t{rows_a} * call.strides.a);
+        set_batches(b, batch, std::int64_t{rows_b} * call.strides.b);
+        set_batches(c, batch, std::int64_t{m} * call.strides.c);
+    }
+}
+
+Preference make_preference(const ProductFamily& family) {
+    cublasLtMatmulPreference_t made = nullptr;
+    check_blas(cublasLtMatmulPreferenceCreate(&made), "describe a preference");
+    Preference preference(made, cublasLtMatmulPreferenceDestroy);
+    set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
+    set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+        static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_NONE));
+    const auto boundary = [](int stride, Precision precision) {
+        return static_cast<std::uint32_t>(row_boundary(stride, precision));
+    };
+    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, boundary(family.strides.b, family.precision));
+    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, boundary(family.strides.a, family.precision));
+    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, boundary(family.strides.c, Precision::fp32));
+    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, boundary(family.strides.c, Precision::fp32));
+    return preference;
+}
+
+bool starts_on(const void* array, int boundary) {
+    return reinterpret_cast<std::uintptr_t>(array) % static_cast<std::uintptr_t>(boundary) == 0;
+}
+
+/// The algorithm was chosen for rows on the boundaries of the family's stride.
+void check_boundary(const void* array, int stride, int family_stride, Precision precision) {
+    const int boundary = row_boundary(family_stride, precision);
+    check(starts_on(array, boundary) && row_boundary(stride, precision) >= boundary,
+          "rows of a product start on the boundary of its family");
+}
+
+}  // namespace
+
+int row_boundary(int row_elements, Precision precision) {
+    return std::gcd(kBoundaryBytes, row_elements * (precision == Precision::bf16 ? 2 : 4));
+}
+
+Blas::Blas(const Device& device, DeviceMemory& memory) : device_(device) {
+    device.bind();
+    workspace_ = memory.allocate(kWorkspaceBytes);
+    check_blas(cublasLtCreate(&handle_), "start");
+}
+
+Blas::~Blas() {
+    static_cast<void>(cublasLtDestroy(handle_));
+}
+
+const cublasLtMatmulAlgo_t& Blas::algorithm(const ProductFamily& family) {
+    const auto known = algorithms_.find(family);
+    if (known != algorithms_.end()) {
+        return known->second;
+    }
+    ProductCall typical;
+    typical.size = family.typical;
+    typical.strides = family.strides;
+    // Stands for a bias on a large boundary: the library looks at its address alone.
+    typical.bias = static_cast<const float*>(workspace_.get());
+    const Described described(family, typical);
+    const Preference preference = make_preference(family);
+    cublasLtMatmulHeuristicResult_t found{};
+    int count = 0;
+    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+        handle_, described.operation.get(), described.b.get(), described.a.get(), described.c.get(),
+        described.c.get(), preference.get(), 1, &found, &count);
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED) {
+        check_blas(status, "choose an algorithm for the " + size_text(family, family.typical));
+    }
+    if (count == 0) {
+        throw DeviceError("cuBLASLt has no algorithm for the " + size_text(family, family.typical),
+                          "none that sums in one place fits this GPU",
+                          "use another model.precision, adapter.size or version of CUDA");
+    }
+    return algorithms_.emplace(family, found.algo).first->second;
+}
+
+void Blas::run(const ProductFamily& family, const ProductCall& call) {
+    if (call.size.m == 0 || call.size.n == 0 || call.size.batch == 0) {
+        return;
+    }
+    check(family.bias == (call.bias != nullptr), "a product has the bias that its family says");
+    check_boundary(call.a, call.strides.a, family.strides.a, family.precision);
+    check_boundary(call.b, call.strides.b, family.strides.b, family.precision);
+    check_boundary(call.c, call.strides.c, family.strides.c, Precision::fp32);
+    check(starts_on(call.bias, kBoundaryBytes), "a bias starts on a 16-byte boundary");
+    const cublasLtMatmulAlgo_t& chosen = algorithm(family);
+    const Described described(family, call);
+    const float one = 1;
+    const float zero = 0;
+    const cublasStatus_t status =
+        cublasLtMatmul(handle_, described.operation.get(), &one, call.b, described.b.get(), call.a, described.a.get(),
+                       &zero, call.c, described.c.get(), call.c, described.c.get(), &chosen, workspace_.get(),
+                       kWorkspaceBytes, device_.stream());
+    if (status != CUBLAS_STATUS_SUCCESS) {
+        check_blas(status, "compute the " + size_text(family, call.size));
+    }
+}
+
+std::string Blas::chosen() const {
+    std::string text;
+    for (const auto& [family, algorithm] : algorithms_) {
+        text += size_text(family, family.typical) + ":";
+        for (const std::uint64_t word : algorithm.data) {
+            text += fmt::format(" {:x}", word);
+        }
+        text += "\n";
+    }
+    return text;
+}
+
+std::string Blas::version() {
+    return std::to_string(cublasLtGetVersion());
+}
+
+}  // namespace ladle::cuda

@@ -1,0 +1,218 @@
+// The kernels of training on an NVIDIA GPU. Everything runs on one stream in the order of the calls, which return before
+// the work is done; what several launches share is guarded by a lock, so that threads may call at once.
+#include <fmt/format.h>
+
+#include <mutex>
+
+#include "adamw.hpp"
+#include "attention.hpp"
+#include "blas.hpp"
+#include "device.hpp"
+#include "functions.hpp"
+#include "ladle/backends/kernels.hpp"
+#include "losses.hpp"
+#include "memory.hpp"
+#include "norms.hpp"
+#include "products.hpp"
+#include "rows.hpp"
+#include "scratch.hpp"
+#include "sums.hpp"
+
+namespace ladle {
+namespace {
+
+using cuda::ScratchUse;
+
+class CudaKernels final : public Kernels<float> {
+public:
+    explicit CudaKernels(int gpu)
+        : device_(gpu),
+          memory_(device_),
+          scratch_(memory_),
+          blas_(device_, memory_),
+          products_(device_, memory_, blas_, scratch_),
+          attention_(device_, blas_, scratch_) {}
+
+    DeviceMemory& memory() const override { return memory_; }
+    std::string description() const override {
+        return fmt::format("cuda {}, cublaslt {}", device_.description(), cuda::Blas::version());
+    }
+
+    // ---- products -------------------------------------------------------------------------------------------------
+    using Kernels<float>::make_matrix;
+    std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward,
+                                        WeightStore& store) const override {
+        const auto lock = enter();
+        return products_.make_matrix(out, in, precision, backward, store);
+    }
+    void pack(Matrix& matrix, const float* w) const override {
+        const auto lock = enter();
+        products_.pack(matrix, w);
+    }
+    void product(const Matrix& matrix, int rows, const float* x, const float* bias, float* y) const override {
+        const auto lock = enter();
+        products_.product(matrix, rows, x, bias, y);
+    }
+    void product_transposed(const Matrix& matrix, int rows, const float* dy, float* dx) const override {
+        const auto lock = enter();
+        products_.product_transposed(matrix, rows, dy, dx);
+    }
+    void check_row_independence() const override {
+        const auto lock = enter();
+        products_.check_row_independence();
+    }
+    void add_weight_gradient(int rows, int out, int in, const float* dy, const float* x, float* dw) const override {
+        cuda::add_weight_gradient(stream(), rows, out, in, dy, x, dw);
+    }
+    void add_column_sums(int rows, int width, const float* x, float* sums) const override {
+        cuda::add_column_sums(stream(), rows, width, x, sums);
+    }
+    void sum_weight_gradients(const LeafGradients<float>& call) const override {
+        const auto lock = enter();
+        cuda::sum_weight_gradients(stream(), call, gradient_scratch(call));
+    }
+    void sum_bias_gradients(const LeafGradients<float>& call) const override {
+        const auto lock = enter();
+        cuda::sum_bias_gradients(stream(), call, gradient_scratch(call));
+    }
+
+    // ---- rows -----------------------------------------------------------------------------------------------------
+    void embed(int rows, int width, const std::int32_t* ids, const std::int32_t* position_ids,
+               const std::int32_t* type_ids, const float* words, const float* positions, const float* types,
+               float* y) const override {
+        cuda::embed(stream(), rows, width, ids, position_ids, type_ids, words, positions, types, y);
+    }
+    void gather_rows(int count, int width, const std::int32_t* index, const float* x, float* y) const override {
+        cuda::gather_rows(stream(), count, width, index, x, y);
+    }
+    void scatter_rows(int count, int width, const std::int32_t* index, const float* x, float* y) const override {
+        cuda::scatter_rows(stream(), count, width, index, x, y);
+    }
+    void add_scattered_rows(int count, int width, const std::int32_t* index, const float* x, float* y) const override {
+        cuda::add_scattered_rows(stream(), count, width, index, x, y);
+    }
+    void add(std::size_t count, const float* x, float* y) const override { cuda::add(stream(), count, x, y); }
+    void add_scaled(std::size_t count, float scale, const float* x, float* y) const override {
+        cuda::add_scaled(stream(), count, scale, x, y);
+    }
+    void dropout(int rows, int width, const RowOrigins& origins, const DropoutSite& site, const float* x,
+                 float* y) const override {
+        cuda::dropout(stream(), rows, width, origins, site, x, y);
+    }
+
+    // ---- functions ------------------------------------------------------------------------------------------------
+    void gelu(std::size_t count, const float* x, float* y) const override { cuda::gelu(stream(), count, x, y); }
+    void gelu_backward(std::size_t count, const float* x, const float* dy, float* dx) const override {
+        cuda::gelu_backward(stream(), count, x, dy, dx);
+    }
+    void tanh(std::size_t count, const float* x, float* y) const override { cuda::tanh(stream(), count, x, y); }
+    void tanh_backward(std::size_t count, const float* y, const float* dy, float* dx) const override {
+        cuda::tanh_backward(stream(), count, y, dy, dx);
+    }
+    void residual_norm(const ResidualNorm<float>& call) const override { cuda::residual_norm(stream(), call); }
+    void residual_norm_backward(const ResidualNormBackward<float>& call) const override {
+        cuda::residual_norm_backward(stream(), call);
+    }
+    void feed_forward(const FeedForward<float>& call) const override {
+        const auto lock = enter();
+        products_.feed_forward(call);
+    }
+    void feed_forward_backward(const FeedForwardBackward<float>& call) const override {
+        const auto lock = enter();
+        products_.feed_forward_backward(call);
+    }
+    void attention(const Attention<float>& call) const override {
+        const auto lock = enter();
+        attention_.forward(call);
+    }
+    void attention_backward(const AttentionBackward<float>& call) const override {
+        const auto lock = enter();
+        attention_.backward(call);
+    }
+
+    // ---- losses ---------------------------------------------------------------------------------------------------
+    void cross_entropy(int samples, int classes, const float* logits, const std::int32_t* labels, const float* weights,
+                       float* losses, float* dlogits) const override {
+        cuda::cross_entropy(stream(), samples, classes, logits, labels, weights, losses, dlogits);
+    }
+    void squared_error(int samples, const float* logits, const float* targets, const float* weights, float* losses,
+                       float* dlogits) const override {
+        cuda::squared_error(stream(), samples, logits, targets, weights, losses, dlogits);
+    }
+    void consistency(int samples, int classes, const float* first, const float* second, const float* weights,
+                     float* losses, float* dfirst, float* dsecond) const override {
+        cuda::consistency(stream(), samples, classes, first, second, weights, losses, dfirst, dsecond);
+    }
+
+    // ---- sums and update ------------------------------------------------------------------------------------------
+    void add_fixed_point(std::size_t count, const float* values, double limit, std::int64_t* sums,
+                         std::int64_t* rejected) const override {
+        cuda::add_fixed_point(stream(), count, values, limit, sums, rejected);
+    }
+    void add_fixed_point_total(std::size_t count, const float* values, double limit, std::int64_t* sum,
+                               std::int64_t* rejected) const override {
+        cuda::add_fixed_point_total(stream(), count, values, limit, sum, rejected);
+    }
+    void add_sums(std::size_t count, const std::int64_t* x, std::int64_t* y) const override {
+        cuda::add_sums(stream(), count, x, y);
+    }
+    void from_fixed_point(std::size_t count, const std::int64_t* sums, float* values) const override {
+        cuda::from_fixed_point(stream(), count, sums, values);
+    }
+    double sum_of_squares(std::size_t count, const float* values) const override {
+        return sums_of_squares({{0, count}}, values).front();
+    }
+    std::vector<double> sums_of_squares(const std::vector<ArraySpan>& spans, const float* values) const override;
+    void adamw(const AdamWUpdate& update, std::size_t count, const float* gradient, float* weights, float* first_moment,
+               float* second_moment) const override {
+        adamw_tensors({{0, count, update}}, gradient, weights, first_moment, second_moment);
+    }
+    void adamw_tensors(const std::vector<TensorUpdate>& tensors, const float* gradient, float* weights,
+                       float* first_moment, float* second_moment) const override;
+
+private:
+    /// For calls that use scratch or the library, until the returned lock goes.
+    std::unique_lock<std::mutex> enter() const {
+        device_.bind();
+        return std::unique_lock(mutex_);
+    }
+    cudaStream_t stream() const {
+        device_.bind();
+        return device_.stream();
+    }
+    void* gradient_scratch(const LeafGradients<float>& call) const {
+        return scratch_.take<std::byte>(ScratchUse::sums, cuda::gradient_scratch_bytes(call));
+    }
+
+    cuda::Device device_;
+    mutable std::mutex mutex_;
+    mutable cuda::CudaMemory memory_;
+    mutable cuda::Scratch scratch_;
+    mutable cuda::Blas blas_;
+    mutable cuda::Products products_;
+    cuda::AttentionProducts attention_;
+};
+
+std::vector<double> CudaKernels::sums_of_squares(const std::vector<ArraySpan>& spans, const float* values) const {
+    const auto lock = enter();
+    const cuda::SquareSpans parts = cuda::square_spans(spans);
+    std::vector<double> sums(spans.size());
+    const std::size_t span_bytes = parts.spans.size() * sizeof(cuda::SquareSpan);
+    const std::size_t sum_bytes = sums.size() * sizeof(double);
+    auto* room = scratch_.take<std::byte>(ScratchUse::sums, span_bytes + sum_bytes + parts.blocks * sizeof(double));
+    auto* placed = reinterpret_cast<cuda::SquareSpan*>(room);
+    auto* found = reinterpret_cast<double*>(room + span_bytes);
+    memory_.copy_in(placed, parts.spans.data(), span_bytes);
+    cuda::sums_of_squares(stream(), placed, static_cast<int>(spans.size()), parts.blocks, values, found + sums.size(),
+                          found);
+    memory_.copy_out(sums.data(), found, sum_bytes);
+    return sums;
+}
+
+}  // namespace
+
+std::unique_ptr<Kernels<float>> make_cuda_kernels(int gpu) {
+    return std::make_unique<CudaKernels>(gpu);
+}
+
+}  // namespace ladle

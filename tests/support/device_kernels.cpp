@@ -1,0 +1,148 @@
+// Calls with many arrays, and the choice of the tested backend.
+#include "support/device_kernels.hpp"
+
+#include <cstdlib>
+#include <iostream>
+#include <string>
+
+#include "ladle/backends/gpu_choice.hpp"
+#include "ladle/core/error.hpp"
+
+namespace ladle::test {
+namespace {
+
+int longest_segment(const int* offsets, int segments) {
+    int longest = 0;
+    for (int s = 0; s < segments; ++s) {
+        longest = std::max(longest, offsets[s + 1] - offsets[s]);
+    }
+    return longest;
+}
+
+}  // namespace
+
+LeafGradients<float> DeviceKernels::lend(LentArrays& lent, const LeafGradients<float>& call) {
+    LeafGradients<float> lended = call;
+    const LeafRows& rows = call.rows;
+    const int segments = rows.last_pass * rows.samples;
+    const int all = rows.segment_offsets[segments];
+    const std::size_t count = call.in == 0 ? area(call.out) : area(call.out, call.in);
+    lended.rows.segment_offsets = lent.in(rows.segment_offsets, area(segments + 1));
+    lended.rows.leaf_offsets = lent.in(rows.leaf_offsets, area(rows.leaves + 1));
+    lended.dy = lent.in(call.dy, area(all, call.out));
+    lended.x = lent.in(call.x, area(all, call.in));
+    lended.partial = lent.out(call.partial, count);
+    lended.sums = lent.out(call.sums, count);
+    lended.rejected = lent.out(call.rejected, 1);
+    return lended;
+}
+
+Attention<float> DeviceKernels::lend(LentArrays& lent, const Attention<float>& call) {
+    Attention<float> lended = call;
+    const int queries = call.query_offsets[call.segments];
+    const int keys = call.key_offsets[call.segments];
+    const int width = call.heads * call.head_dim;
+    lended.longest_query = longest_segment(call.query_offsets, call.segments);
+    lended.longest_key = longest_segment(call.key_offsets, call.segments);
+    lended.query_offsets = lent.in(call.query_offsets, area(call.segments + 1));
+    lended.key_offsets = lent.in(call.key_offsets, area(call.segments + 1));
+    lended.query_origins = lent.in(call.query_origins, area(queries));
+    lended.query = lent.in(call.query, area(queries, width));
+    lended.key_value = lent.in(call.key_value, area(keys, 2 * width));
+    lended.context = lent.out(call.context, area(queries, width));
+    lended.log_sum = lent.out(call.log_sum, area(queries, call.heads));
+    return lended;
+}
+
+void DeviceKernels::attention_backward(const AttentionBackward<float>& call) const {
+    LentArrays lent(inner_->memory());
+    AttentionBackward<float> lended = call;
+    lended.forward = lend(lent, call.forward);
+    const int queries = call.forward.query_offsets[call.forward.segments];
+    const int keys = call.forward.key_offsets[call.forward.segments];
+    const int width = call.forward.heads * call.forward.head_dim;
+    lended.dcontext = lent.in(call.dcontext, area(queries, width));
+    lended.dquery = lent.out(call.dquery, area(queries, width));
+    lended.dkey_value = lent.out(call.dkey_value, area(keys, 2 * width));
+    inner_->attention_backward(lended);
+    lent.finish();
+}
+
+void DeviceKernels::residual_norm(const ResidualNorm<float>& call) const {
+    LentArrays lent(inner_->memory());
+    ResidualNorm<float> lended = call;
+    const std::size_t count = area(call.rows, call.width);
+    lended.origins = lent.in(call.origins, area(call.rows));
+    lended.gamma = lent.in(call.gamma, area(call.width));
+    lended.beta = lent.in(call.beta, area(call.width));
+    lended.x = lent.in(call.x, count);
+    lended.residual = lent.in(call.residual, count);
+    lended.y = lent.out(call.y, count);
+    lended.normalized = lent.out(call.normalized, count);
+    lended.inverse_deviation = lent.out(call.inverse_deviation, area(call.rows));
+    inner_->residual_norm(lended);
+    lent.finish();
+}
+
+void DeviceKernels::residual_norm_backward(const ResidualNormBackward<float>& call) const {
+    LentArrays lent(inner_->memory());
+    ResidualNormBackward<float> lended = call;
+    const std::size_t count = area(call.rows, call.width);
+    lended.origins = lent.in(call.origins, area(call.rows));
+    lended.gamma = lent.in(call.gamma, area(call.width));
+    lended.normalized = lent.in(call.normalized, count);
+    lended.inverse_deviation = lent.in(call.inverse_deviation, area(call.rows));
+    lended.dy = lent.in(call.dy, count);
+    lended.dx = lent.out(call.dx, count);
+    lended.dresidual = lent.out(call.dresidual, count);
+    inner_->residual_norm_backward(lended);
+    lent.finish();
+}
+
+void DeviceKernels::feed_forward(const FeedForward<float>& call) const {
+    LentArrays lent(inner_->memory());
+    FeedForward<float> lended = call;
+    const int hidden = call.inner->in_features();
+    const int wide = call.inner->out_features();
+    lended.inner_bias = lent.in(call.inner_bias, area(wide));
+    lended.outer_bias = lent.in(call.outer_bias, area(hidden));
+    lended.x = lent.in(call.x, area(call.rows, hidden));
+    lended.before_gelu = lent.out(call.before_gelu, area(call.rows, wide));
+    lended.y = lent.out(call.y, area(call.rows, hidden));
+    inner_->feed_forward(lended);
+    lent.finish();
+}
+
+void DeviceKernels::feed_forward_backward(const FeedForwardBackward<float>& call) const {
+    LentArrays lent(inner_->memory());
+    FeedForwardBackward<float> lended = call;
+    const int hidden = call.inner->in_features();
+    const int wide = call.inner->out_features();
+    lended.before_gelu = lent.in(call.before_gelu, area(call.rows, wide));
+    lended.dy = lent.in(call.dy, area(call.rows, hidden));
+    lended.dbefore_gelu = lent.out(call.dbefore_gelu, area(call.rows, wide));
+    lended.dx = lent.out(call.dx, area(call.rows, hidden));
+    inner_->feed_forward_backward(lended);
+    lent.finish();
+}
+
+std::unique_ptr<Kernels<float>> device_kernels_under_test() {
+    const char* backend = std::getenv("LADLE_TEST_BACKEND");
+    if (backend == nullptr || std::string(backend) == "cpu") {
+        return nullptr;
+    }
+    if (std::string(backend) != "cuda") {
+        throw ConfigError("unknown LADLE_TEST_BACKEND " + std::string(backend), "the backends are cpu and cuda", "");
+    }
+    int gpu = 0;
+    try {
+        gpu = choose_gpu(0, 1, visible_gpus());
+    } catch (const DeviceError& error) {
+        constexpr int kSkipped = 77;
+        std::cout << "SKIPPED: " << error.what() << std::endl;
+        std::_Exit(kSkipped);
+    }
+    return std::make_unique<DeviceKernels>(make_cuda_kernels(gpu));
+}
+
+}  // namespace ladle::test

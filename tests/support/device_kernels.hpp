@@ -1,0 +1,293 @@
+// Kernels with memory of their own, used as if they worked on the host: each call copies its arrays to the device,
+// computes there and copies the results back. So every test written for the CPU runs against a GPU unchanged.
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "ladle/backends/kernels.hpp"
+
+namespace ladle::test {
+
+/// The arrays of one call. A host array given twice is one array on the device, so that calls in place stay in place.
+class LentArrays {
+public:
+    explicit LentArrays(DeviceMemory& memory) : memory_(memory) {}
+    /// A host array [count] on the device; null stays null.
+    template <class T>
+    const T* in(const T* host, std::size_t count) {
+        return static_cast<const T*>(place(host, count * sizeof(T)));
+    }
+    /// The same, copied back by finish().
+    template <class T>
+    T* out(T* host, std::size_t count) {
+        T* placed = static_cast<T*>(place(host, count * sizeof(T)));
+        if (placed != nullptr) {
+            results_.emplace_back(host, count * sizeof(T));
+        }
+        return placed;
+    }
+    RowOrigins in(const RowOrigins& origins, std::size_t rows) {
+        return {in(origins.sample, rows), in(origins.token, rows), in(origins.pass, rows)};
+    }
+    void finish() {
+        for (const auto& [host, bytes] : results_) {
+            memory_.copy_out(host, placed_.at(host).get(), bytes);
+        }
+    }
+
+private:
+    void* place(const void* host, std::size_t bytes) {
+        if (host == nullptr || bytes == 0) {
+            return nullptr;
+        }
+        std::shared_ptr<void>& device = placed_[host];
+        if (device == nullptr) {
+            device = memory_.allocate(bytes);
+            memory_.copy_in(device.get(), host, bytes);
+        }
+        return device.get();
+    }
+
+    DeviceMemory& memory_;
+    std::map<const void*, std::shared_ptr<void>> placed_;
+    std::vector<std::pair<void*, std::size_t>> results_;
+};
+
+class DeviceKernels final : public Kernels<float> {
+public:
+    explicit DeviceKernels(std::unique_ptr<Kernels<float>> inner) : inner_(std::move(inner)) {}
+
+    std::string description() const override { return inner_->description(); }
+
+    using Kernels<float>::make_matrix;
+    std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward,
+                                        WeightStore& /*store*/) const override {
+        return inner_->make_matrix(out, in, precision, backward);
+    }
+    void pack(Matrix& matrix, const float* w) const override {
+        LentArrays lent(inner_->memory());
+        inner_->pack(matrix, lent.in(w, area(matrix.out_features(), matrix.in_features())));
+    }
+    void product(const Matrix& matrix, int rows, const float* x, const float* bias, float* y) const override {
+        const int out = matrix.out_features();
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, area(rows, matrix.in_features()));
+        inner_->product(matrix, rows, placed, lent.in(bias, area(out)), lent.out(y, area(rows, out)));
+        lent.finish();
+    }
+    void product_transposed(const Matrix& matrix, int rows, const float* dy, float* dx) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(dy, area(rows, matrix.out_features()));
+        inner_->product_transposed(matrix, rows, placed, lent.out(dx, area(rows, matrix.in_features())));
+        lent.finish();
+    }
+    void check_row_independence() const override { inner_->check_row_independence(); }
+    void add_weight_gradient(int rows, int out, int in, const float* dy, const float* x, float* dw) const override {
+        LentArrays lent(inner_->memory());
+        inner_->add_weight_gradient(rows, out, in, lent.in(dy, area(rows, out)), lent.in(x, area(rows, in)),
+                                    lent.out(dw, area(out, in)));
+        lent.finish();
+    }
+    void add_column_sums(int rows, int width, const float* x, float* sums) const override {
+        LentArrays lent(inner_->memory());
+        inner_->add_column_sums(rows, width, lent.in(x, area(rows, width)), lent.out(sums, area(width)));
+        lent.finish();
+    }
+    void sum_weight_gradients(const LeafGradients<float>& call) const override {
+        LentArrays lent(inner_->memory());
+        inner_->sum_weight_gradients(lend(lent, call));
+        lent.finish();
+    }
+    void sum_bias_gradients(const LeafGradients<float>& call) const override {
+        LentArrays lent(inner_->memory());
+        inner_->sum_bias_gradients(lend(lent, call));
+        lent.finish();
+    }
+
+    void embed(int rows, int width, const std::int32_t* ids, const std::int32_t* position_ids,
+               const std::int32_t* type_ids, const float* words, const float* positions, const float* types,
+               float* y) const override {
+        LentArrays lent(inner_->memory());
+        const auto table = [&](const float* values, const std::int32_t* index) {
+            return lent.in(values, area(largest(index, rows) + 1, width));
+        };
+        const float* placed[] = {table(words, ids), table(positions, position_ids), table(types, type_ids)};
+        inner_->embed(rows, width, lent.in(ids, area(rows)), lent.in(position_ids, area(rows)),
+                      lent.in(type_ids, area(rows)), placed[0], placed[1], placed[2], lent.out(y, area(rows, width)));
+        lent.finish();
+    }
+    void gather_rows(int count, int width, const std::int32_t* index, const float* x, float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, area(largest(index, count) + 1, width));
+        inner_->gather_rows(count, width, lent.in(index, area(count)), placed, lent.out(y, area(count, width)));
+        lent.finish();
+    }
+    void scatter_rows(int count, int width, const std::int32_t* index, const float* x, float* y) const override {
+        LentArrays lent(inner_->memory());
+        float* placed = lent.out(y, area(largest(index, count) + 1, width));
+        inner_->scatter_rows(count, width, lent.in(index, area(count)), lent.in(x, area(count, width)), placed);
+        lent.finish();
+    }
+    void add_scattered_rows(int count, int width, const std::int32_t* index, const float* x, float* y) const override {
+        LentArrays lent(inner_->memory());
+        float* placed = lent.out(y, area(largest(index, count) + 1, width));
+        inner_->add_scattered_rows(count, width, lent.in(index, area(count)), lent.in(x, area(count, width)), placed);
+        lent.finish();
+    }
+    void add(std::size_t count, const float* x, float* y) const override {
+        LentArrays lent(inner_->memory());
+        inner_->add(count, lent.in(x, count), lent.out(y, count));
+        lent.finish();
+    }
+    void add_scaled(std::size_t count, float scale, const float* x, float* y) const override {
+        LentArrays lent(inner_->memory());
+        inner_->add_scaled(count, scale, lent.in(x, count), lent.out(y, count));
+        lent.finish();
+    }
+    void dropout(int rows, int width, const RowOrigins& origins, const DropoutSite& site, const float* x,
+                 float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, area(rows, width));
+        inner_->dropout(rows, width, lent.in(origins, area(rows)), site, placed, lent.out(y, area(rows, width)));
+        lent.finish();
+    }
+
+    void gelu(std::size_t count, const float* x, float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, count);
+        inner_->gelu(count, placed, lent.out(y, count));
+        lent.finish();
+    }
+    void gelu_backward(std::size_t count, const float* x, const float* dy, float* dx) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(dy, count);
+        inner_->gelu_backward(count, lent.in(x, count), placed, lent.out(dx, count));
+        lent.finish();
+    }
+    void tanh(std::size_t count, const float* x, float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, count);
+        inner_->tanh(count, placed, lent.out(y, count));
+        lent.finish();
+    }
+    void tanh_backward(std::size_t count, const float* y, const float* dy, float* dx) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(dy, count);
+        inner_->tanh_backward(count, lent.in(y, count), placed, lent.out(dx, count));
+        lent.finish();
+    }
+    void residual_norm(const ResidualNorm<float>& call) const override;
+    void residual_norm_backward(const ResidualNormBackward<float>& call) const override;
+    void feed_forward(const FeedForward<float>& call) const override;
+    void feed_forward_backward(const FeedForwardBackward<float>& call) const override;
+    void attention(const Attention<float>& call) const override {
+        LentArrays lent(inner_->memory());
+        inner_->attention(lend(lent, call));
+        lent.finish();
+    }
+    void attention_backward(const AttentionBackward<float>& call) const override;
+
+    void cross_entropy(int samples, int classes, const float* logits, const std::int32_t* labels, const float* weights,
+                       float* losses, float* dlogits) const override {
+        LentArrays lent(inner_->memory());
+        const std::size_t count = area(samples, classes);
+        inner_->cross_entropy(samples, classes, lent.in(logits, count), lent.in(labels, area(samples)),
+                              lent.in(weights, area(samples)), lent.out(losses, area(samples)),
+                              lent.out(dlogits, count));
+        lent.finish();
+    }
+    void squared_error(int samples, const float* logits, const float* targets, const float* weights, float* losses,
+                       float* dlogits) const override {
+        LentArrays lent(inner_->memory());
+        const std::size_t count = area(samples);
+        inner_->squared_error(samples, lent.in(logits, count), lent.in(targets, count), lent.in(weights, count),
+                              lent.out(losses, count), lent.out(dlogits, count));
+        lent.finish();
+    }
+    void consistency(int samples, int classes, const float* first, const float* second, const float* weights,
+                     float* losses, float* dfirst, float* dsecond) const override {
+        LentArrays lent(inner_->memory());
+        const std::size_t count = area(samples, classes);
+        inner_->consistency(samples, classes, lent.in(first, count), lent.in(second, count),
+                            lent.in(weights, area(samples)), lent.out(losses, area(samples)), lent.out(dfirst, count),
+                            lent.out(dsecond, count));
+        lent.finish();
+    }
+
+    void add_fixed_point(std::size_t count, const float* values, double limit, std::int64_t* sums,
+                         std::int64_t* rejected) const override {
+        LentArrays lent(inner_->memory());
+        inner_->add_fixed_point(count, lent.in(values, count), limit, lent.out(sums, count), lent.out(rejected, 1));
+        lent.finish();
+    }
+    void add_fixed_point_total(std::size_t count, const float* values, double limit, std::int64_t* sum,
+                               std::int64_t* rejected) const override {
+        LentArrays lent(inner_->memory());
+        inner_->add_fixed_point_total(count, lent.in(values, count), limit, lent.out(sum, 1), lent.out(rejected, 1));
+        lent.finish();
+    }
+    void add_sums(std::size_t count, const std::int64_t* x, std::int64_t* y) const override {
+        LentArrays lent(inner_->memory());
+        inner_->add_sums(count, lent.in(x, count), lent.out(y, count));
+        lent.finish();
+    }
+    void from_fixed_point(std::size_t count, const std::int64_t* sums, float* values) const override {
+        LentArrays lent(inner_->memory());
+        inner_->from_fixed_point(count, lent.in(sums, count), lent.out(values, count));
+        lent.finish();
+    }
+    double sum_of_squares(std::size_t count, const float* values) const override {
+        LentArrays lent(inner_->memory());
+        return inner_->sum_of_squares(count, lent.in(values, count));
+    }
+    std::vector<double> sums_of_squares(const std::vector<ArraySpan>& spans, const float* values) const override {
+        LentArrays lent(inner_->memory());
+        return inner_->sums_of_squares(spans, lent.in(values, end_of(spans)));
+    }
+    void adamw(const AdamWUpdate& update, std::size_t count, const float* gradient, float* weights, float* first_moment,
+               float* second_moment) const override {
+        LentArrays lent(inner_->memory());
+        inner_->adamw(update, count, lent.in(gradient, count), lent.out(weights, count), lent.out(first_moment, count),
+                      lent.out(second_moment, count));
+        lent.finish();
+    }
+    void adamw_tensors(const std::vector<TensorUpdate>& tensors, const float* gradient, float* weights,
+                       float* first_moment, float* second_moment) const override {
+        LentArrays lent(inner_->memory());
+        const std::size_t count = end_of(tensors);
+        inner_->adamw_tensors(tensors, lent.in(gradient, count), lent.out(weights, count),
+                              lent.out(first_moment, count), lent.out(second_moment, count));
+        lent.finish();
+    }
+
+private:
+    static std::size_t area(int rows, int columns = 1) {
+        return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
+    }
+    static int largest(const std::int32_t* index, int count) {
+        return count == 0 ? 0 : *std::max_element(index, index + count);
+    }
+    /// Elements of a flat array up to the end of its last part.
+    template <class Part>
+    static std::size_t end_of(const std::vector<Part>& parts) {
+        std::size_t end = 0;
+        for (const Part& part : parts) {
+            end = std::max(end, part.offset + part.count);
+        }
+        return end;
+    }
+    static LeafGradients<float> lend(LentArrays& lent, const LeafGradients<float>& call);
+    static Attention<float> lend(LentArrays& lent, const Attention<float>& call);
+
+    std::unique_ptr<Kernels<float>> inner_;
+};
+
+/// The kernels under test that LADLE_TEST_BACKEND asks for, if not those of the CPU: "cuda", the first GPU. Null without
+/// it. Says SKIPPED on stdout and ends the process with code 77 where there is no GPU.
+std::unique_ptr<Kernels<float>> device_kernels_under_test();
+
+}  // namespace ladle::test
