@@ -17,12 +17,15 @@ public:
     Sums(Engine& engine, Communicator& comm, const std::vector<std::int64_t>& uses)
         : engine_(engine),
           comm_(comm),
-          partial_(random_values(engine.table().total_count(), 0, 0, kGradientRange)),
-          exact_(GradientSum<float>::size(engine.table())),
-          exact_total_(exact_.size()),
-          plain_(partial_.size()),
-          plain_total_(partial_.size()),
-          gradient_(partial_.size()) {
+          memory_(engine.kernels().memory()),
+          partial_(memory_, engine.table().total_count()),
+          exact_(memory_, GradientSum<float>::size(engine.table())),
+          exact_total_(memory_, exact_.size()),
+          rejected_(memory_, 1),
+          plain_(memory_, partial_.size()),
+          plain_total_(memory_, partial_.size()),
+          gradient_(memory_, partial_.size()) {
+        partial_.copy_in(random_values(partial_.size(), 0, 0, kGradientRange).data(), partial_.size());
         // This rank's share of the leaves, rounded up: the rank with the most work decides a step's time.
         for (const std::int64_t all_ranks : uses) {
             uses_.push_back((all_ranks + comm.world_size() - 1) / comm.world_size());
@@ -31,29 +34,26 @@ public:
     }
 
     void exact() {
-        std::fill(exact_.begin(), exact_.end(), 0);
-        std::int64_t rejected = 0;
+        exact_.zero();
         for_leaf_tensors([&](const Parameter& parameter) {
             engine_.kernels().add_fixed_point(parameter.count, partial_.data() + parameter.offset, 1.0,
-                                              exact_.data() + parameter.offset, &rejected);
+                                              exact_.data() + parameter.offset, rejected_.data());
         });
-        std::fill(exact_total_.begin(), exact_total_.end(), 0);
+        exact_total_.zero();
         for (int worker = 0; worker < engine_.pool().workers(); ++worker) {
-            for (std::size_t i = 0; i < exact_.size(); ++i) {
-                exact_total_[i] += exact_[i];
-            }
+            engine_.kernels().add_sums(exact_.size(), exact_.data(), exact_total_.data());
         }
         comm_.all_reduce_sum(exact_total_.data(), exact_total_.size());
         engine_.kernels().from_fixed_point(gradient_.size(), exact_total_.data(), gradient_.data());
     }
 
     void plain() {
-        std::fill(plain_.begin(), plain_.end(), 0.0F);
+        plain_.zero();
         for_leaf_tensors([&](const Parameter& parameter) {
             engine_.kernels().add(parameter.count, partial_.data() + parameter.offset,
                                   plain_.data() + parameter.offset);
         });
-        std::fill(plain_total_.begin(), plain_total_.end(), 0.0F);
+        plain_total_.zero();
         for (int worker = 0; worker < engine_.pool().workers(); ++worker) {
             engine_.kernels().add(plain_.size(), plain_.data(), plain_total_.data());
         }
@@ -75,14 +75,16 @@ private:
 
     Engine& engine_;
     Communicator& comm_;
-    std::vector<float> partial_;  ///< [total] what every leaf contributes
+    DeviceMemory& memory_;
+    DeviceArray<float> partial_;  ///< [total] what every leaf contributes
     std::vector<std::int64_t> uses_;
     std::int64_t leaves_ = 0;
-    std::vector<std::int64_t> exact_;
-    std::vector<std::int64_t> exact_total_;
-    std::vector<float> plain_;
-    std::vector<float> plain_total_;
-    std::vector<float> gradient_;
+    DeviceArray<std::int64_t> exact_;
+    DeviceArray<std::int64_t> exact_total_;
+    DeviceArray<std::int64_t> rejected_;
+    DeviceArray<float> plain_;
+    DeviceArray<float> plain_total_;
+    DeviceArray<float> gradient_;
 };
 
 /// Wall and processor times of the turns.

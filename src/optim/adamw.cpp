@@ -10,15 +10,19 @@ namespace ladle {
 
 template <class Real>
 double gradient_norm(const Kernels<Real>& kernels, const ParameterTable& table, const Real* gradient) {
-    double sum = 0;
+    std::vector<ArraySpan> spans;
     for (const Parameter& parameter : table.all()) {
-        const double squares = kernels.sum_of_squares(parameter.count, gradient + parameter.offset);
-        if (!std::isfinite(squares)) {
-            throw NotFiniteError("the gradient of " + parameter.name + " is not finite",
+        spans.push_back({parameter.offset, parameter.count});
+    }
+    const std::vector<double> squares = kernels.sums_of_squares(spans, gradient);
+    double sum = 0;
+    for (std::size_t id = 0; id < squares.size(); ++id) {
+        if (!std::isfinite(squares[id])) {
+            throw NotFiniteError("the gradient of " + table.at(id).name + " is not finite",
                                  "it holds an infinity or a value that is not a number",
                                  "lower optim.lr, or check the data and the backbone's weights");
         }
-        sum += squares;
+        sum += squares[id];
     }
     return std::sqrt(sum);
 }
@@ -28,16 +32,17 @@ double clip_scale(double norm, double max_grad_norm) {
 }
 
 template <class Real>
-AdamW<Real>::AdamW(const ParameterTable& table, const AdamWOptions& options) : table_(&table), options_(options) {
-    state_.steps.assign(table.all().size(), 0);
-    state_.first_moment.assign(table.total_count(), Real{0});
-    state_.second_moment.assign(table.total_count(), Real{0});
-}
+AdamW<Real>::AdamW(const ParameterTable& table, const AdamWOptions& options, DeviceMemory& memory)
+    : table_(&table),
+      options_(options),
+      steps_(table.all().size()),
+      first_moment_(memory, table.total_count()),
+      second_moment_(memory, table.total_count()) {}
 
 template <class Real>
 double AdamW<Real>::step(const Kernels<Real>& kernels, double learning_rate, const std::vector<std::int64_t>& used,
                          const Real* gradient, Real* weights) {
-    check(used.size() == state_.steps.size(), "there is one use count per tensor");
+    check(used.size() == steps_.size(), "there is one use count per tensor");
     const double norm = gradient_norm(kernels, *table_, gradient);
     AdamWUpdate update;
     update.learning_rate = learning_rate;
@@ -45,26 +50,34 @@ double AdamW<Real>::step(const Kernels<Real>& kernels, double learning_rate, con
     update.beta2 = options_.beta2;
     update.epsilon = options_.epsilon;
     update.gradient_scale = clip_scale(norm, options_.max_grad_norm);
-    for (std::size_t id = 0; id < state_.steps.size(); ++id) {
-        const bool has_zero_gradient = options_.gradient_reset == GradientReset::zero && state_.steps[id] > 0;
+    std::vector<TensorUpdate> tensors;
+    for (std::size_t id = 0; id < steps_.size(); ++id) {
+        const bool has_zero_gradient = options_.gradient_reset == GradientReset::zero && steps_[id] > 0;
         if (used[id] == 0 && !has_zero_gradient) {
             continue;
         }
         const Parameter& parameter = table_->at(id);
-        update.step = ++state_.steps[id];
+        update.step = ++steps_[id];
         update.weight_decay = parameter.decays ? options_.weight_decay : 0.0;
-        kernels.adamw(update, parameter.count, gradient + parameter.offset, weights + parameter.offset,
-                      state_.first_moment.data() + parameter.offset, state_.second_moment.data() + parameter.offset);
+        tensors.push_back({parameter.offset, parameter.count, update});
     }
+    kernels.adamw_tensors(tensors, gradient, weights, first_moment_.data(), second_moment_.data());
     return norm;
 }
 
 template <class Real>
-void AdamW<Real>::restore(AdamWState<Real> state) {
+AdamWState<Real> AdamW<Real>::state() const {
+    return {steps_, first_moment_.to_host(), second_moment_.to_host()};
+}
+
+template <class Real>
+void AdamW<Real>::restore(const AdamWState<Real>& state) {
     check(state.steps.size() == table_->all().size() && state.first_moment.size() == table_->total_count() &&
               state.second_moment.size() == table_->total_count(),
           "a restored optimizer state has the table's sizes");
-    state_ = std::move(state);
+    steps_ = state.steps;
+    first_moment_.copy_in(state.first_moment.data(), state.first_moment.size());
+    second_moment_.copy_in(state.second_moment.data(), state.second_moment.size());
 }
 
 template double gradient_norm<float>(const Kernels<float>&, const ParameterTable&, const float*);

@@ -74,6 +74,7 @@ MixWeights IngredientMixer::uniform(const std::vector<std::size_t>& chosen) cons
 }
 
 void IngredientMixer::mix(const MixWeights& weights) {
+    std::vector<float> mixed(engine_.table().total_count());
     for (std::size_t id = 0; id < group_of_.size(); ++id) {
         const Parameter& parameter = engine_.table().at(id);
         const std::vector<double>& shares = weights[group_of_[id]];
@@ -85,9 +86,10 @@ void IngredientMixer::mix(const MixWeights& weights) {
                 sum += static_cast<float>(shares[k]) * values_[k][i];
                 agree = agree && values_[k][i] == first;
             }
-            engine_.parameters()[i] = agree ? first : sum;
+            mixed[i] = agree ? first : sum;
         }
     }
+    engine_.set_parameters(mixed);
 }
 
 MixWeights IngredientMixer::weight_gradient(const std::vector<float>& gradient) const {
@@ -106,11 +108,12 @@ MixWeights IngredientMixer::weight_gradient(const std::vector<float>& gradient) 
 }
 
 Soup IngredientMixer::mixed_soup(Soup description) const {
+    const std::vector<float> mixed = engine_.parameters();
     for (auto& [name, tensor] : description.tensors) {
         const std::string parameter_name = model_parameter_name(name);
         for (const Parameter& parameter : engine_.table().all()) {
             if (parameter.name == parameter_name) {
-                tensor = Tensor::from_floats(tensor.shape, engine_.parameters().data() + parameter.offset);
+                tensor = Tensor::from_floats(tensor.shape, mixed.data() + parameter.offset);
             }
         }
     }

@@ -87,24 +87,28 @@ double loss_gradient(Engine& engine, const Split& split, const std::vector<std::
                                      packed.labels.empty() ? packed.targets.data() : nullptr, shares.data()};
         const Losses<float> loss =
             compute_losses(engine.kernels(), context.arena, targets, 1, outputs, 0, logits, dlogits);
+        auto* task = context.staging.take<float>(static_cast<std::size_t>(packed.samples));
+        engine.kernels().memory().copy_out(task, loss.task, static_cast<std::size_t>(packed.samples) * sizeof(float));
         for (int s = 0; s < packed.samples; ++s) {
-            losses[item] += static_cast<double>(loss.task[s]);
+            losses[item] += static_cast<double>(task[s]);
         }
         engine.model().backward(context, saved, dlogits, sums[static_cast<std::size_t>(worker)]);
     });
-    std::vector<std::int64_t>& total = sums.front().sums();
-    for (std::size_t worker = 1; worker < workers; ++worker) {
-        for (std::size_t i = 0; i < total.size(); ++i) {
-            total[i] += sums[worker].sums()[i];
-        }
+    const Kernels<float>& kernels = engine.kernels();
+    DeviceArray<std::int64_t> placed(kernels.memory(), GradientSum<float>::size(engine.table()));
+    for (GradientSum<float>& sum : sums) {
+        kernels.add_sums(placed.size(), sum.placed_sums(), placed.data());
     }
+    const std::vector<std::int64_t> total = placed.to_host();
     const auto rejected =
         total.begin() + static_cast<std::ptrdiff_t>(engine.table().total_count() + engine.table().all().size());
     if (std::any_of(rejected, total.end(), [](std::int64_t count) { return count != 0; })) {
         throw NotFiniteError("a gradient is not finite or too large", "one of the soups is not usable as a model",
                              "evaluate each soup with `ladle evaluate` and leave out what has diverged");
     }
-    engine.kernels().from_fixed_point(gradient.size(), total.data(), gradient.data());
+    DeviceArray<float> placed_gradient(kernels.memory(), gradient.size());
+    kernels.from_fixed_point(gradient.size(), placed.data(), placed_gradient.data());
+    placed_gradient.copy_out(gradient.data(), gradient.size());
     double sum = 0;
     for (const double loss : losses) {
         sum += loss;

@@ -1,6 +1,7 @@
 // Building the model of a run on this rank.
 #include "ladle/train/engine.hpp"
 
+#include "ladle/core/check.hpp"
 #include "ladle/core/digest.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/io/files.hpp"
@@ -56,8 +57,11 @@ ModelSpec model_spec(const Config& config, const BackboneConfig& backbone, int n
 
 Engine::Engine(const Config& config, const ModelSpec& spec, Backbone backbone, Communicator& comm)
     : kernels_(make_cpu_kernels(config.cpu.isa, precision_of(config))),
-      pool_(config.cpu.threads),
-      memory_(static_cast<std::size_t>(config.cpu.threads)) {
+      parameters_(kernels_->memory(), 0),
+      pool_(config.cpu.threads) {
+    for (int worker = 0; worker < pool_.workers(); ++worker) {
+        memory_.push_back({Arena(kernels_->memory()), Arena(kernels_->memory()), Arena()});
+    }
     NamedTensors tensors = backbone.has_weights
                                ? NamedTensors(std::move(backbone.tensors),
                                               find_architecture(backbone.config.architecture).prefix, backbone.label)
@@ -68,8 +72,10 @@ Engine::Engine(const Config& config, const ModelSpec& spec, Backbone backbone, C
         frozen_values_ -=
             parameter.initial.kind == Initial::Kind::values ? static_cast<std::int64_t>(parameter.count) : 0;
     }
-    parameters_.resize(table_.total_count());
-    table_.initialize(config.run.seed, parameters_.data());
+    std::vector<float> initial(table_.total_count());
+    table_.initialize(config.run.seed, initial.data());
+    parameters_ = DeviceArray<float>(kernels_->memory(), initial.size());
+    set_parameters(initial);
     if (config.comm.reduction == "exact") {
         kernels_->check_row_independence();
     }
@@ -83,16 +89,24 @@ void Engine::build_model(const ModelSpec& spec, NamedTensors& tensors, Communica
     ParameterTable unused;
     { const Classifier<float> counted(*kernels_, spec, tensors, unused); }
     frozen_bytes_ = planned.bytes();
-    frozen_memory_ = comm.frozen_memory(frozen_bytes_);
+    frozen_memory_ = kernels_->memory().is_host()
+                         ? comm.frozen_memory(frozen_bytes_)
+                         : FrozenMemory{std::make_unique<PrivateWeights>(kernels_->memory()), 1, "on the GPU"};
     tensors.keep_in(*frozen_memory_.store);
     model_ = std::make_unique<Classifier<float>>(*kernels_, spec, tensors, table_);
     frozen_memory_.store->publish();
+}
+
+void Engine::set_parameters(const std::vector<float>& values) {
+    check(values.size() == parameters_.size(), "there are as many values as parameters");
+    parameters_.copy_in(values.data(), values.size());
 }
 
 void Engine::reserve(const WorkerBytes& bytes) {
     for (WorkerMemory& memory : memory_) {
         memory.arena.reserve(bytes.arena);
         memory.scratch.reserve(bytes.scratch);
+        memory.staging.reserve(bytes.staging);
     }
 }
 
@@ -100,7 +114,8 @@ Context<float> Engine::begin(int worker, const DropoutPlan& dropout) {
     WorkerMemory& memory = memory_[static_cast<std::size_t>(worker)];
     memory.arena.reset();
     memory.scratch.reset();
-    return {*kernels_, memory.arena, memory.scratch, parameters_.data(), dropout};
+    memory.staging.reset();
+    return {*kernels_, memory.arena, memory.scratch, memory.staging, parameters_.data(), dropout};
 }
 
 TokenRows token_rows(const PackedBatch& batch) {

@@ -66,11 +66,14 @@ std::vector<float> compute_logits(Engine& engine, Communicator& comm, const Spli
     engine.pool().run(micro_batches.size(), [&](int worker, std::size_t item) {
         const PackedBatch packed = pack_leaves(split, micro_batches[item], 1);
         const Context<float> context = engine.begin(worker, {});
-        auto* logits = context.arena.take<float>(static_cast<std::size_t>(packed.samples) * outputs);
+        const std::size_t count = static_cast<std::size_t>(packed.samples) * outputs;
+        auto* logits = context.arena.take<float>(count);
+        auto* read = context.staging.take<float>(count);
         ClassifierSaved<float> saved;
         engine.model().forward(context, token_rows(packed), logits, saved);
+        engine.kernels().memory().copy_out(read, logits, count * sizeof(float));
         for (std::size_t s = 0; s < packed.sample_rows.size(); ++s) {
-            append_result(results[static_cast<std::size_t>(worker)], packed.sample_rows[s], logits + s * outputs,
+            append_result(results[static_cast<std::size_t>(worker)], packed.sample_rows[s], read + s * outputs,
                           outputs);
         }
         if (on_progress) {

@@ -278,7 +278,9 @@ void TrainingRun::finish() {
         load_soup(best, engine_);
     }
     // Rank 0 alone reads: another rank could still see the file that this one has replaced.
-    comm_.broadcast(engine_.parameters().data(), engine_.parameters().size() * sizeof(float));
+    std::vector<float> parameters = engine_.parameters();
+    comm_.broadcast(parameters.data(), parameters.size() * sizeof(float));
+    engine_.set_parameters(parameters);
     const bool mixture = adapter_kind(engine_.spec().adapter_kind).mixture;
     Results results;
     const std::vector<const Split*> splits = data_.evaluated();

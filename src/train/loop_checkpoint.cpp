@@ -21,7 +21,7 @@ void TrainingRun::write_checkpoint() {
     if (!comm_.is_root()) {
         return;
     }
-    const AdamWState<float>& state = step_.optimizer().state();
+    AdamWState<float> state = step_.optimizer().state();
     Checkpoint checkpoint;
     checkpoint.identity_options = record_.identity.options;
     checkpoint.identity_inputs = record_.identity.inputs;
@@ -32,9 +32,9 @@ void TrainingRun::write_checkpoint() {
     checkpoint.best_step = selection_.best_step;
     checkpoint.evaluations_without_gain = selection_.evaluations_without_gain;
     checkpoint.parameters = engine_.parameters();
-    checkpoint.first_moment = state.first_moment;
-    checkpoint.second_moment = state.second_moment;
-    checkpoint.steps = state.steps;
+    checkpoint.first_moment = std::move(state.first_moment);
+    checkpoint.second_moment = std::move(state.second_moment);
+    checkpoint.steps = std::move(state.steps);
     ladle::write_checkpoint(directory_->checkpoint_directory(), engine_.table(), checkpoint);
     progress_->print(fmt::format("step {} is safe\n", steps_done_));
     crash_point("checkpoint_announced");
@@ -72,7 +72,7 @@ void TrainingRun::resume() {
     }
     steps_done_ = checkpoint.step;
     selection_ = {checkpoint.best_score, checkpoint.best_step, checkpoint.evaluations_without_gain, false};
-    engine_.parameters() = checkpoint.parameters;
+    engine_.set_parameters(checkpoint.parameters);
     step_.optimizer().restore(
         {std::move(checkpoint.steps), std::move(checkpoint.first_moment), std::move(checkpoint.second_moment)});
     if (comm_.is_root()) {

@@ -106,11 +106,12 @@ WorkerBytes plan_activations(Engine& engine, const PackedBatch& largest, double 
     engine.prepare(plan);
     Arena arena;
     Arena scratch;
-    const Context<float> context{idle, arena, scratch, engine.parameters().data(), {true, 0, 0}};
+    Arena staging;
+    const Context<float> context{idle, arena, scratch, staging, engine.placed_parameters(), {true, 0, 0}};
     const auto count = static_cast<std::size_t>(largest.passes * largest.samples * spec.num_outputs);
     auto* logits = arena.take<float>(count);
     auto* dlogits = arena.take<float>(count);
-    auto* shares = arena.take<float>(static_cast<std::size_t>(largest.samples));
+    auto* shares = staging.take<float>(static_cast<std::size_t>(largest.samples));
     ClassifierSaved<float> saved;
     engine.model().forward(context, token_rows(largest), logits, saved);
     const Targets<float> targets{largest.samples, largest.labels.empty() ? nullptr : largest.labels.data(),
@@ -118,7 +119,7 @@ WorkerBytes plan_activations(Engine& engine, const PackedBatch& largest, double 
     compute_losses<float>(idle, arena, targets, largest.passes, spec.num_outputs, consistency, logits, dlogits);
     GradientSum<float> gradients(idle, engine.table());
     engine.model().backward(context, saved, dlogits, gradients);
-    return {arena.peak_bytes(), scratch.peak_bytes()};
+    return {arena.peak_bytes(), scratch.peak_bytes(), staging.peak_bytes()};
 }
 
 MemoryPlan plan_memory(const Config& config, Engine& engine, const std::vector<const Split*>& splits) {
@@ -143,8 +144,8 @@ MemoryPlan plan_memory(const Config& config, Engine& engine, const std::vector<c
 
 std::string memory_table(const MemoryPlan& plan) {
     TextTable table({{"memory per rank", false}, {"bytes"}, {"", false}});
-    const std::size_t activations =
-        static_cast<std::size_t>(plan.threads) * (plan.activations.arena + plan.activations.scratch);
+    const std::size_t activations = static_cast<std::size_t>(plan.threads) *
+                                    (plan.activations.arena + plan.activations.scratch + plan.activations.staging);
     const auto row = [&](const std::string& name, std::size_t bytes, const std::string& note) {
         table.add_row({name, readable_bytes(bytes), note});
     };

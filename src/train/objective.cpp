@@ -1,8 +1,6 @@
 // The loss of a micro-batch.
 #include "ladle/train/objective.hpp"
 
-#include <algorithm>
-
 namespace ladle {
 
 template <class Real>
@@ -11,19 +9,22 @@ Losses<Real> compute_losses(const Kernels<Real>& kernels, Arena& arena, const Ta
     const auto samples = static_cast<std::size_t>(targets.samples);
     const std::size_t count = samples * static_cast<std::size_t>(outputs);
     Losses<Real> losses{arena.take<Real>(samples), arena.take<Real>(samples)};
+    const Real* weights = arena.place(targets.weights, samples);
     if (targets.labels != nullptr) {
-        kernels.cross_entropy(targets.samples, outputs, logits, targets.labels, targets.weights, losses.task, dlogits);
+        kernels.cross_entropy(targets.samples, outputs, logits, arena.place(targets.labels, samples), weights,
+                              losses.task, dlogits);
     } else {
-        kernels.squared_error(targets.samples, logits, targets.values, targets.weights, losses.task, dlogits);
+        kernels.squared_error(targets.samples, logits, arena.place(targets.values, samples), weights, losses.task,
+                              dlogits);
     }
-    std::fill_n(losses.consistency, samples, Real(0));
+    kernels.memory().zero(losses.consistency, samples * sizeof(Real));
     if (passes == 2) {
-        Real* weights = arena.take<Real>(samples);
-        std::transform(targets.weights, targets.weights + samples, weights,
-                       [&](Real weight) { return static_cast<Real>(weight * consistency); });
-        std::fill_n(dlogits + count, count, Real(0));
-        kernels.consistency(targets.samples, outputs, logits, logits + count, weights, losses.consistency, dlogits,
-                            dlogits + count);
+        Real* consistency_weights = arena.take<Real>(samples);
+        kernels.memory().zero(consistency_weights, samples * sizeof(Real));
+        kernels.add_scaled(samples, static_cast<Real>(consistency), weights, consistency_weights);
+        kernels.memory().zero(dlogits + count, count * sizeof(Real));
+        kernels.consistency(targets.samples, outputs, logits, logits + count, consistency_weights, losses.consistency,
+                            dlogits, dlogits + count);
     }
     return losses;
 }

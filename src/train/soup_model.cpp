@@ -73,9 +73,10 @@ Soup make_soup(const Config& config, const Engine& engine, const Task& task, con
     soup.seed = config.run.seed;
     soup.selected_on = config.eval.select;
     soup.metric = config.eval.metric.empty() ? task.main_metric : config.eval.metric;
+    const std::vector<float> parameters = engine.parameters();
     for (const Parameter& parameter : engine.table().all()) {
         soup.tensors.emplace_back(parameter.name,
-                                  Tensor::from_floats(parameter.shape, engine.parameters().data() + parameter.offset));
+                                  Tensor::from_floats(parameter.shape, parameters.data() + parameter.offset));
     }
     return soup;
 }
@@ -104,6 +105,7 @@ void load_soup(const Soup& soup, Engine& engine) {
     for (const auto& [name, tensor] : soup.tensors) {
         tensors[model_parameter_name(name)] = &tensor;
     }
+    std::vector<float> parameters(engine.table().total_count());
     for (const Parameter& parameter : engine.table().all()) {
         const auto found = tensors.find(parameter.name);
         if (found == tensors.end()) {
@@ -117,14 +119,14 @@ void load_soup(const Soup& soup, Engine& engine) {
                             "use a soup of this model");
         }
         const std::vector<float> values = found->second->to_floats();
-        std::copy(values.begin(), values.end(),
-                  engine.parameters().begin() + static_cast<std::ptrdiff_t>(parameter.offset));
+        std::copy(values.begin(), values.end(), parameters.begin() + static_cast<std::ptrdiff_t>(parameter.offset));
         tensors.erase(found);
     }
     if (!tensors.empty()) {
         throw DataError("cannot use this soup", "tensor " + tensors.begin()->first + " is surplus: the model has none",
                         "use a soup of this model");
     }
+    engine.set_parameters(parameters);
 }
 
 void name_task(Soup& soup, const std::string& task, const std::vector<std::string>& labels, const std::string& path) {

@@ -77,12 +77,14 @@ TrainingStep::TrainingStep(const Config& config, Engine& engine, Communicator& c
       passes_(pass_plan(config, engine.spec().backbone)),
       sampler_(train, config.run.seed, config.train.batch, config.train.leaf, engine.spec().backbone.hidden_size),
       routes_(make_routes(config, engine.spec(), passes_, plan)),
-      optimizer_(engine.table(), adamw_options(config)),
-      loss_sums_(static_cast<std::size_t>(engine.pool().workers()), std::vector<std::int64_t>(3)),
-      buffer_(GradientSum<float>::size(engine.table()) + kExtraCount + static_cast<std::size_t>(comm.world_size())),
-      gradient_(engine.table().total_count()) {
+      optimizer_(engine.table(), adamw_options(config), engine.kernels().memory()),
+      buffer_(engine.kernels().memory(),
+              GradientSum<float>::size(engine.table()) + kExtraCount + static_cast<std::size_t>(comm.world_size())),
+      counts_(buffer_.size() - engine.table().total_count()),
+      gradient_(engine.kernels().memory(), engine.table().total_count()) {
     for (int worker = 0; worker < engine.pool().workers(); ++worker) {
         sums_.emplace_back(engine.kernels(), engine.table());
+        loss_sums_.emplace_back(engine.kernels().memory(), kLossRejected + 1);
     }
 }
 
@@ -100,18 +102,18 @@ StepResult TrainingStep::run(std::int64_t step, const StepRequests& requests) {
     loss_limit_ = kLargestPartial / static_cast<double>(samples);
     for (std::size_t worker = 0; worker < sums_.size(); ++worker) {
         sums_[worker].reset(kLargestPartial / static_cast<double>(leaves));
-        std::fill(loss_sums_[worker].begin(), loss_sums_[worker].end(), 0);
+        loss_sums_[worker].zero();
     }
     StepResult result;
     for (std::int64_t batch = window.first_batch; batch < window.end_batch; ++batch) {
         run_batch(batch, window.divisor, result);
     }
     reduce(requests, start, result);
-    const auto uses = buffer_.begin() + static_cast<std::ptrdiff_t>(engine_.table().total_count());
-    result.leaf_uses.assign(uses, uses + static_cast<std::ptrdiff_t>(engine_.table().all().size()));
+    result.leaf_uses.assign(counts_.begin(),
+                            counts_.begin() + static_cast<std::ptrdiff_t>(engine_.table().all().size()));
     result.learning_rate = schedule_.rate(step);
     result.grad_norm = optimizer_.step(engine_.kernels(), result.learning_rate, result.leaf_uses, gradient_.data(),
-                                       engine_.parameters().data());
+                                       engine_.placed_parameters());
     return result;
 }
 
@@ -148,7 +150,7 @@ void TrainingStep::run_micro_batch(int worker, const std::vector<Leaf>& leaves, 
     const auto count = static_cast<std::size_t>(packed.passes * packed.samples * outputs);
     auto* logits = context.arena.take<float>(count);
     auto* dlogits = context.arena.take<float>(count);
-    auto* shares = context.arena.take<float>(static_cast<std::size_t>(packed.samples));
+    auto* shares = context.staging.take<float>(static_cast<std::size_t>(packed.samples));
     for (std::size_t s = 0; s < packed.sample_places.size(); ++s) {
         shares[s] = weights[static_cast<std::size_t>(packed.sample_places[s])];
     }
@@ -158,56 +160,61 @@ void TrainingStep::run_micro_batch(int worker, const std::vector<Leaf>& leaves, 
                                  packed.labels.empty() ? packed.targets.data() : nullptr, shares};
     const Losses<float> losses = compute_losses(engine_.kernels(), context.arena, targets, packed.passes, outputs,
                                                 passes_.consistency, logits, dlogits);
-    std::vector<std::int64_t>& sums = loss_sums_[static_cast<std::size_t>(worker)];
-    for (int s = 0; s < packed.samples; ++s) {
-        engine_.kernels().add_fixed_point(1, losses.task + s, loss_limit_, &sums[kTaskLoss], &sums[kLossRejected]);
-        engine_.kernels().add_fixed_point(1, losses.consistency + s, loss_limit_, &sums[kConsistencyLoss],
-                                          &sums[kLossRejected]);
-    }
+    std::int64_t* sums = loss_sums_[static_cast<std::size_t>(worker)].data();
+    const auto samples = static_cast<std::size_t>(packed.samples);
+    engine_.kernels().add_fixed_point_total(samples, losses.task, loss_limit_, sums + kTaskLoss, sums + kLossRejected);
+    engine_.kernels().add_fixed_point_total(samples, losses.consistency, loss_limit_, sums + kConsistencyLoss,
+                                            sums + kLossRejected);
     engine_.model().backward(context, saved, dlogits, sums_[static_cast<std::size_t>(worker)]);
 }
 
 void TrainingStep::reduce(const StepRequests& requests, Clock::time_point start, StepResult& result) {
-    const ParameterTable& table = engine_.table();
-    const std::size_t total = table.total_count();
-    const std::size_t extras = GradientSum<float>::size(table);
-    std::fill(buffer_.begin(), buffer_.end(), 0);
+    const Kernels<float>& kernels = engine_.kernels();
+    const std::size_t total = engine_.table().total_count();
+    const std::size_t sums = GradientSum<float>::size(engine_.table());
+    buffer_.zero();
     for (std::size_t worker = 0; worker < sums_.size(); ++worker) {
-        const auto& sums = sums_[worker].sums();
-        for (std::size_t i = 0; i < sums.size(); ++i) {
-            buffer_[i] += sums[i];
-        }
-        for (std::size_t i = 0; i < loss_sums_[worker].size(); ++i) {
-            buffer_[extras + i] += loss_sums_[worker][i];
-        }
+        kernels.add_sums(sums, sums_[worker].placed_sums(), buffer_.data());
+        kernels.add_sums(loss_sums_[worker].size(), loss_sums_[worker].data(), buffer_.data() + sums);
     }
-    buffer_[extras + kStop] = requests.stop ? 1 : 0;
-    buffer_[extras + kSave] = requests.save ? 1 : 0;
-    const auto times = buffer_.end() - comm_.world_size();
-    times[comm_.world_rank()] = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
+    // What this rank's host adds: its requests and, at its own place, its time.
+    std::vector<std::int64_t> own(buffer_.size() - sums - kStop);
+    own[kStop - kStop] = requests.stop ? 1 : 0;
+    own[kSave - kStop] = requests.save ? 1 : 0;
+    own[own.size() - static_cast<std::size_t>(comm_.world_size() - comm_.world_rank())] =
+        std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
+    buffer_.copy_in(own.data(), own.size(), sums + kStop);
     if (config_.comm.reduction == "exact") {
         comm_.all_reduce_sum(buffer_.data(), buffer_.size());
-        engine_.kernels().from_fixed_point(total, buffer_.data(), gradient_.data());
+        kernels.from_fixed_point(total, buffer_.data(), gradient_.data());
     } else {
-        engine_.kernels().from_fixed_point(total, buffer_.data(), gradient_.data());
+        kernels.from_fixed_point(total, buffer_.data(), gradient_.data());
         comm_.all_reduce_sum(gradient_.data(), total);
         comm_.all_reduce_sum(buffer_.data() + total, buffer_.size() - total);
     }
-    for (std::size_t id = 0; id < table.all().size(); ++id) {
-        if (buffer_[total + table.all().size() + id] != 0) {
+    buffer_.copy_out(counts_.data(), counts_.size(), total);
+    require_finite();
+    const std::int64_t* extras = counts_.data() + (sums - total);
+    result.task_loss = static_cast<double>(extras[kTaskLoss]) / kFixedPointOne;
+    result.consistency_loss = static_cast<double>(extras[kConsistencyLoss]) / kFixedPointOne;
+    result.busy_microseconds.assign(counts_.end() - comm_.world_size(), counts_.end());
+    result.requests = {extras[kStop] != 0, extras[kSave] != 0};
+}
+
+void TrainingStep::require_finite() const {
+    const ParameterTable& table = engine_.table();
+    const std::size_t tensors = table.all().size();
+    for (std::size_t id = 0; id < tensors; ++id) {
+        if (counts_[tensors + id] != 0) {
             throw NotFiniteError("the gradient of " + table.at(id).name + " is not finite or too large",
                                  "training has diverged; the weights of the step before are kept",
                                  "lower optim.lr, or raise optim.warmup_ratio");
         }
     }
-    if (buffer_[extras + kLossRejected] != 0) {
+    if (counts_[2 * tensors + kLossRejected] != 0) {
         throw NotFiniteError("the loss is not finite or too large", "training has diverged",
                              "lower optim.lr, or raise optim.warmup_ratio");
     }
-    result.task_loss = static_cast<double>(buffer_[extras + kTaskLoss]) / kFixedPointOne;
-    result.consistency_loss = static_cast<double>(buffer_[extras + kConsistencyLoss]) / kFixedPointOne;
-    result.busy_microseconds.assign(times, buffer_.end());
-    result.requests = {buffer_[extras + kStop] != 0, buffer_[extras + kSave] != 0};
 }
 
 }  // namespace ladle

@@ -58,9 +58,10 @@ struct Tiny {
         const TinyBatch batch(1);
         Arena arena;
         Arena scratch;
+        Arena staging;
         ClassifierSaved<float> saved;
         std::vector<float> result(6);
-        model.forward({*kernels, arena, scratch, parameters.data(), {}}, batch.tokens, result.data(), saved);
+        model.forward({*kernels, arena, scratch, staging, parameters.data(), {}}, batch.tokens, result.data(), saved);
         return result;
     }
 

@@ -47,7 +47,7 @@ struct Setup {
 
     std::vector<double> logits(Arena& arena, ClassifierSaved<double>& saved) {
         model->prepare(*kernels, parameters.data(), plan);
-        const Context<double> context{*kernels, arena, scratch, parameters.data(), context_dropout};
+        const Context<double> context{*kernels, arena, scratch, staging, parameters.data(), context_dropout};
         std::vector<double> result(static_cast<std::size_t>(2 * 3 * outputs));
         model->forward(context, batch.tokens, result.data(), saved);
         return result;
@@ -66,11 +66,12 @@ struct Setup {
         first_dlogits = dz;
         GradientSum<double> gradients(*kernels, table);
         gradients.reset(32768.0);
-        const Context<double> context{*kernels, arena, scratch, parameters.data(), context_dropout};
+        const Context<double> context{*kernels, arena, scratch, staging, parameters.data(), context_dropout};
         model->backward(context, saved, dz.data(), gradients);
+        const std::vector<std::int64_t> sums = gradients.sums();
         std::vector<double> result(table.total_count());
         for (std::size_t i = 0; i < result.size(); ++i) {
-            result[i] = static_cast<double>(gradients.sums()[i]) / kFixedPointOne;
+            result[i] = static_cast<double>(sums[i]) / kFixedPointOne;
         }
         return result;
     }
@@ -96,6 +97,7 @@ struct Setup {
     RoutePlan plan;
     DropoutPlan context_dropout;
     Arena scratch;
+    Arena staging;
     std::vector<std::int32_t> labels = {1, 0, 1};
     std::vector<double> values = {0.5, 3.0, 1.5};
     std::vector<double> weights = {0.4, 0.3, 0.3};

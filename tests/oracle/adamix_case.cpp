@@ -149,10 +149,11 @@ std::vector<Real> AdamixCase<Real>::logits(const RoutePlan& plan, int passes) {
     const PackedFixture batch(file, passes);
     Arena arena;
     Arena scratch;
+    Arena staging;
     ClassifierSaved<Real> saved;
     model->prepare(kernels, parameters.data(), plan);
     std::vector<Real> result(static_cast<std::size_t>(passes * samples * outputs));
-    model->forward({kernels, arena, scratch, parameters.data(), {}}, batch.tokens(), result.data(), saved);
+    model->forward({kernels, arena, scratch, staging, parameters.data(), {}}, batch.tokens(), result.data(), saved);
     return result;
 }
 
@@ -161,9 +162,10 @@ std::vector<std::vector<Real>> AdamixCase<Real>::hidden(const RoutePlan& plan) {
     const PackedFixture batch(file, 1);
     Arena arena;
     Arena scratch;
+    Arena staging;
     EncoderSaved<Real> saved;
     model->prepare(kernels, parameters.data(), plan);
-    model->encoder().forward({kernels, arena, scratch, parameters.data(), {}}, batch.tokens(), true, saved);
+    model->encoder().forward({kernels, arena, scratch, staging, parameters.data(), {}}, batch.tokens(), true, saved);
     const std::size_t count = batch.ids.size() * static_cast<std::size_t>(model->encoder().hidden_size());
     std::vector<std::vector<Real>> states;
     for (const Real* state : saved.hidden) {
@@ -178,8 +180,9 @@ typename AdamixCase<Real>::Gradients AdamixCase<Real>::gradients(int step, bool 
     const PackedFixture batch(file, passes);
     Arena arena;
     Arena scratch;
+    Arena staging;
     ClassifierSaved<Real> saved;
-    const Context<Real> context{kernels, arena, scratch, parameters.data(), {}};
+    const Context<Real> context{kernels, arena, scratch, staging, parameters.data(), {}};
     model->prepare(kernels, parameters.data(), picks(step, passes));
     std::vector<Real> z(static_cast<std::size_t>(passes * samples * outputs));
     model->forward(context, batch.tokens(), z.data(), saved);
@@ -199,8 +202,9 @@ typename AdamixCase<Real>::Gradients AdamixCase<Real>::gradients(int step, bool 
 
     Gradients result;
     result.values.resize(table.total_count());
-    kernels.from_fixed_point(table.total_count(), sum.sums().data(), result.values.data());
-    const auto uses = sum.sums().begin() + static_cast<std::ptrdiff_t>(table.total_count());
+    const std::vector<std::int64_t> sums = sum.sums();
+    kernels.from_fixed_point(table.total_count(), sums.data(), result.values.data());
+    const auto uses = sums.begin() + static_cast<std::ptrdiff_t>(table.total_count());
     result.used.assign(uses, uses + static_cast<std::ptrdiff_t>(table.all().size()));
     for (int s = 0; s < samples; ++s) {
         result.task_loss += static_cast<double>(losses.task[s]);

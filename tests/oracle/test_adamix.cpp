@@ -161,7 +161,8 @@ void check_trajectory(AdamixCase<Real>& model, const std::string& group, Gradien
             for (const Parameter& parameter : model.table.all()) {
                 const std::string name = outputs + "/exp_avg_step1/" + parameter.name;
                 if (model.has(name)) {
-                    const Real* moment = optimizer.state().first_moment.data() + parameter.offset;
+                    const std::vector<Real> moments = optimizer.state().first_moment;
+                    const Real* moment = moments.data() + parameter.offset;
                     BOOST_TEST(largest_difference(model.numbers(name), widened(moment, parameter.count)) < 1e-6, name);
                 }
             }

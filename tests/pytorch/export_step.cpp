@@ -172,7 +172,8 @@ void write_outputs(Hdf5Writer& file, const std::string& name, const ModelSpec& s
     const int samples = batch.tokens.rows.samples;
     Arena arena;
     Arena scratch;
-    const Context<Real> context{kernels, arena, scratch, parameters.data(), {true, kSeed, kBatch}};
+    Arena staging;
+    const Context<Real> context{kernels, arena, scratch, staging, parameters.data(), {true, kSeed, kBatch}};
     ClassifierSaved<Real> saved;
     model.prepare(kernels, parameters.data(), step_routes());
     std::vector<Real> logits(static_cast<std::size_t>(kPasses * samples * spec.num_outputs));

@@ -52,15 +52,18 @@ BOOST_AUTO_TEST_CASE(a_step_takes_what_was_planned) {
             BOOST_TEST(planned.arena > sizeof(float) * static_cast<std::size_t>(packed.rows()) * 8 * 5);
             Arena arena;
             Arena scratch;
+            Arena staging;
             arena.reserve(planned.arena);
             scratch.reserve(planned.scratch);
-            const std::size_t reserved = arena.capacity_bytes() + scratch.capacity_bytes();
+            staging.reserve(planned.staging);
+            const std::size_t reserved = arena.capacity_bytes() + scratch.capacity_bytes() + staging.capacity_bytes();
             const Engine& engine = *tiny.engine;
-            const Context<float> context{engine.kernels(), arena, scratch, engine.parameters().data(), {true, 1, 0}};
+            const Context<float> context{engine.kernels(), arena, scratch, staging, tiny.engine->placed_parameters(),
+                                         {true, 1, 0}};
             const auto count = static_cast<std::size_t>(passes * packed.samples * 2);
             auto* logits = arena.take<float>(count);
             auto* dlogits = arena.take<float>(count);
-            auto* shares = arena.take<float>(static_cast<std::size_t>(packed.samples));
+            auto* shares = staging.take<float>(static_cast<std::size_t>(packed.samples));
             std::fill_n(shares, packed.samples, 0.2F);
             ClassifierSaved<float> saved;
             engine.model().forward(context, token_rows(packed), logits, saved);
@@ -71,7 +74,8 @@ BOOST_AUTO_TEST_CASE(a_step_takes_what_was_planned) {
             engine.model().backward(context, saved, dlogits, gradients);
             BOOST_TEST(arena.peak_bytes() == planned.arena);
             BOOST_TEST(scratch.peak_bytes() == planned.scratch);
-            BOOST_TEST(arena.capacity_bytes() + scratch.capacity_bytes() == reserved);
+            BOOST_TEST(staging.peak_bytes() == planned.staging);
+            BOOST_TEST(arena.capacity_bytes() + scratch.capacity_bytes() + staging.capacity_bytes() == reserved);
         }
     }
 }

@@ -44,8 +44,8 @@ double clip_scale(double norm, double max_grad_norm);
 template <class Real>
 class AdamW {
 public:
-    /// The table must outlive the optimizer and gain no further tensors.
-    AdamW(const ParameterTable& table, const AdamWOptions& options);
+    /// The table must outlive the optimizer and gain no further tensors; so must the memory, that of the kernels.
+    AdamW(const ParameterTable& table, const AdamWOptions& options, DeviceMemory& memory = host_memory());
 
     /// One optimizer step; returns the gradient norm before clipping. `gradient` and `weights` [total_count]; used
     /// [tensors]: nonzero where any sample of the window passed through the tensor. An unused tensor's gradient is
@@ -53,14 +53,17 @@ public:
     double step(const Kernels<Real>& kernels, double learning_rate, const std::vector<std::int64_t>& used,
                 const Real* gradient, Real* weights);
 
-    const AdamWState<Real>& state() const { return state_; }
+    /// A copy of the state.
+    AdamWState<Real> state() const;
     /// Continues from a checkpoint; throws InternalError if the sizes are not those of the table.
-    void restore(AdamWState<Real> state);
+    void restore(const AdamWState<Real>& state);
 
 private:
     const ParameterTable* table_;
     AdamWOptions options_;
-    AdamWState<Real> state_;
+    std::vector<std::int64_t> steps_;  ///< [tensors]
+    DeviceArray<Real> first_moment_;   ///< [total_count]
+    DeviceArray<Real> second_moment_;  ///< [total_count]
 };
 
 extern template class AdamW<float>;

@@ -42,12 +42,14 @@ ModelSpec model_spec(const Config& config, const BackboneConfig& backbone, int n
 struct WorkerMemory {
     Arena arena;
     Arena scratch;
+    Arena staging;
 };
 
 /// Sizes of that memory.
 struct WorkerBytes {
     std::size_t arena = 0;
     std::size_t scratch = 0;
+    std::size_t staging = 0;
 };
 
 class Engine {
@@ -68,8 +70,11 @@ public:
     /// Where they are.
     const FrozenMemory& frozen_memory() const { return frozen_memory_; }
     bool pretrained_head() const { return model_->pretrained_head(); }
-    std::vector<float>& parameters() { return parameters_; }
-    const std::vector<float>& parameters() const { return parameters_; }
+    /// A copy of the parameters [total].
+    std::vector<float> parameters() const { return parameters_.to_host(); }
+    void set_parameters(const std::vector<float>& values);
+    /// The same where kernels read and update them.
+    float* placed_parameters() { return parameters_.data(); }
     WorkerPool& pool() { return pool_; }
 
     /// Packs the weights that this plan uses from the current parameters.
@@ -87,7 +92,7 @@ private:
     FrozenMemory frozen_memory_;
     ParameterTable table_;
     std::unique_ptr<Classifier<float>> model_;
-    std::vector<float> parameters_;
+    DeviceArray<float> parameters_;
     WorkerPool pool_;
     std::vector<WorkerMemory> memory_;
     std::int64_t frozen_values_ = 0;

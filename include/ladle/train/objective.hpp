@@ -8,7 +8,7 @@
 
 namespace ladle {
 
-/// What the logits are compared with; S samples of one pass.
+/// What the logits are compared with; S samples of one pass. Arrays of the process.
 template <class Real>
 struct Targets {
     int samples = 0;
@@ -17,7 +17,7 @@ struct Targets {
     const Real* weights = nullptr;         ///< [S] share of each sample in the mean over the global batch
 };
 
-/// Weighted losses of a micro-batch, per sample [S]; in the arena.
+/// Weighted losses of a micro-batch, per sample [S]; in the arena, so where kernels compute.
 template <class Real>
 struct Losses {
     Real* task = nullptr;

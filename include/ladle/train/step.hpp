@@ -66,6 +66,7 @@ private:
                          const std::vector<float>& weights);
     /// `start`: when this rank began to compute.
     void reduce(const StepRequests& requests, Clock::time_point start, StepResult& result);
+    void require_finite() const;
 
     const Config& config_;
     Engine& engine_;
@@ -79,9 +80,10 @@ private:
     std::unique_ptr<RouteSource> routes_;  ///< null where the adapter kind has no mixture
     AdamW<float> optimizer_;
     std::vector<GradientSum<float>> sums_;              ///< one per worker
-    std::vector<std::vector<std::int64_t>> loss_sums_;  ///< one per worker: task, consistency, rejected
-    std::vector<std::int64_t> buffer_;                  ///< what the ranks add up
-    std::vector<float> gradient_;                       ///< [total]
+    std::vector<DeviceArray<std::int64_t>> loss_sums_;  ///< one per worker: task, consistency, rejected
+    DeviceArray<std::int64_t> buffer_;                  ///< what the ranks add up
+    std::vector<std::int64_t> counts_;                  ///< of the buffer all behind the gradient sums, on the host
+    DeviceArray<float> gradient_;                       ///< [total]
     double loss_limit_ = 0;  ///< a weighted loss of this or more is rejected: 2^15 / (samples of the window)
 };
 
