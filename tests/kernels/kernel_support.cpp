@@ -6,6 +6,7 @@
 
 #include "ladle/core/error.hpp"
 #include "ladle/core/random.hpp"
+#include "support/device_kernels.hpp"
 
 namespace ladle::test {
 namespace {
@@ -17,13 +18,33 @@ std::string tested_isa() {
 
 }  // namespace
 
-const Kernels<float>& cpu_kernels() {
+namespace {
+
+/// Null where the CPU's are tested.
+const Kernels<float>* device_kernels() {
+    static const auto kernels = device_kernels_under_test();
+    return kernels.get();
+}
+
+}  // namespace
+
+const Kernels<float>& kernels_under_test() {
+    if (device_kernels() != nullptr) {
+        return *device_kernels();
+    }
     static const auto kernels = make_cpu_kernels(tested_isa(), Precision::fp32);
     return *kernels;
 }
 
+bool on_cpu() {
+    return device_kernels() == nullptr;
+}
+
 bool has_bfloat16() {
-    cpu_kernels();
+    kernels_under_test();
+    if (!on_cpu()) {
+        return true;
+    }
     try {
         make_cpu_kernels(tested_isa(), Precision::bf16);
         return true;

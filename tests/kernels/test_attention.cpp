@@ -85,8 +85,8 @@ Results compute(const Setup& setup) {
     call.key_value = setup.key_value.data();
     call.context = context.data();
     call.log_sum = log_sum.data();
-    cpu_kernels().attention(call);
-    cpu_kernels().attention_backward({call, setup.dcontext.data(), dquery.data(), dkey_value.data()});
+    kernels_under_test().attention(call);
+    kernels_under_test().attention_backward({call, setup.dcontext.data(), dquery.data(), dkey_value.data()});
     return {context.values(), log_sum.values(), dquery.values(), dkey_value.values()};
 }
 

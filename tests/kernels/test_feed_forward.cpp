@@ -11,10 +11,10 @@ constexpr int kWide = 200;
 
 struct Part {
     explicit Part(Precision precision)
-        : inner(cpu_kernels().make_matrix(kWide, kHidden, precision, true)),
-          outer(cpu_kernels().make_matrix(kHidden, kWide, precision, true)) {
-        cpu_kernels().pack(*inner, random_values(kWide * kHidden, 21).data());
-        cpu_kernels().pack(*outer, random_values(kWide * kHidden, 22).data());
+        : inner(kernels_under_test().make_matrix(kWide, kHidden, precision, true)),
+          outer(kernels_under_test().make_matrix(kHidden, kWide, precision, true)) {
+        kernels_under_test().pack(*inner, random_values(kWide * kHidden, 21).data());
+        kernels_under_test().pack(*outer, random_values(kWide * kHidden, 22).data());
     }
     std::unique_ptr<Matrix> inner;
     std::unique_ptr<Matrix> outer;
@@ -32,7 +32,7 @@ std::size_t narrow(int rows) {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(feed_forward_equals_its_parts) {
-    const auto& kernels = cpu_kernels();
+    const auto& kernels = kernels_under_test();
     for (const Precision precision : precisions()) {
         const Part part(precision);
         for (const int rows : {1, 64, 70, 256, 449}) {
@@ -63,7 +63,7 @@ BOOST_AUTO_TEST_CASE(feed_forward_equals_its_parts) {
 }
 
 BOOST_AUTO_TEST_CASE(feed_forward_backward_equals_its_parts) {
-    const auto& kernels = cpu_kernels();
+    const auto& kernels = kernels_under_test();
     for (const Precision precision : precisions()) {
         const Part part(precision);
         for (const int rows : {1, 64, 70, 256, 449}) {

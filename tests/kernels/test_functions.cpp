@@ -59,7 +59,7 @@ double gelu_slope(double x) {
 }
 
 const cpu::VectorLoops& loops_under_test() {
-    const std::string name = cpu_kernels().description();
+    const std::string name = kernels_under_test().description();
 #if defined(__x86_64__)
     if (name.find("avx512_core_bf16") != std::string::npos || name.find("amx") != std::string::npos) {
         return cpu::avx512_bf16::vector_loops();
@@ -74,15 +74,25 @@ const cpu::VectorLoops& loops_under_test() {
     return cpu::generic::vector_loops();
 }
 
+/// Of tests of what only the CPU's kernels have.
+boost::test_tools::assertion_result is_on_cpu(boost::unit_test::test_unit_id /*test*/) {
+    return on_cpu();
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(description_names_kernels_and_library) {
-    BOOST_TEST(cpu_kernels().description().starts_with("cpu "));
-    BOOST_TEST(cpu_kernels().description().find("onednn ") != std::string::npos);
+    if (!on_cpu()) {
+        BOOST_TEST(kernels_under_test().description().starts_with("cuda "));
+        BOOST_TEST(kernels_under_test().description().find("cublaslt ") != std::string::npos);
+        return;
+    }
+    BOOST_TEST(kernels_under_test().description().starts_with("cpu "));
+    BOOST_TEST(kernels_under_test().description().find("onednn ") != std::string::npos);
 }
 
-BOOST_AUTO_TEST_CASE(what_the_processor_lacks_is_refused) {
-    const std::string name = cpu_kernels().description();
+BOOST_AUTO_TEST_CASE(what_the_processor_lacks_is_refused, *boost::unit_test::precondition(is_on_cpu)) {
+    const std::string name = kernels_under_test().description();
     if (name.find("avx512") == std::string::npos) {
         BOOST_CHECK_THROW(make_cpu_kernels("avx512", Precision::fp32), DeviceError);
     } else {
@@ -94,7 +104,7 @@ BOOST_AUTO_TEST_CASE(what_the_processor_lacks_is_refused) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(exponential_keeps_its_stated_error) {
+BOOST_AUTO_TEST_CASE(exponential_keeps_its_stated_error, *boost::unit_test::precondition(is_on_cpu)) {
     const auto& loops = loops_under_test();
     const auto x = sweep(88.7F);
     std::vector<float> y(x.size());
@@ -116,14 +126,14 @@ BOOST_AUTO_TEST_CASE(exponential_keeps_its_stated_error) {
 BOOST_AUTO_TEST_CASE(gelu_keeps_its_stated_error) {
     const auto x = sweep(1e6F);
     Guarded<float> y(x.size());
-    cpu_kernels().gelu(x.size(), x.data(), y.data());
+    kernels_under_test().gelu(x.size(), x.data(), y.data());
     // Beyond -12.8 the factor of x is below the normal floats and loses digits.
     const double error = largest_error(x, y.values(), exact_gelu, 1e-36);
     BOOST_TEST_MESSAGE("gelu: " << error << " ulp");
     BOOST_TEST(error < 6);
     const float bad = kNan;
     float result = 0;
-    cpu_kernels().gelu(1, &bad, &result);
+    kernels_under_test().gelu(1, &bad, &result);
     BOOST_TEST(std::isnan(result));
 }
 
@@ -131,7 +141,7 @@ BOOST_AUTO_TEST_CASE(gelu_backward_keeps_its_stated_error) {
     const auto x = sweep(100.0F);
     const auto dy = random_values(x.size(), 1);
     Guarded<float> dx(dy);
-    cpu_kernels().gelu_backward(x.size(), x.data(), dx.data(), dx.data());
+    kernels_under_test().gelu_backward(x.size(), x.data(), dx.data(), dx.data());
     double largest = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
         // Relative to the factor 1, because the slope passes through zero.
@@ -142,26 +152,26 @@ BOOST_AUTO_TEST_CASE(gelu_backward_keeps_its_stated_error) {
     BOOST_TEST(largest < 3e-7);
     const float bad = kNan;
     float result = 1;
-    cpu_kernels().gelu_backward(1, &bad, &result, &result);
+    kernels_under_test().gelu_backward(1, &bad, &result, &result);
     BOOST_TEST(std::isnan(result));
 }
 
 BOOST_AUTO_TEST_CASE(tanh_keeps_its_stated_error) {
     const auto x = sweep(200.0F);
     Guarded<float> y(x.size());
-    cpu_kernels().tanh(x.size(), x.data(), y.data());
+    kernels_under_test().tanh(x.size(), x.data(), y.data());
     const double error = largest_error(x, y.values(), [](double v) { return std::tanh(v); });
     BOOST_TEST_MESSAGE("tanh: " << error << " ulp");
     BOOST_TEST(error < 3);
     const auto dy = random_values(x.size(), 2);
     Guarded<float> dx(dy);
-    cpu_kernels().tanh_backward(x.size(), y.data(), dx.data(), dx.data());
+    kernels_under_test().tanh_backward(x.size(), y.data(), dx.data(), dx.data());
     std::vector<double> expected(x.size());
     reference().tanh_backward(x.size(), widened(y.values()).data(), widened(dy).data(), expected.data());
     BOOST_TEST(normalised_error(expected, dx.values()) < kFp32Error);
 }
 
-BOOST_AUTO_TEST_CASE(conversion_to_bfloat16_is_the_host_function) {
+BOOST_AUTO_TEST_CASE(conversion_to_bfloat16_is_the_host_function, *boost::unit_test::precondition(is_on_cpu)) {
     auto x = sweep(std::numeric_limits<float>::max());
     x.insert(x.end(),
              {kInfinity, -kInfinity, kNan, -kNan, std::bit_cast<float>(0x7f800001U), 1.00390625F, 1.01171875F});
@@ -179,10 +189,10 @@ BOOST_AUTO_TEST_CASE(an_element_does_not_depend_on_its_place) {
     const auto x = random_values(1000, 3, 4.0F);
     const auto compute = [](const std::vector<float>& v) {
         std::vector<float> y(3 * v.size());
-        cpu_kernels().gelu(v.size(), v.data(), y.data());
-        cpu_kernels().tanh(v.size(), v.data(), y.data() + v.size());
+        kernels_under_test().gelu(v.size(), v.data(), y.data());
+        kernels_under_test().tanh(v.size(), v.data(), y.data() + v.size());
         const std::vector<float> ones(v.size(), 1.0F);
-        cpu_kernels().gelu_backward(v.size(), v.data(), ones.data(), y.data() + 2 * v.size());
+        kernels_under_test().gelu_backward(v.size(), v.data(), ones.data(), y.data() + 2 * v.size());
         return y;
     };
     const auto whole = compute(x);
@@ -199,7 +209,7 @@ BOOST_AUTO_TEST_CASE(add_adds) {
         const auto x = random_values(count, 4);
         const auto start = random_values(count, 5);
         Guarded<float> y(start);
-        cpu_kernels().add(count, x.data(), y.data());
+        kernels_under_test().add(count, x.data(), y.data());
         for (std::size_t i = 0; i < count; ++i) {
             BOOST_REQUIRE(y.data()[i] == start[i] + x[i]);
         }

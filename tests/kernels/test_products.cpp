@@ -25,10 +25,10 @@ struct Made {
 };
 
 Made make(const Case& c, Precision precision) {
-    Made made{cpu_kernels().make_matrix(c.out, c.in, precision, true),
+    Made made{kernels_under_test().make_matrix(c.out, c.in, precision, true),
               reference().make_matrix(c.out, c.in, precision, true),
               random_values(static_cast<std::size_t>(c.out * c.in), 1)};
-    cpu_kernels().pack(*made.matrix, made.weights.data());
+    kernels_under_test().pack(*made.matrix, made.weights.data());
     reference().pack(*made.expected, widened(made.weights).data());
     return made;
 }
@@ -36,7 +36,7 @@ Made make(const Case& c, Precision precision) {
 std::vector<float> product(const Matrix& matrix, const std::vector<float>& x) {
     const auto rows = x.size() / static_cast<std::size_t>(matrix.in_features());
     std::vector<float> y(rows * static_cast<std::size_t>(matrix.out_features()));
-    cpu_kernels().product(matrix, static_cast<int>(rows), x.data(), nullptr, y.data());
+    kernels_under_test().product(matrix, static_cast<int>(rows), x.data(), nullptr, y.data());
     return y;
 }
 
@@ -51,7 +51,7 @@ BOOST_AUTO_TEST_CASE(products_equal_double_loops) {
             Guarded<float> y(static_cast<std::size_t>(c.rows * c.out));
             std::vector<double> expected(y.size());
             for (const bool with_bias : {false, true}) {
-                cpu_kernels().product(*made.matrix, c.rows, x.data(), with_bias ? bias.data() : nullptr, y.data());
+                kernels_under_test().product(*made.matrix, c.rows, x.data(), with_bias ? bias.data() : nullptr, y.data());
                 reference().product(*made.expected, c.rows, widened(x).data(),
                                     with_bias ? widened(bias).data() : nullptr, expected.data());
                 BOOST_TEST(normalised_error(expected, y.values()) < kFp32Error,
@@ -68,7 +68,7 @@ BOOST_AUTO_TEST_CASE(transposed_products_equal_double_loops) {
             const auto dy = random_values(static_cast<std::size_t>(c.rows * c.out), 4);
             Guarded<float> dx(static_cast<std::size_t>(c.rows * c.in));
             std::vector<double> expected(dx.size());
-            cpu_kernels().product_transposed(*made.matrix, c.rows, dy.data(), dx.data());
+            kernels_under_test().product_transposed(*made.matrix, c.rows, dy.data(), dx.data());
             reference().product_transposed(*made.expected, c.rows, widened(dy).data(), expected.data());
             BOOST_TEST(normalised_error(expected, dx.values()) < kFp32Error,
                        c.rows << " rows, " << c.out << " x " << c.in);
@@ -108,7 +108,7 @@ BOOST_AUTO_TEST_CASE(rows_do_not_depend_on_place_or_neighbours) {
             }
         }
     }
-    BOOST_CHECK_NO_THROW(cpu_kernels().check_row_independence());
+    BOOST_CHECK_NO_THROW(kernels_under_test().check_row_independence());
 }
 
 BOOST_AUTO_TEST_CASE(threads_sharing_a_matrix_get_the_same_bits) {
@@ -142,7 +142,7 @@ BOOST_AUTO_TEST_CASE(packing_again_replaces_the_weight) {
     for (float& w : doubled) {
         w *= 2;
     }
-    cpu_kernels().pack(*made.matrix, doubled.data());
+    kernels_under_test().pack(*made.matrix, doubled.data());
     auto expected = before;
     for (float& v : expected) {
         v *= 2;
@@ -157,13 +157,13 @@ BOOST_AUTO_TEST_CASE(weight_gradients_add_in_order_of_rows) {
         const auto start = random_values(static_cast<std::size_t>(c.out * c.in), 10);
         Guarded<float> dw(start);
         auto expected = widened(start);
-        cpu_kernels().add_weight_gradient(c.rows, c.out, c.in, dy.data(), x.data(), dw.data());
+        kernels_under_test().add_weight_gradient(c.rows, c.out, c.in, dy.data(), x.data(), dw.data());
         reference().add_weight_gradient(c.rows, c.out, c.in, widened(dy).data(), widened(x).data(), expected.data());
         BOOST_TEST(normalised_error(expected, dw.values()) < kFp32Error, c.rows << " rows");
         // Adding the rows one call at a time is the same order, so the same bits.
         Guarded<float> stepwise(start);
         for (int r = 0; r < c.rows; ++r) {
-            cpu_kernels().add_weight_gradient(1, c.out, c.in, dy.data() + r * c.out, x.data() + r * c.in,
+            kernels_under_test().add_weight_gradient(1, c.out, c.in, dy.data() + r * c.out, x.data() + r * c.in,
                                               stepwise.data());
         }
         BOOST_TEST(same_bits(stepwise.data(), dw.data(), dw.size()));
@@ -177,7 +177,7 @@ BOOST_AUTO_TEST_CASE(column_sums_add) {
             const auto start = random_values(static_cast<std::size_t>(width), 12);
             Guarded<float> sums(start);
             auto expected = widened(start);
-            cpu_kernels().add_column_sums(rows, width, x.data(), sums.data());
+            kernels_under_test().add_column_sums(rows, width, x.data(), sums.data());
             reference().add_column_sums(rows, width, widened(x).data(), expected.data());
             BOOST_TEST(normalised_error(expected, sums.values()) < kFp32Error);
         }

@@ -91,7 +91,7 @@ void compare_norm(const NormCase& c, bool with_residual) {
     call.y = found.data();
     call.normalized = found_normalized.data();
     call.inverse_deviation = found_inverse.data();
-    cpu_kernels().residual_norm(call);
+    kernels_under_test().residual_norm(call);
     const std::string name = std::to_string(rows) + " rows of " + std::to_string(c.width);
     BOOST_TEST(normalised_error(y, found.values()) < kFp32Error, name);
     BOOST_TEST(normalised_error(normalized, found_normalized.values()) < kFp32Error, name);
@@ -125,7 +125,7 @@ void compare_norm_backward(const NormCase& c) {
     call.dy = found_dx.data();
     call.dx = found_dx.data();
     call.dresidual = found_dresidual.data();
-    cpu_kernels().residual_norm_backward(call);
+    kernels_under_test().residual_norm_backward(call);
     const std::string name = std::to_string(c.origins.token.size()) + " rows of " + std::to_string(c.width);
     // Narrow rows nearly cancel, which leaves fewer good digits.
     BOOST_TEST(normalised_error(dx, found_dx.values()) < 1e-11, name);
@@ -141,7 +141,7 @@ BOOST_AUTO_TEST_CASE(dropout_masks_are_the_random_words_of_the_host) {
             const DropoutSite site = dropout_site(0.1);
             const std::vector<float> ones(size_of(origins, width), 1.0F);
             Guarded<float> y(ones.size());
-            cpu_kernels().dropout(rows_of(origins), width, origins.view(), site, ones.data(), y.data());
+            kernels_under_test().dropout(rows_of(origins), width, origins.view(), site, ones.data(), y.data());
             std::size_t different = 0;
             for (std::size_t r = 0; r < origins.token.size(); ++r) {
                 Stream stream;
@@ -168,7 +168,7 @@ BOOST_AUTO_TEST_CASE(no_dropout_copies) {
     const Origins origins({7});
     const auto x = random_values(7 * 12, 1);
     Guarded<float> y(x.size());
-    cpu_kernels().dropout(7, 12, RowOrigins{}, DropoutSite{}, x.data(), y.data());
+    kernels_under_test().dropout(7, 12, RowOrigins{}, DropoutSite{}, x.data(), y.data());
     BOOST_TEST(same_bits(x.data(), y.data(), x.size()));
 }
 
@@ -202,7 +202,7 @@ BOOST_AUTO_TEST_CASE(a_row_does_not_depend_on_neighbours_place_or_thread) {
         call.x = c.x.data() + start;
         call.residual = c.residual.data() + start;
         call.y = y + start;
-        cpu_kernels().residual_norm(call);
+        kernels_under_test().residual_norm(call);
     };
     std::vector<float> whole(c.x.size());
     compute(0, 129, whole.data());
@@ -226,7 +226,7 @@ BOOST_AUTO_TEST_CASE(embedding_adds_three_rows) {
         const std::vector<std::int32_t> type_ids = {1, 0, 1};
         Guarded<float> y(3 * w);
         std::vector<double> expected(3 * w);
-        cpu_kernels().embed(3, width, ids.data(), position_ids.data(), type_ids.data(), words.data(), positions.data(),
+        kernels_under_test().embed(3, width, ids.data(), position_ids.data(), type_ids.data(), words.data(), positions.data(),
                             types.data(), y.data());
         reference().embed(3, width, ids.data(), position_ids.data(), type_ids.data(), widened(words).data(),
                           widened(positions).data(), widened(types).data(), expected.data());
@@ -238,11 +238,11 @@ BOOST_AUTO_TEST_CASE(rows_are_gathered_and_scattered) {
     const auto x = random_values(5 * 12, 1);
     const std::vector<std::int32_t> index = {4, 0, 2};
     Guarded<float> gathered(3 * 12);
-    cpu_kernels().gather_rows(3, 12, index.data(), x.data(), gathered.data());
+    kernels_under_test().gather_rows(3, 12, index.data(), x.data(), gathered.data());
     Guarded<float> scattered(x);
-    cpu_kernels().scatter_rows(3, 12, index.data(), gathered.data(), scattered.data());
+    kernels_under_test().scatter_rows(3, 12, index.data(), gathered.data(), scattered.data());
     BOOST_TEST(same_bits(scattered.data(), x.data(), x.size()));
-    cpu_kernels().add_scattered_rows(3, 12, index.data(), gathered.data(), scattered.data());
+    kernels_under_test().add_scattered_rows(3, 12, index.data(), gathered.data(), scattered.data());
     for (std::size_t r = 0; r < 5; ++r) {
         const bool doubled = std::find(index.begin(), index.end(), static_cast<int>(r)) != index.end();
         for (std::size_t j = 0; j < 12; ++j) {

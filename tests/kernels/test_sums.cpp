@@ -17,7 +17,7 @@ BOOST_AUTO_TEST_CASE(fixed_point_sums_round_to_nearest_even) {
     }
     Guarded<std::int64_t> sums(start);
     std::int64_t rejected = 2;
-    cpu_kernels().add_fixed_point(values.size(), values.data(), 8192.0, sums.data(), &rejected);
+    kernels_under_test().add_fixed_point(values.size(), values.data(), 8192.0, sums.data(), &rejected);
     auto expected = start;
     std::int64_t expected_rejected = 2;
     reference().add_fixed_point(values.size(), widened(values).data(), 8192.0, expected.data(), &expected_rejected);
@@ -30,9 +30,9 @@ BOOST_AUTO_TEST_CASE(fixed_point_comes_back) {
     const auto values = random_values(131, 2, 0x1p-20F);
     std::vector<std::int64_t> sums(values.size());
     std::int64_t rejected = 0;
-    cpu_kernels().add_fixed_point(values.size(), values.data(), 1.0, sums.data(), &rejected);
+    kernels_under_test().add_fixed_point(values.size(), values.data(), 1.0, sums.data(), &rejected);
     Guarded<float> back(values.size());
-    cpu_kernels().from_fixed_point(values.size(), sums.data(), back.data());
+    kernels_under_test().from_fixed_point(values.size(), sums.data(), back.data());
     for (std::size_t i = 0; i < values.size(); ++i) {
         BOOST_TEST(std::abs(back.data()[i] - values[i]) <= 0x1p-49F);
     }
@@ -43,7 +43,7 @@ BOOST_AUTO_TEST_CASE(sum_of_squares_is_in_double) {
         const auto values = random_values(count, 3);
         const double expected = reference().sum_of_squares(count, widened(values).data());
         // Only the order inside a block differs: some 4096 roundings of 1e-16.
-        BOOST_TEST(std::abs(cpu_kernels().sum_of_squares(count, values.data()) / expected - 1) < 1e-13);
+        BOOST_TEST(std::abs(kernels_under_test().sum_of_squares(count, values.data()) / expected - 1) < 1e-13);
     }
 }
 
@@ -62,7 +62,7 @@ BOOST_AUTO_TEST_CASE(adamw_follows_the_published_update) {
         std::vector<double> v_expected(count);
         for (update.step = 1; update.step <= 3; ++update.step) {
             const auto g = random_values(count, 10 + static_cast<std::uint32_t>(update.step));
-            cpu_kernels().adamw(update, count, g.data(), w.data(), m.data(), v.data());
+            kernels_under_test().adamw(update, count, g.data(), w.data(), m.data(), v.data());
             reference().adamw(update, count, widened(g).data(), w_expected.data(), m_expected.data(),
                               v_expected.data());
         }
@@ -90,13 +90,13 @@ BOOST_AUTO_TEST_CASE(losses_equal_double) {
         std::vector<double> dfirst_expected(size);
         auto dsecond_expected = widened(first);
         const int samples = kSamples;
-        cpu_kernels().cross_entropy(samples, classes, first.data(), labels.data(), weights.data(), losses.data(),
+        kernels_under_test().cross_entropy(samples, classes, first.data(), labels.data(), weights.data(), losses.data(),
                                     dfirst.data());
         reference().cross_entropy(samples, classes, widened(first).data(), labels.data(), widened(weights).data(),
                                   losses_expected.data(), dfirst_expected.data());
         BOOST_TEST(normalised_error(losses_expected, losses.values()) < kFp32Error);
         BOOST_TEST(normalised_error(dfirst_expected, dfirst.values()) < kFp32Error);
-        cpu_kernels().consistency(samples, classes, first.data(), second.data(), weights.data(), losses.data(),
+        kernels_under_test().consistency(samples, classes, first.data(), second.data(), weights.data(), losses.data(),
                                   dfirst.data(), dsecond.data());
         reference().consistency(samples, classes, widened(first).data(), widened(second).data(),
                                 widened(weights).data(), losses_expected.data(), dfirst_expected.data(),

@@ -165,7 +165,7 @@ public:
     std::vector<double> sums_of_squares(const std::vector<ArraySpan>& spans, const float* values) const override;
     void adamw(const AdamWUpdate& update, std::size_t count, const float* gradient, float* weights, float* first_moment,
                float* second_moment) const override {
-        adamw_tensors({{0, count, update}}, gradient, weights, first_moment, second_moment);
+        cuda::adamw(stream(), update, count, gradient, weights, first_moment, second_moment);
     }
     void adamw_tensors(const std::vector<TensorUpdate>& tensors, const float* gradient, float* weights,
                        float* first_moment, float* second_moment) const override;
@@ -207,6 +207,17 @@ std::vector<double> CudaKernels::sums_of_squares(const std::vector<ArraySpan>& s
                           found);
     memory_.copy_out(sums.data(), found, sum_bytes);
     return sums;
+}
+
+void CudaKernels::adamw_tensors(const std::vector<TensorUpdate>& tensors, const float* gradient, float* weights,
+                                float* first_moment, float* second_moment) const {
+    const auto lock = enter();
+    const cuda::AdamWTable table = cuda::adamw_table(tensors);
+    const std::size_t count = table.tensors.size();
+    auto* placed = scratch_.take<cuda::AdamWTensor>(ScratchUse::sums, count);
+    memory_.copy_in(placed, table.tensors.data(), count * sizeof(cuda::AdamWTensor));
+    cuda::adamw_tensors(stream(), placed, static_cast<int>(count), table.blocks, gradient, weights, first_moment,
+                        second_moment);
 }
 
 }  // namespace

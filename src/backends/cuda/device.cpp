@@ -74,7 +74,7 @@ Device::Device(int index) : index_(index) {
     description_ = fmt::format("{} compute {}.{} with {} multiprocessors, driver for CUDA {}, CUDA {}",
                                properties.name, properties.major, properties.minor, properties.multiProcessorCount,
                                version_text(driver), version_text(runtime));
-#ifdef LADLE_STANDIN
+#ifdef LADLE_GPU_IS_STANDIN
     description_ += " (NOT A GPU: CPU stand-in)";
 #endif
 }
