@@ -1,0 +1,34 @@
+// Host-callable element-wise functions and conversions of the CUDA backend. All arrays are on the device; the calls
+// return before the work is done.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include <cstddef>
+
+namespace ladle::cuda {
+
+/// y [count] fp32 = x * Phi(x), the exact (erf) GELU; y may be x.
+void gelu(cudaStream_t stream, std::size_t count, const float* x, float* y);
+/// dx [count] fp32 = dy * gelu'(x); dx may be dy or x.
+void gelu_backward(cudaStream_t stream, std::size_t count, const float* x, const float* dy, float* dx);
+/// y [count] fp32 = tanh(x); y may be x.
+void tanh(cudaStream_t stream, std::size_t count, const float* x, float* y);
+/// dx [count] fp32 = dy * (1 - y^2) from the output y; dx may be dy or y.
+void tanh_backward(cudaStream_t stream, std::size_t count, const float* y, const float* dy, float* dx);
+
+/// y [count] bf16 = x fp32, rounded to nearest, ties to even; a NaN stays a NaN. The arrays must not overlap.
+void to_bfloat16(cudaStream_t stream, std::size_t count, const float* x, __nv_bfloat16* y);
+/// y [count] bf16 = gelu(x), computed in fp32 and rounded once. The arrays must not overlap.
+void gelu_to_bfloat16(cudaStream_t stream, std::size_t count, const float* x, __nv_bfloat16* y);
+/// As gelu_backward; dx_bf16 [count] is the result rounded to bf16, dx [count] fp32 the result itself or null if not
+/// wanted. dx may be dy or x; dx_bf16 overlaps nothing.
+void gelu_backward_to_bfloat16(cudaStream_t stream, std::size_t count, const float* x, const float* dy,
+                               __nv_bfloat16* dx_bf16, float* dx = nullptr);
+/// A weight w [out, in] fp32 rounded to bf16 as `rounded` [out, in] and as `transposed` [in, out]; either may be null.
+/// The arrays must not overlap.
+void weight_to_bfloat16(cudaStream_t stream, int out, int in, const float* w, __nv_bfloat16* rounded,
+                        __nv_bfloat16* transposed);
+
+}  // namespace ladle::cuda
