@@ -89,17 +89,23 @@ void BlockProduct::run(ToBfloat16 to_bfloat16, const memory& weights, int rows, 
     int done = 0;
     while (done < rows) {
         const Block& block = block_for(rows - done);
-        const int taken = next_block(rows - done);
+        const int taken = std::min(rows - done, block.rows);
         const void* input = block_input(block, to_bfloat16, taken, x + static_cast<std::ptrdiff_t>(done) * shape_.k);
         run_block(block, weights, taken, input, bias, y + static_cast<std::ptrdiff_t>(done) * shape_.n);
         done += taken;
     }
 }
 
-void BlockProduct::run_operand(const memory& weights, int rows, const void* operand, const float* bias,
+void BlockProduct::run_operand(const memory& weights, int rows, const std::uint16_t* operand, const float* bias,
                                float* y) const {
     const OneThread one_thread;
-    run_block(block_for(rows), weights, rows, operand, bias, y);
+    for (int done = 0; done < rows;) {
+        const Block& block = block_for(rows - done);
+        const int taken = std::min(rows - done, block.rows);
+        run_block(block, weights, taken, operand + static_cast<std::ptrdiff_t>(done) * shape_.k, bias,
+                  y + static_cast<std::ptrdiff_t>(done) * shape_.n);
+        done += taken;
+    }
 }
 
 const void* BlockProduct::block_input(const Block& block, ToBfloat16 to_bfloat16, int rows, const float* x) const {

@@ -195,6 +195,10 @@ void Products::feed_forward_backward(const FeedForwardBackward<float>& call) con
 void Products::check_row_independence() const {
     const std::lock_guard lock(mutex_);
     for (const auto& [shape, product] : block_products_) {
+        if (rows_are_independent(*product, loops_.to_bfloat16)) {
+            continue;
+        }
+        product->use_small_blocks();
         if (!rows_are_independent(*product, loops_.to_bfloat16)) {
             throw DeviceError(
                 fmt::format("{} products of {} by {} features depend on a row's place or neighbours",

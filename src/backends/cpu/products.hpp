@@ -45,7 +45,7 @@ public:
     void feed_forward(const FeedForward<float>& call) const;
     /// As Kernels::feed_forward_backward.
     void feed_forward_backward(const FeedForwardBackward<float>& call) const;
-    /// As Kernels::check_row_independence.
+    /// As Kernels::check_row_independence; shapes that fail with blocks of two sizes go on with one.
     void check_row_independence() const;
 
 private:
