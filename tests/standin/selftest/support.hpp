@@ -67,3 +67,6 @@ struct ChildResult {
 /// check in it failed. The child is this test case again up to this call, so what precedes the call must not depend on
 /// earlier results.
 ChildResult run_in_child(const std::vector<std::string>& environment, const std::function<int()>& function);
+
+/// Checks of the present test case that failed so far, in this process.
+unsigned long failed_checks();

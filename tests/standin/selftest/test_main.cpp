@@ -23,11 +23,6 @@ int count_call() {
     return calls;
 }
 
-unsigned long failed_checks() {
-    const auto id = boost::unit_test::framework::current_test_case().p_id;
-    return boost::unit_test::results_collector.results(id).p_assertions_failed;
-}
-
 [[noreturn]] void run_as_child(const std::function<int()>& function) {
     int code = 3;
     const unsigned long failed_before = failed_checks();
@@ -55,6 +50,11 @@ unsigned long failed_checks() {
 }
 
 }  // namespace
+
+unsigned long failed_checks() {
+    const auto id = boost::unit_test::framework::current_test_case().p_id;
+    return boost::unit_test::results_collector.results(id).p_assertions_failed;
+}
 
 // A forked child has no worker thread, so the child is this program again, in the same test case, up to the same call.
 ChildResult run_in_child(const std::vector<std::string>& environment, const std::function<int()>& function) {
