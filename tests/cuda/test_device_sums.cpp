@@ -14,6 +14,9 @@ namespace {
 /// Narrow rows nearly cancel, which leaves fewer good digits.
 constexpr double kNormError = 1e-11;
 
+/// Few sums of both signs may nearly cancel, too.
+constexpr double kGradientError = 1e-9;
+
 struct NormInputs {
     NormInputs(const Origins& o, int w, double probability)
         : origins(o),
@@ -209,7 +212,7 @@ void compare_gradient(const Leaves& leaves, int out, int in) {
     call.in = in;
     call.dy = dy.data();
     call.x = in == 0 ? nullptr : x.data();
-    call.limit = 6.0;
+    call.limit = 20.0;
     std::vector<std::int64_t> expected(count, 5);
     std::vector<std::int64_t> plain(count, 5);
     std::int64_t expected_rejected = 3;
@@ -248,7 +251,7 @@ void compare_gradient(const Leaves& leaves, int out, int in) {
         return;  // a value at the limit
     }
     std::vector<double> wide(plain.begin(), plain.end());
-    BOOST_TEST(normalised_error(wide, std::vector<float>(found.begin(), found.end())) < kFp32Error, name);
+    BOOST_TEST(normalised_error(wide, std::vector<float>(found.begin(), found.end())) < kGradientError, name);
 }
 
 }  // namespace
@@ -286,19 +289,21 @@ BOOST_AUTO_TEST_CASE(gradients_are_summed_by_leaf) {
 }
 
 BOOST_AUTO_TEST_CASE(gradients_of_many_leaves_take_turns_in_the_scratch) {
-    std::vector<std::vector<int>> samples(970);
+    constexpr int kOut = 770;
+    constexpr int kIn = 353;
+    std::vector<std::vector<int>> samples(70);
     samples[0] = {2};
-    samples[31] = {70};
+    samples[31] = {130};
     samples[32] = {1};
-    samples[969] = {3, 1};
+    samples[69] = {3, 1};
     Leaves leaves(samples, 1);
     leaves.choose_passes(0, 1);
     LeafGradients<float> call;
     call.rows = leaves.rows;
-    call.out = 1040;
-    call.in = 17;
-    BOOST_TEST(cuda::gradient_scratch_bytes(call) < std::size_t{970} * 1040 * 17 * sizeof(float));
-    compare_gradient(leaves, 1040, 17);
+    call.out = kOut;
+    call.in = kIn;
+    BOOST_TEST(cuda::gradient_scratch_bytes(call) < samples.size() * area(kOut, kIn) * sizeof(float));
+    compare_gradient(leaves, kOut, kIn);
     compare_gradient(leaves, 7, 0);
 }
 
