@@ -80,7 +80,8 @@ void reserve_arena(Memory& m) {
 char* place(Memory& m, std::size_t bytes) {
     const std::size_t wanted = round_up(bytes, kAlignment) + kGuardBytes;
     if (!kOwnArena) {
-        return static_cast<char*>(std::aligned_alloc(kAlignment, round_up(bytes, kAlignment)));
+        void* exact = nullptr;
+        return posix_memalign(&exact, kAlignment, bytes) == 0 ? static_cast<char*>(exact) : nullptr;
     }
     reserve_arena(m);
     const auto hole = m.holes.lower_bound(wanted);

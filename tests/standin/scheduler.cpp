@@ -47,10 +47,6 @@ Progress run_first(Scheduler& s, Stream& stream, std::unique_lock<std::mutex>& l
     lock.unlock();
 #ifdef LADLE_STANDIN_TSAN
     void* own = __tsan_get_current_fiber();
-    if (stream.tsan == nullptr) {
-        stream.tsan = __tsan_create_fiber(0);
-        __tsan_set_fiber_name(stream.tsan, "cuda stream");
-    }
     __tsan_switch_to_fiber(stream.tsan, 1);
     __tsan_acquire(tag.get());
 #endif
@@ -234,6 +230,8 @@ void wait_for_all_streams() {
 }
 
 void add_stream(Stream* stream) {
+    // Made by the host: a fiber inherits what its maker knows, and the worker knows of later calls of the host.
+    STANDIN_TSAN(stream->tsan = __tsan_create_fiber(0); __tsan_set_fiber_name(stream->tsan, "cuda stream");)
     const std::lock_guard lock(scheduler().mutex);
     scheduler().streams.push_back(stream);
 }

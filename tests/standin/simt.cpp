@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -63,12 +64,23 @@ struct Warp {
     unsigned syncs = 0;
 };
 
+// Fibers, and tags of what happens before what. ThreadSanitizer takes each fiber for a thread of the program, so under it
+// every stream has a team of its own: one shared by two streams would order their kernels.
+struct Team {
+    std::vector<std::unique_ptr<Fiber>> fibers;  // under ThreadSanitizer one per thread of a block, for life
+    std::vector<Fiber*> idle;
+    char start_tag = 0;  // apart from the end: a late thread must not inherit the writes of one that has returned
+    char end_tag = 0;
+    char barrier_tags[2] = {};
+    char warp_tags[2][kMaxThreads / kWarp] = {};
+};
+
 struct Executor {
     std::array<Thread, kMaxThreads> threads;
     std::array<Warp, kMaxThreads / kWarp> warps;
     std::array<int, kMaxThreads> order;
-    std::vector<std::unique_ptr<Fiber>> fibers;  // under TSan: one per thread of a block, for life
-    std::vector<Fiber*> idle;
+    std::map<void*, Team> teams;
+    Team* team = nullptr;
     Random random{options().seed};
     const Launch* launch = nullptr;
     Thread* current = nullptr;
@@ -79,11 +91,6 @@ struct Executor {
     unsigned barriers = 0;
     Location barrier;
     bool failed = false;
-    // Happens-before tags. Start and end differ: a late thread must not inherit the writes of one that has returned.
-    char start_tag = 0;
-    char end_tag = 0;
-    char barrier_tags[2] = {};
-    char warp_tags[2][kMaxThreads / kWarp] = {};
     alignas(128) unsigned char shared[kMaxSharedBytes + kTailBytes];
 };
 
@@ -196,7 +203,7 @@ std::uint64_t warp_call(CallKind kind, std::uint32_t mask, std::uint64_t value, 
         fail("warp primitive: own lane is not in the mask, " + text(self) + ", " + text(where));
     }
     // Only __syncwarp orders memory; CUDA promises that neither of shuffles nor of votes.
-    [[maybe_unused]] char* tag = &e.warp_tags[warp.syncs & 1][self.warp];
+    [[maybe_unused]] char* tag = &e.team->warp_tags[warp.syncs & 1][self.warp];
     STANDIN_TSAN(if (kind == CallKind::sync) __tsan_release(tag);)
     self.state = State::in_warp_call;
     self.value = value;
@@ -224,9 +231,9 @@ std::uint64_t warp_call(CallKind kind, std::uint32_t mask, std::uint64_t value, 
 /// Runs the kernel for the current thread and notes that it returned.
 void run_current_thread() {
     Executor& e = executor();
-    STANDIN_TSAN(__tsan_acquire(&e.start_tag);)
+    STANDIN_TSAN(__tsan_acquire(&e.team->start_tag);)
     e.launch->thread();
-    STANDIN_TSAN(__tsan_release(&e.end_tag);)
+    STANDIN_TSAN(__tsan_release(&e.team->end_tag);)
     Thread& self = *e.current;
     self.state = State::returned;
     ++e.returned;
@@ -260,7 +267,7 @@ void fiber_body() {
 #endif
         Thread* next = begin_next_thread(e);
         if (next == nullptr) {
-            e.idle.push_back(fiber);
+            e.team->idle.push_back(fiber);
             return;
         }
         next->fiber = fiber;
@@ -271,17 +278,17 @@ void fiber_body() {
 
 Fiber* take_fiber(Executor& e, [[maybe_unused]] int thread) {
 #ifdef LADLE_STANDIN_TSAN
-    while (e.fibers.size() <= static_cast<std::size_t>(thread)) {
-        e.fibers.push_back(std::make_unique<Fiber>());
+    while (e.team->fibers.size() <= static_cast<std::size_t>(thread)) {
+        e.team->fibers.push_back(std::make_unique<Fiber>());
     }
-    return e.fibers[static_cast<std::size_t>(thread)].get();
+    return e.team->fibers[static_cast<std::size_t>(thread)].get();
 #else
-    if (e.idle.empty()) {
-        e.fibers.push_back(std::make_unique<Fiber>());
-        return e.fibers.back().get();
+    if (e.team->idle.empty()) {
+        e.team->fibers.push_back(std::make_unique<Fiber>());
+        return e.team->fibers.back().get();
     }
-    Fiber* fiber = e.idle.back();
-    e.idle.pop_back();
+    Fiber* fiber = e.team->idle.back();
+    e.team->idle.pop_back();
     return fiber;
 #endif
 }
@@ -306,15 +313,27 @@ void report_deadlock(Executor& e) {
     e.failed = true;
 }
 
+/// memset that ThreadSanitizer does not see: blocks of different streams share this memory, which no GPU does.
+void fill_unseen(void* begin, int value, std::size_t bytes) {
+#ifdef LADLE_STANDIN_TSAN
+    auto* at = static_cast<volatile unsigned char*>(begin);
+    for (std::size_t i = 0; i < bytes; ++i) {
+        at[i] = static_cast<unsigned char>(value);
+    }
+#else
+    std::memset(begin, value, bytes);
+#endif
+}
+
 /// Poisons shared memory: reading what the block did not write gives NaN. The static arrays are those of all kernels
 /// of the program, so they are filled only before a launch's first blocks; later ones find what another block left.
 void poison_shared(Executor& e, std::size_t bytes, bool statics) {
     if (bytes > 0) {
-        std::memset(e.shared, 0xFF, bytes);
-        std::memset(e.shared + bytes, kTailByte, kTailBytes);
+        fill_unseen(e.shared, 0xFF, bytes);
+        fill_unseen(e.shared + bytes, kTailByte, kTailBytes);
     }
     if (statics && __start_ladle_shared != nullptr) {
-        std::memset(__start_ladle_shared, 0xFF, static_cast<std::size_t>(__stop_ladle_shared - __start_ladle_shared));
+        fill_unseen(__start_ladle_shared, 0xFF, static_cast<std::size_t>(__stop_ladle_shared - __start_ladle_shared));
     }
 }
 
@@ -330,7 +349,7 @@ void check_shared_tail(Executor& e, std::size_t bytes) {
 }
 
 void run_block(Executor& e) {
-    STANDIN_TSAN(__tsan_release(&e.start_tag);)
+    STANDIN_TSAN(__tsan_release(&e.team->start_tag);)
     e.unstarted = e.returned = e.at_barrier = 0;
     for (int i = 0; i < e.count; ++i) {
         e.threads[static_cast<std::size_t>(i)].state = State::unstarted;
@@ -364,11 +383,11 @@ void run_block(Executor& e) {
             report_deadlock(e);
         }
     }
-    STANDIN_TSAN(__tsan_acquire(&e.end_tag);)
+    STANDIN_TSAN(__tsan_acquire(&e.team->end_tag);)
 }
 
 /// Without barriers a thread is a plain call. Every second block runs backwards, unless an order is asked for.
-void run_independent_block(Executor& e, bool backwards) {
+[[maybe_unused]] void run_independent_block(Executor& e, bool backwards) {
     for (int i = 0; i < e.count; ++i) {
         threadIdx = e.threads[static_cast<std::size_t>(backwards ? e.count - 1 - i : i)].index;
         e.launch->thread();
@@ -404,7 +423,7 @@ void sync_threads(const Location& where) {
         fail("divergent barriers: threads of one block wait at different __syncthreads: " + text(where) + " and " +
              text(e.barrier));
     }
-    [[maybe_unused]] char* tag = &e.barrier_tags[e.barriers & 1];
+    [[maybe_unused]] char* tag = &e.team->barrier_tags[e.barriers & 1];
     STANDIN_TSAN(__tsan_release(tag);)
     self.state = State::at_barrier;
     self.where = where;
@@ -443,6 +462,9 @@ void* dynamic_shared_memory() {
 void run_kernel(const Launch& launch) {
     Executor& e = executor();
     e.launch = &launch;
+    void* stream = nullptr;
+    STANDIN_TSAN(stream = __tsan_get_current_fiber();)
+    e.team = &e.teams[stream];
     e.failed = false;
     blockDim = launch.block;
     gridDim = launch.grid;
@@ -478,9 +500,9 @@ void run_kernel(const Launch& launch) {
     }
     if (e.failed) {
         // Abandoned threads keep what they hold; their stacks are used again.
-        e.idle.clear();
-        for (const auto& fiber : e.fibers) {
-            e.idle.push_back(fiber.get());
+        e.team->idle.clear();
+        for (const auto& fiber : e.team->fibers) {
+            e.team->idle.push_back(fiber.get());
         }
     }
     e.launch = nullptr;
