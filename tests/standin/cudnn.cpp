@@ -1,4 +1,5 @@
-// Stand-in for the backend calls of cuDNN: descriptors and how they are built. cudnn_attention.cpp executes what they say.
+// Stand-in for the backend calls of cuDNN: descriptors and how they are built. cudnn_attention.cpp executes what they
+// say.
 #include "cudnn.hpp"
 
 #include <cstdio>
@@ -14,7 +15,9 @@ struct Context {
 
 thread_local std::string last_message;
 
-Handle& handle_of(cudnnBackendDescriptor_t descriptor) { return *reinterpret_cast<Handle*>(descriptor); }
+Handle& handle_of(cudnnBackendDescriptor_t descriptor) {
+    return *reinterpret_cast<Handle*>(descriptor);
+}
 
 std::size_t type_bytes(cudnnBackendAttributeType_t type) {
     switch (type) {
@@ -46,8 +49,9 @@ cudnnStatus_t check_tensor(const Descriptor& tensor) {
 }
 
 cudnnStatus_t require_child(const Descriptor& descriptor, int attribute, const char* what) {
-    return descriptor.child(attribute) != nullptr ? CUDNN_STATUS_SUCCESS
-                                                  : refuse_cudnn(CUDNN_STATUS_BAD_PARAM, std::string(what) + " missing");
+    return descriptor.child(attribute) != nullptr
+               ? CUDNN_STATUS_SUCCESS
+               : refuse_cudnn(CUDNN_STATUS_BAD_PARAM, std::string(what) + " missing");
 }
 
 cudnnStatus_t check_descriptor(const Descriptor& descriptor) {
@@ -127,7 +131,9 @@ using namespace standin;
 
 extern "C" {
 
-size_t cudnnGetVersion() { return CUDNN_VERSION; }
+size_t cudnnGetVersion() {
+    return CUDNN_VERSION;
+}
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
     if (status() != cudaSuccess) {
@@ -147,7 +153,9 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
     return CUDNN_STATUS_SUCCESS;
 }
 
-void cudnnGetLastErrorString(char* message, size_t bytes) { std::snprintf(message, bytes, "%s", last_message.c_str()); }
+void cudnnGetLastErrorString(char* message, size_t bytes) {
+    std::snprintf(message, bytes, "%s", last_message.c_str());
+}
 
 const char* cudnnGetErrorString(cudnnStatus_t code) {
     switch (code) {
@@ -197,7 +205,8 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t handle, cudnnBac
     for (std::size_t i = 0; i < elements; ++i) {
         children.push_back(handle_of(static_cast<const cudnnBackendDescriptor_t*>(array)[i]));
         if (!children.back()->finalized) {
-            return refuse_cudnn(CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED, "a descriptor that is not finalized as attribute");
+            return refuse_cudnn(CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED,
+                                "a descriptor that is not finalized as attribute");
         }
     }
     descriptor.children[attribute] = children;

@@ -40,9 +40,13 @@ int attribute_of(const Role& role, const Descriptor& operation) {
 
 using Shape = std::vector<std::int64_t>;
 
-Shape shape_of(const Descriptor& tensor) { return tensor.all<std::int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS); }
+Shape shape_of(const Descriptor& tensor) {
+    return tensor.all<std::int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS);
+}
 
-int type_of(const Descriptor& tensor) { return tensor.value<std::int32_t>(CUDNN_ATTR_TENSOR_DATA_TYPE, -1); }
+int type_of(const Descriptor& tensor) {
+    return tensor.value<std::int32_t>(CUDNN_ATTR_TENSOR_DATA_TYPE, -1);
+}
 
 cudnnStatus_t check_tensor(const Role& role, const Descriptor& operation) {
     const int attribute = attribute_of(role, operation);
@@ -151,7 +155,9 @@ cudnnStatus_t check_attention(const Descriptor& operation) {
             return code;
         }
     }
-    const auto shape = [&](std::size_t role) { return shape_of(*operation.child(attribute_of(kRoles[role], operation))); };
+    const auto shape = [&](std::size_t role) {
+        return shape_of(*operation.child(attribute_of(kRoles[role], operation)));
+    };
     const Shape q = shape(0);
     const Shape k = shape(1);
     const Shape v = shape(2);
@@ -192,7 +198,8 @@ cudnnStatus_t execute_attention(const Descriptor& plan, const Descriptor& pack, 
     Sdpa x;
     for (const Role& role : kRoles) {
         const int attribute = attribute_of(role, *operation);
-        if (const DescriptorPointer tensor = attribute != 0 ? operation->child(attribute) : nullptr; tensor != nullptr) {
+        if (const DescriptorPointer tensor = attribute != 0 ? operation->child(attribute) : nullptr;
+            tensor != nullptr) {
             x.*role.tensor = bind_tensor(*tensor, role.name, pointers);
         }
     }
@@ -206,7 +213,8 @@ cudnnStatus_t execute_attention(const Descriptor& plan, const Descriptor& pack, 
     const auto* scale =
         static_cast<const float*>(pointers.of(*operation->child(scale_attribute(*operation)), "the scale"));
     auto* workspace = pack.value<void*>(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, nullptr);
-    if (!pointers.ok() || scale == nullptr || !require_device(workspace, kAttentionWorkspaceBytes, "cuDNN's workspace")) {
+    if (!pointers.ok() || scale == nullptr ||
+        !require_device(workspace, kAttentionWorkspaceBytes, "cuDNN's workspace")) {
         return refuse_cudnn(CUDNN_STATUS_BAD_PARAM, "attention: a pointer of the variant pack");
     }
     x.scale = *scale;

@@ -1,5 +1,5 @@
-// Runs what is in the streams: one worker thread is the device. Which stream goes next is random from the seed, and work
-// is held back while nobody waits for it, so that a program which forgets to wait does not get away with it.
+// Runs what is in the streams: one worker thread is the device. Which stream goes next is random from the seed, and
+// work is held back while nobody waits for it, so that a program which forgets to wait does not get away with it.
 #include <pthread.h>
 #include <unistd.h>
 
@@ -142,7 +142,8 @@ void wait_deferred(Scheduler& s, std::unique_lock<std::mutex>& lock, const std::
     while (!condition()) {
         const Step outcome = step(s, lock, true);
         if (outcome == Step::blocked) {
-            fault(cudaErrorLaunchTimeout, "the host waits for work that can never run: no event it waits for is recorded");
+            fault(cudaErrorLaunchTimeout,
+                  "the host waits for work that can never run: no event it waits for is recorded");
             return;
         }
         if (outcome == Step::elsewhere) {

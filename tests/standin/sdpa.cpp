@@ -91,7 +91,8 @@ void forward_head(const Sdpa& x, std::int64_t batch, std::int64_t head) {
 }
 
 /// Gradients of one head; those of keys and values are added to what other query heads of the group gave.
-void backward_head(const Sdpa& x, std::int64_t batch, std::int64_t head, std::vector<float>& dk, std::vector<float>& dv) {
+void backward_head(const Sdpa& x, std::int64_t batch, std::int64_t head, std::vector<float>& dk,
+                   std::vector<float>& dv) {
     const std::int64_t kv_head = head / (x.q.dimensions[1] / x.k.dimensions[1]);
     const std::int64_t queries = length_of(x.q_lengths, batch, x.q.dimensions[2]);
     const std::int64_t keys = length_of(x.kv_lengths, batch, x.k.dimensions[2]);

@@ -166,7 +166,8 @@ std::size_t at(std::int64_t batch, std::int64_t token, std::int64_t heads, std::
 constexpr double kScale = 0.25;
 
 /// Attention in double precision; rows past the length stay 0.
-std::vector<double> attention(const std::vector<double>& q, const std::vector<double>& k, const std::vector<double>& v) {
+std::vector<double> attention(const std::vector<double>& q, const std::vector<double>& k,
+                              const std::vector<double>& v) {
     std::vector<double> out(q.size(), 0.0);
     for (std::int64_t b = 0; b < kBatch; ++b) {
         for (std::int64_t h = 0; h < kHeads; ++h) {
@@ -204,8 +205,8 @@ double dot(const std::vector<double>& a, const std::vector<double>& b) {
 
 BOOST_AUTO_TEST_SUITE(cudnn_attention)
 
-// bf16 results are rounded by 2^-9 of themselves, gradients additionally use the rounded output: 2e-2 and 6e-2 of values
-// around 1. A wrong head, length or sign is off by about 1.
+// bf16 results are rounded by 2^-9 of themselves, gradients additionally use the rounded output: 2e-2 and 6e-2 of
+// values around 1. A wrong head, length or sign is off by about 1.
 BOOST_AUTO_TEST_CASE(forward_and_backward) {
     TestStream stream;
     cudnnHandle_t handle = nullptr;
@@ -255,7 +256,8 @@ BOOST_AUTO_TEST_CASE(forward_and_backward) {
             up[which][i] += 1e-4;
             down[which][i] -= 1e-4;
             const double slope = (dot(widen(dout), attention(up[0], up[1], up[2])) -
-                                  dot(widen(dout), attention(down[0], down[1], down[2]))) / 2e-4;
+                                  dot(widen(dout), attention(down[0], down[1], down[2]))) /
+                                 2e-4;
             BOOST_TEST(std::fabs(gradients[which][i] - slope) < 6e-2);
         }
     }
@@ -278,12 +280,10 @@ BOOST_AUTO_TEST_CASE(refusals) {
                b.make(CUDNN_BACKEND_TENSOR_DESCRIPTOR));
     });
     refused("not modelled", [](Builder& b) { ok(cudnnBackendFinalize(b.make(CUDNN_BACKEND_MATMUL_DESCRIPTOR))); });
-    refused("finalized descriptor", [](Builder& b) {
-        b.set<std::int64_t>(b.rows(1, 2), CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, {2});
-    });
-    refused("attention without q", [](Builder& b) {
-        ok(cudnnBackendFinalize(b.make(CUDNN_BACKEND_OPERATION_SDPA_BWD_DESCRIPTOR)));
-    });
+    refused("finalized descriptor",
+            [](Builder& b) { b.set<std::int64_t>(b.rows(1, 2), CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, {2}); });
+    refused("attention without q",
+            [](Builder& b) { ok(cudnnBackendFinalize(b.make(CUDNN_BACKEND_OPERATION_SDPA_BWD_DESCRIPTOR))); });
     refused("dimensions of o", [](Builder& b) {
         const auto operation = forward_operation(b);
         b.link(operation, CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC, b.rows(4, kKvHeads));

@@ -63,9 +63,15 @@ __global__ void across_lanes(float* out) {
     out[threadIdx.x] = part[31 - threadIdx.x] + other;
 }
 
-__global__ void increment(float* x) { x[threadIdx.x] += 1.f; }
-__global__ void add(const float* x, float* y) { y[threadIdx.x] += x[threadIdx.x]; }
-__global__ void store_past_the_end(float* x) { x[threadIdx.x + 1] = 0.f; }
+__global__ void increment(float* x) {
+    x[threadIdx.x] += 1.f;
+}
+__global__ void add(const float* x, float* y) {
+    y[threadIdx.x] += x[threadIdx.x];
+}
+__global__ void store_past_the_end(float* x) {
+    x[threadIdx.x + 1] = 0.f;
+}
 __global__ void store_past_shared(float* x) {
     __shared__ float part[32];
     part[threadIdx.x + 1] = x[threadIdx.x];
