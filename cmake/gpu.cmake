@@ -4,7 +4,7 @@ file(GLOB ladle_cuda_sources CONFIGURE_DEPENDS src/backends/cuda/*.cpp)
 file(GLOB ladle_cuda_kernels CONFIGURE_DEPENDS src/backends/cuda/*.cu)
 
 if(LADLE_GPU STREQUAL off)
-  target_sources(ladle_core PRIVATE src/backends/no_cuda.cpp)
+  target_sources(ladle_core PRIVATE src/backends/no_cuda.cpp src/comm/no_nccl.cpp)
 
 elseif(LADLE_GPU STREQUAL cuda)
   find_package(CUDAToolkit REQUIRED)

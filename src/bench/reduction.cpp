@@ -43,7 +43,7 @@ public:
         for (int worker = 0; worker < engine_.pool().workers(); ++worker) {
             engine_.kernels().add_sums(exact_.size(), exact_.data(), exact_total_.data());
         }
-        comm_.all_reduce_sum(exact_total_.data(), exact_total_.size());
+        engine_.reducer().all_reduce_sum(exact_total_.data(), exact_total_.size());
         engine_.kernels().from_fixed_point(gradient_.size(), exact_total_.data(), gradient_.data());
     }
 
@@ -57,7 +57,7 @@ public:
         for (int worker = 0; worker < engine_.pool().workers(); ++worker) {
             engine_.kernels().add(plain_.size(), plain_.data(), plain_total_.data());
         }
-        comm_.all_reduce_sum(plain_total_.data(), plain_total_.size());
+        engine_.reducer().all_reduce_sum(plain_total_.data(), plain_total_.size());
     }
 
 private:

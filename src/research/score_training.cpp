@@ -66,7 +66,7 @@ double loss_gradient(Engine& engine, const Split& split, const std::vector<std::
     engine.prepare(single_plan(engine.spec()));
     const std::vector<Leaf> leaves = make_leaves(split, rows, leaf, engine.spec().backbone.hidden_size);
     // The losses are summed by micro-batch: their cut must not depend on the number of threads.
-    const auto micro_batches = make_micro_batches(leaves, kMicroBatchRows, 1);
+    const auto micro_batches = make_micro_batches(leaves, engine.micro_batch_rows(), 1);
     const std::vector<float> shares = sample_weights(rows.size(), 1, 1);
     const auto workers = static_cast<std::size_t>(engine.pool().workers());
     std::vector<GradientSum<float>> sums(workers, GradientSum<float>(engine.kernels(), engine.table()));

@@ -1,6 +1,7 @@
 // Building the model of a run on this rank.
 #include "ladle/train/engine.hpp"
 
+#include "device.hpp"
 #include "ladle/core/check.hpp"
 #include "ladle/core/digest.hpp"
 #include "ladle/core/error.hpp"
@@ -14,10 +15,6 @@ namespace {
 std::string read_config(const std::string& directory) {
     constexpr std::size_t kLargestBytes = std::size_t{1} << 20U;
     return read_file(directory + "/config.json", kLargestBytes);
-}
-
-Precision precision_of(const Config& config) {
-    return config.model.precision == "bf16" ? Precision::bf16 : Precision::fp32;
 }
 
 }  // namespace
@@ -56,9 +53,11 @@ ModelSpec model_spec(const Config& config, const BackboneConfig& backbone, int n
 }
 
 Engine::Engine(const Config& config, const ModelSpec& spec, Backbone backbone, Communicator& comm)
-    : kernels_(make_cpu_kernels(config.cpu.isa, precision_of(config))),
+    : kernels_(make_kernels(config, comm)),
+      reducer_(make_reducer(comm, kernels_->memory())),
       parameters_(kernels_->memory(), 0),
-      pool_(config.cpu.threads) {
+      // Work on a GPU is queued: a second thread would only interleave it.
+      pool_(kernels_->memory().is_host() ? config.cpu.threads : 1) {
     for (int worker = 0; worker < pool_.workers(); ++worker) {
         memory_.push_back({Arena(kernels_->memory()), Arena(kernels_->memory()), Arena()});
     }

@@ -58,8 +58,8 @@ std::vector<float> compute_logits(Engine& engine, Communicator& comm, const Spli
     std::iota(order.begin(), order.end(), 0U);
     const auto dealt =
         deal_leaves(make_leaves(split, order, leaf, engine.spec().backbone.hidden_size), comm.world_size());
-    const auto micro_batches = make_micro_batches(dealt[static_cast<std::size_t>(comm.world_rank())], kMicroBatchRows,
-                                                  engine.pool().workers());
+    const auto micro_batches = make_micro_batches(dealt[static_cast<std::size_t>(comm.world_rank())],
+                                                  engine.micro_batch_rows(), engine.pool().workers());
     engine.prepare(plan);
     const auto outputs = static_cast<std::size_t>(engine.spec().num_outputs);
     std::vector<std::string> results(static_cast<std::size_t>(engine.pool().workers()));

@@ -63,7 +63,7 @@ std::size_t split_bytes(const Split& split) {
 
 }  // namespace
 
-PackedBatch largest_micro_batch(const Split& train, int batch, int leaf, int passes) {
+PackedBatch largest_micro_batch(const Split& train, int batch, int leaf, int passes, std::int64_t row_limit) {
     std::vector<std::int64_t> lengths(train.samples());
     for (std::size_t s = 0; s < lengths.size(); ++s) {
         lengths[s] = train.length(s);
@@ -76,7 +76,7 @@ PackedBatch largest_micro_batch(const Split& train, int batch, int leaf, int pas
     };
     // One leaf is a micro-batch whatever its length.
     const std::int64_t tokens =
-        std::max(longest(static_cast<std::size_t>(leaf)), std::min(longest(most), kMicroBatchRows / passes));
+        std::max(longest(static_cast<std::size_t>(leaf)), std::min(longest(most), row_limit / passes));
     std::size_t samples = 0;
     for (std::int64_t sum = 0; samples < most && sum + lengths[samples] <= tokens; ++samples) {
         sum += lengths[samples];
@@ -133,8 +133,8 @@ MemoryPlan plan_memory(const Config& config, Engine& engine, const std::vector<c
     plan.trainable =
         4 * sizeof(float) * engine.table().total_count() + (static_cast<std::size_t>(plan.threads) + 1) * sums;
     const PassPlan passes = pass_plan(config, engine.spec().backbone);
-    const PackedBatch largest =
-        largest_micro_batch(*splits.front(), config.train.batch, config.train.leaf, passes.passes);
+    const PackedBatch largest = largest_micro_batch(*splits.front(), config.train.batch, config.train.leaf,
+                                                    passes.passes, engine.micro_batch_rows());
     plan.activations = plan_activations(engine, largest, passes.consistency);
     for (const Split* split : splits) {
         plan.data += split_bytes(*split);

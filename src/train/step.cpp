@@ -135,7 +135,8 @@ void TrainingStep::run_batch(std::int64_t batch, std::int64_t divisor, StepResul
     engine_.prepare(plan);
     const std::vector<float> weights = sample_weights(samples, config_.train.loss_group, divisor);
     const auto mine = deal_leaves(leaves, comm_.world_size())[static_cast<std::size_t>(comm_.world_rank())];
-    const auto micro_batches = make_micro_batches(mine, kMicroBatchRows / passes_.passes, engine_.pool().workers());
+    const auto micro_batches =
+        make_micro_batches(mine, engine_.micro_batch_rows() / passes_.passes, engine_.pool().workers());
     engine_.pool().run(micro_batches.size(), [&](int worker, std::size_t item) {
         run_micro_batch(worker, micro_batches[item], batch, weights);
         progress_();
@@ -185,12 +186,12 @@ void TrainingStep::reduce(const StepRequests& requests, Clock::time_point start,
         std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
     buffer_.copy_in(own.data(), own.size(), sums + kStop);
     if (config_.comm.reduction == "exact") {
-        comm_.all_reduce_sum(buffer_.data(), buffer_.size());
+        engine_.reducer().all_reduce_sum(buffer_.data(), buffer_.size());
         kernels.from_fixed_point(total, buffer_.data(), gradient_.data());
     } else {
         kernels.from_fixed_point(total, buffer_.data(), gradient_.data());
-        comm_.all_reduce_sum(gradient_.data(), total);
-        comm_.all_reduce_sum(buffer_.data() + total, buffer_.size() - total);
+        engine_.reducer().all_reduce_sum(gradient_.data(), total);
+        engine_.reducer().all_reduce_sum(buffer_.data() + total, buffer_.size() - total);
     }
     buffer_.copy_out(counts_.data(), counts_.size(), total);
     require_finite();

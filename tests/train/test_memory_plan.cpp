@@ -86,11 +86,11 @@ BOOST_AUTO_TEST_CASE(the_largest_micro_batch_bounds_rows_and_samples) {
     lengths[8] = 300;
     const Split split = split_of(lengths);
     // The longest leaf of two has 700 tokens, more than the limit of 512 for two passes.
-    const PackedBatch two_passes = largest_micro_batch(split, 80, 2, 2);
+    const PackedBatch two_passes = largest_micro_batch(split, 80, 2, 2, 1024);
     BOOST_TEST(two_passes.rows() == 2 * 700);
     BOOST_TEST(two_passes.samples == 70);
     // A batch of three samples is smaller than the limit of 1024.
-    const PackedBatch small = largest_micro_batch(split, 3, 2, 1);
+    const PackedBatch small = largest_micro_batch(split, 3, 2, 1, 1024);
     BOOST_TEST(small.rows() == 710);
     BOOST_TEST(small.samples == 3);
 }

@@ -21,6 +21,8 @@ public:
     virtual void copy_out(void* to, const void* from, std::size_t bytes) = 0;
     /// Fills with zero bytes.
     virtual void zero(void* to, std::size_t bytes) = 0;
+    /// The GPU's stream of work (a cudaStream_t), in whose order all this happens; null for memory of the process.
+    virtual void* stream() const { return nullptr; }
 };
 
 /// Memory of this process.

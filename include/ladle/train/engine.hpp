@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ladle/comm/communicator.hpp"
+#include "ladle/comm/reducer.hpp"
 #include "ladle/config/config.hpp"
 #include "ladle/core/arena.hpp"
 #include "ladle/data/batch.hpp"
@@ -14,9 +15,6 @@
 #include "ladle/train/worker_pool.hpp"
 
 namespace ladle {
-
-/// Rows of a micro-batch, both passes together; one leaf may be more. It saves memory and does not change results.
-inline constexpr std::int64_t kMicroBatchRows = 1024;
 
 /// A pretrained directory; the numbers stay in its files until the model is built.
 struct Backbone {
@@ -54,9 +52,9 @@ struct WorkerBytes {
 
 class Engine {
 public:
-    /// Builds the model on the CPU kernels, its frozen weights once per node where that is possible, and fills the
-    /// parameters from run.seed; verifies that products do not depend on a row's place unless comm.reduction is fast.
-    /// All ranks together, with equal arguments. Throws DataError or DeviceError.
+    /// Builds the model on the kernels of train.device, its frozen weights once per node where that is possible, and
+    /// fills the parameters from run.seed; verifies that products do not depend on a row's place unless comm.reduction
+    /// is fast. All ranks together, with equal arguments. Throws DataError or DeviceError.
     Engine(const Config& config, const ModelSpec& spec, Backbone backbone, Communicator& comm);
 
     const Kernels<float>& kernels() const { return *kernels_; }
@@ -76,6 +74,11 @@ public:
     /// The same where kernels read and update them.
     float* placed_parameters() { return parameters_.data(); }
     WorkerPool& pool() { return pool_; }
+    /// Sums over ranks of arrays where the kernels' are.
+    Reducer& reducer() { return *reducer_; }
+    /// Rows of a micro-batch, all passes together, unless one leaf has more. On the processor it saves memory and does
+    /// not change results; on a GPU the shape of a product decides its bits, so each leaf is computed alone.
+    std::int64_t micro_batch_rows() const { return kernels_->memory().is_host() ? 1024 : 2; }
 
     /// Packs the weights that this plan uses from the current parameters.
     void prepare(const RoutePlan& plan) { model_->prepare(*kernels_, parameters_.data(), plan); }
@@ -88,6 +91,7 @@ private:
     void build_model(const ModelSpec& spec, NamedTensors& tensors, Communicator& comm);
 
     std::unique_ptr<Kernels<float>> kernels_;
+    std::unique_ptr<Reducer> reducer_;
     std::size_t frozen_bytes_ = 0;
     FrozenMemory frozen_memory_;
     ParameterTable table_;

@@ -26,8 +26,9 @@ struct MemoryPlan {
 /// that do nothing. Packs weights of no meaning; the next step packs its own.
 WorkerBytes plan_activations(Engine& engine, const PackedBatch& largest, double consistency);
 
-/// A batch as large as any micro-batch of training on this split can be, in rows and in samples.
-PackedBatch largest_micro_batch(const Split& train, int batch, int leaf, int passes);
+/// A batch as large as any micro-batch of training on this split can be, in rows and in samples; `row_limit`: see
+/// Engine::micro_batch_rows.
+PackedBatch largest_micro_batch(const Split& train, int batch, int leaf, int passes, std::int64_t row_limit);
 
 /// Plans a training run.
 MemoryPlan plan_memory(const Config& config, Engine& engine, const std::vector<const Split*>& splits);

@@ -52,6 +52,7 @@ public:
     void copy_in(void* to, const void* from, std::size_t bytes) override;
     void copy_out(void* to, const void* from, std::size_t bytes) override;
     void zero(void* to, std::size_t bytes) override;
+    void* stream() const override { return device_.stream(); }
 
 private:
     const Device& device_;
