@@ -121,7 +121,7 @@ Described::Described(const ProductFamily& family, const ProductCall& call)
     a = make_layout(type, rows_a, m + k - rows_a, call.strides.a);
     b = make_layout(type, rows_b, k + n - rows_b, call.strides.b);
     c = make_layout(CUDA_R_32F, m, n, call.strides.c);
-    if (batch > 1) {
+    if (family.typical.batch > 1) {  // also of a call with one: it is the same kernel
         set_batches(a, batch, std::int64_t{rows_a} * call.strides.a);
         set_batches(b, batch, std::int64_t{rows_b} * call.strides.b);
         set_batches(c, batch, std::int64_t{m} * call.strides.c);
