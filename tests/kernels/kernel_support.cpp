@@ -28,12 +28,13 @@ const Kernels<float>* device_kernels() {
 
 }  // namespace
 
-const Kernels<float>& kernels_under_test() {
-    if (device_kernels() != nullptr) {
-        return *device_kernels();
-    }
+const Kernels<float>& cpu_kernels() {
     static const auto kernels = make_cpu_kernels(tested_isa(), Precision::fp32);
     return *kernels;
+}
+
+const Kernels<float>& kernels_under_test() {
+    return on_cpu() ? cpu_kernels() : *device_kernels();
 }
 
 bool on_cpu() {

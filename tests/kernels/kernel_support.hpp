@@ -15,9 +15,10 @@
 
 namespace ladle::test {
 
-/// The kernels under test: those of LADLE_TEST_BACKEND (cpu or cuda), all of them called with arrays of the host. Of the
-/// CPU LADLE_TEST_ISA names the instruction set (default auto). One object per process, because oneDNN's instruction set
-/// can be limited only once.
+/// Those of LADLE_TEST_ISA (default auto). One object per process, because oneDNN's instruction set can be limited only
+/// once.
+const Kernels<float>& cpu_kernels();
+/// Those of LADLE_TEST_BACKEND (cpu or cuda), all of them called with arrays of the host.
 const Kernels<float>& kernels_under_test();
 bool on_cpu();
 /// Whether they can compute in bfloat16.

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "adamix_case.hpp"
+#include "support/device_kernels.hpp"
 #include "ladle/io/soup.hpp"
 #include "ladle/optim/schedule.hpp"
 
@@ -246,7 +247,11 @@ BOOST_DATA_TEST_CASE(reference_kernels_in_float_agree_with_pytorch, boost::unit_
     check_file(path, *kernels);
 }
 
-BOOST_DATA_TEST_CASE(cpu_kernels_agree_with_pytorch, boost::unit_test::data::make(adamix_files()), path) {
-    const auto kernels = make_cpu_kernels("auto", Precision::fp32);
+/// Of LADLE_TEST_BACKEND.
+BOOST_DATA_TEST_CASE(kernels_under_test_agree_with_pytorch, boost::unit_test::data::make(adamix_files()), path) {
+    auto kernels = device_kernels_under_test();
+    if (kernels == nullptr) {
+        kernels = make_cpu_kernels("auto", Precision::fp32);
+    }
     check_file(path, *kernels);
 }

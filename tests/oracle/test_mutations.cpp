@@ -4,6 +4,7 @@
 
 #include "adamix_case.hpp"
 #include "adamix_mutations.hpp"
+#include "support/device_kernels.hpp"
 #include "ladle/core/error.hpp"
 
 using namespace ladle;
@@ -143,6 +144,9 @@ Bf16Comparison compare_bf16(const Kernels<float>& kernels) {
 }
 
 std::unique_ptr<Kernels<float>> bf16_kernels() {
+    if (auto kernels = device_kernels_under_test()) {
+        return kernels;
+    }
     try {
         return make_cpu_kernels("auto", Precision::bf16);
     } catch (const DeviceError& error) {
@@ -153,7 +157,7 @@ std::unique_ptr<Kernels<float>> bf16_kernels() {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(cpu_kernels_in_bfloat16_agree_with_the_reference_that_rounds_alike) {
+BOOST_AUTO_TEST_CASE(kernels_under_test_in_bfloat16_agree_with_the_reference_that_rounds_alike) {
     const auto kernels = bf16_kernels();
     if (kernels == nullptr) {
         return;

@@ -22,6 +22,8 @@ using boost::context::detail::transfer_t;
 
 constexpr std::size_t kStackBytes = 64 * 1024;
 constexpr std::size_t kGuardBytes = 4096;
+constexpr std::size_t kColours = 32;  // stacks begin at different places of a page, or they would share cache lines
+constexpr std::size_t kColourBytes = 128;
 
 // Only one block runs at a time in a process.
 Fiber* running = nullptr;
@@ -33,6 +35,8 @@ boost::context::detail::fcontext_t scheduler = nullptr;
 }  // namespace
 
 Fiber::Fiber() {
+    static std::size_t fibers = 0;
+    colour_ = fibers++ % kColours;
     void* memory = mmap(nullptr, kStackBytes + kGuardBytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
@@ -48,7 +52,8 @@ void Fiber::prepare(Body body) {
     body_ = body;
     // A thread abandoned by a fault leaves its frames poisoned.
     STANDIN_ASAN(__asan_unpoison_memory_region(stack_ + kGuardBytes, kStackBytes);)
-    context_ = make_fcontext(stack_ + kGuardBytes + kStackBytes, kStackBytes, begin);
+    const std::size_t offset = colour_ * kColourBytes;
+    context_ = make_fcontext(stack_ + kGuardBytes + kStackBytes - offset, kStackBytes - offset, begin);
 }
 
 void Fiber::begin(transfer_t from) {

@@ -27,6 +27,7 @@ private:
     static void begin(boost::context::detail::transfer_t from);
 
     char* stack_;
+    std::size_t colour_;
     boost::context::detail::fcontext_t context_ = nullptr;
     Body body_ = nullptr;
     void* fake_stack_ = nullptr;  // AddressSanitizer's

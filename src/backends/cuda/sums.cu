@@ -24,7 +24,7 @@ struct RowRange {
     __device__ int row(int i) const { return i < size0 ? begin0 + i : begin1 + (i - size0); }
 };
 
-/// Rows of a leaf in the last pass, or in the one before it if there are two.
+/// Rows of a leaf in the first of the passes, then in the second if there are two.
 __device__ inline RowRange leaf_rows(const LeafRows& rows, int leaf) {
     const int* first = rows.segment_offsets + rows.first_pass * rows.samples;
     const int* last = rows.segment_offsets + (rows.last_pass - 1) * rows.samples;
@@ -35,8 +35,8 @@ __device__ inline RowRange leaf_rows(const LeafRows& rows, int leaf) {
     return {first[begin], size0, last[begin], size0 + size1};
 }
 
-/// The rows of chunk number `chunk` of all leaves; size 0 if there are fewer chunks. Call by all threads of a block;
-/// `found` is shared. Block 0 of the grid also writes first_chunk.
+/// The rows of chunk number `chunk` of all leaves; size 0 if there are fewer chunks. Called by all threads of a block;
+/// `found` is in shared memory. The first block of the grid also writes first_chunk.
 __device__ inline RowRange find_chunk(const LeafRows& rows, int rows_per_chunk, int chunk, int* first_chunk,
                                       RowRange* found) {
     const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;

@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(kChunkElements* kChunkLeaves)
             const int end = chunks.first_chunk[leaf + 1];
             const float* values = chunks.sums + static_cast<std::size_t>(begin) * count + element;
             float sum = 0.0F;
-#pragma unroll 4
+#pragma unroll 8
             for (int c = begin; c < end; ++c) {
                 sum = __fadd_rn(sum, *values);
                 values += count;

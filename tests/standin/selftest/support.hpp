@@ -63,5 +63,10 @@ struct ChildResult {
     bool says(const std::string& part) const { return text.find(part) != std::string::npos; }
 };
 
-/// Runs the function in a child with additional environment variables "NAME=value". Exit 3: it threw.
+/// Runs the function in a child with additional environment variables "NAME=value". Exit 3: it threw; 4: a
+/// check in it failed. The child is this test case again up to this call, so what precedes the call must not depend on
+/// earlier results.
 ChildResult run_in_child(const std::vector<std::string>& environment, const std::function<int()>& function);
+
+/// Checks of the present test case that failed so far, in this process.
+unsigned long failed_checks();
