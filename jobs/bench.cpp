@@ -21,17 +21,22 @@ struct Measurement {
     const char* name;
     void (*run)(const BenchOptions& options, Communicator& comm, const BenchOutput& output);
     bool needs_lengths;
+    bool of_gpus;
 };
-constexpr Measurement kMeasurements[] = {{"step", bench_step, true},
-                                         {"eval", bench_eval, true},
-                                         {"gemm", bench_gemm, false},
-                                         {"kernels", bench_kernels, false}};
+constexpr Measurement kMeasurements[] = {{"step", bench_step, true, true},
+                                         {"eval", bench_eval, true, true},
+                                         {"gemm", bench_gemm, false, false},
+                                         {"kernels", bench_kernels, false, false}};
 
 int bench(const JobOptions& job, Communicator& comm) {
     std::vector<std::string> names;
     for (const Measurement& measurement : kMeasurements) {
         names.emplace_back(measurement.name);
         if (job.positional.size() == 1 && job.positional.front() == measurement.name) {
+            if (job.config.train.device == "cuda" && !measurement.of_gpus) {
+                throw ConfigError(fmt::format("ladle bench {} cannot measure a GPU", measurement.name),
+                                  "only step and eval measure GPUs", "measure one of them, or set train.device = cpu");
+            }
             measurement.run(bench_options(job, measurement.needs_lengths), comm, print_record);
             return static_cast<int>(ExitCode::done);
         }
@@ -58,6 +63,7 @@ Job bench_job() {
                     "adapter.share_down",
                     "train.batch",
                     "train.leaf",
+                    "train.device",
                     "comm",
                     "cpu",
                     "eval.batch"};
@@ -77,6 +83,8 @@ Job bench_job() {
     spec.examples = {"ladle bench step --dims minilm --lengths rte/train.h5 --model.precision bf16",
                      "mpirun -n 2 ladle bench step --dims bert-base --lengths lengths.txt --passes 1",
                      "ladle bench eval --dims minilm --lengths rte/validation.h5 --steps 2 --repetitions 9",
+                     "ladle bench step --dims bert-base --lengths rte/train.h5 --train.device cuda --train.batch 64 "
+                     "--train.leaf 64",
                      "ladle bench gemm --dims bert-base --model.precision bf16"};
     return {spec, bench, true};
 }

@@ -1,5 +1,6 @@
 // What a build without CUDA answers when a GPU is asked for.
 #include "ladle/backends/gpu_choice.hpp"
+#include "ladle/backends/gpu_peak.hpp"
 #include "ladle/backends/kernels.hpp"
 #include "ladle/core/error.hpp"
 
@@ -18,6 +19,14 @@ std::vector<VisibleGpu> visible_gpus() {
 }
 
 std::unique_ptr<Kernels<float>> make_cuda_kernels(int /*gpu*/) {
+    refuse();
+}
+
+GpuPeak gpu_peak(int /*gpu*/, Precision /*precision*/) {
+    refuse();
+}
+
+std::int64_t gpu_bytes_in_use(int /*gpu*/) {
     refuse();
 }
 

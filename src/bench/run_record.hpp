@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ladle/backends/cpu_peak.hpp"
+#include "ladle/backends/gpu_peak.hpp"
 #include "ladle/bench/bench.hpp"
 
 namespace ladle {
@@ -16,10 +17,13 @@ struct TimedRun {
     double flop = 0;              ///< useful, of one repetition
     int passes = 1;               ///< forward passes per sample
     std::vector<Timing> timings;  ///< one per repetition
-    CpuPeak peak;                 ///< the best seen between the repetitions
+    CpuPeak peak;                 ///< the best seen between the repetitions; not with train.device = cuda
+    GpuPeak gpu_peak;             ///< of this rank's GPU; only with train.device = cuda
+    std::int64_t gpu_bytes = 0;   ///< in use on this rank's GPU after the last repetition
 };
 
-/// Runs body() once to warm up and then options.repetitions times; fills timings and peak. A collective call.
+/// Runs body(), which waits for its results, once to warm up and then options.repetitions times; fills timings, peak
+/// and bytes. A collective call.
 void time_repetitions(const BenchOptions& options, Communicator& comm, const std::function<void()>& body,
                       TimedRun& run);
 

@@ -26,6 +26,12 @@ void bench_step(const BenchOptions& options, Communicator& comm, const BenchOutp
         for (int i = 0; i < options.steps; ++i) {
             result = step.run(i, {});
         }
+        DeviceMemory& memory = engine.kernels().memory();
+        if (!memory.is_host()) {
+            // The last update may still be on its way; a copy waits for it.
+            float parameter = 0;
+            memory.copy_out(&parameter, engine.placed_parameters(), sizeof(parameter));
+        }
     };
     time_repetitions(options, comm, repetition, run);
     const BenchRecord record = run_record(options, comm, engine.kernels().description(), run);

@@ -12,6 +12,11 @@ random order. Peers:
              depend on the lengths, so a part of the samples is enough)
   strongest  bf16 with frozen weights stored as bf16, batches of like lengths, batch 16 or 32, eager or fused attention:
              whichever is fastest here
+With --device cuda both sides use the same GPU and the published form is timed with and without TF32. The strongest form
+has ladle's batch (evaluation: or four of them), fused attention, and is plain, compiled (torch.compile), captured in CUDA
+graphs or both, whichever is fastest; what does not work within --form-limit seconds is named and left out. Its ratios
+are of wall time only.
+
 Training is two passes per sample, evaluation is of the soup. Every round runs ladle, then each peer; the first round of
 each is preceded by a warm-up. Ratios are medians of the rounds' ratios. With --ranks 2 both sides use two processes.
 """
@@ -21,6 +26,7 @@ import json
 import os
 import pathlib
 import random
+import select
 import statistics
 import subprocess
 import sys
@@ -56,32 +62,55 @@ def measured_batches(lengths, samples):
 class TorchPeer:
     """The processes of torch_peer.py."""
 
-    def __init__(self, python, dims, ranks):
+    def __init__(self, python, dims, ranks, device, form_limit):
+        self.python, self.dims, self.ranks, self.device = python, dims, ranks, device
+        self.form_limit = form_limit  # seconds of a form that may fail
+        self.start()
+
+    def start(self):
         self.directory = tempfile.TemporaryDirectory()
-        self.ranks = ranks
         self.processes = []
-        for rank in range(ranks):
-            command = [python, str(HERE / "torch_peer.py"), "--dims", dims, "--processes", str(ranks),
-                       "--rendezvous", os.path.join(self.directory.name, "meeting")]
+        for rank in range(self.ranks):
+            command = [self.python, str(HERE / "torch_peer.py"), "--dims", self.dims, "--processes", str(self.ranks),
+                       "--device", self.device, "--rendezvous", os.path.join(self.directory.name, "meeting")]
             environment = dict(os.environ, RANK=str(rank), OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
             self.processes.append(subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment))
         self.versions = [json.loads(process.stdout.readline()) for process in self.processes][0]
 
     def run(self, mode, form, batches):
-        """Seconds and processor seconds per sample. `form`: bf16, attention, width, batch."""
+        """Seconds and processor seconds per sample. `form`: bf16, attention, width, batch; tf32, compile, graphs."""
         batch = form["batch"]
         cut = [b[i:i + batch] for b in batches for i in range(0, len(b), batch)]
         steps = len(cut) // self.ranks
         for rank, process in enumerate(self.processes):
             mine = cut[rank * steps:(rank + 1) * steps] if self.ranks > 1 else cut
-            command = {"mode": mode, "batches": mine, **{key: form[key] for key in ("bf16", "attention", "width")}}
+            command = {"mode": mode, "batches": mine, **form}
             process.stdin.write(json.dumps(command) + "\n")
             process.stdin.flush()
-        answers = [json.loads(process.stdout.readline()) for process in self.processes]
+        answers = [self.answer(process, form) for process in self.processes]
+        if any("error" in a for a in answers):
+            return answers[0]
         samples = sum(len(b) for b in cut[:steps * self.ranks])
         return {"seconds": max(a["seconds"] for a in answers) / samples,
                 "core_seconds": sum(a["core_seconds"] for a in answers) / samples}
+
+    def answer(self, process, form):
+        if form.get("may_fail") and not select.select([process.stdout], [], [], self.form_limit)[0]:
+            self.kill()
+            self.start()
+            return {"error": f"not done within {self.form_limit} s"}
+        line = process.stdout.readline()
+        if not line and form.get("may_fail"):
+            self.kill()
+            self.start()
+            return {"error": "the process died"}
+        return json.loads(line)
+
+    def kill(self):
+        for process in self.processes:
+            process.kill()
+        self.close()
 
     def close(self):
         for process in self.processes:
@@ -90,20 +119,50 @@ class TorchPeer:
         self.directory.cleanup()
 
 
-def published_form(batch):
-    return {"bf16": False, "attention": "sdpa", "width": 128, "batch": batch}
+def published_form(batch, tf32=False):
+    return {"bf16": False, "attention": "sdpa", "width": 128, "batch": batch, "tf32": tf32}
 
 
-def strongest_form(peer, mode, batches):
-    """The fastest of the candidates per second of processor time, each run twice over a part of the samples. Ends
-    with a run over all of them, so that no shape is new to the timed ones."""
-    candidates = [{"bf16": True, "attention": attention, "width": 0, "batch": batch}
-                  for attention in ("eager", "sdpa") for batch in (PAIR, PAIR // 2)]
+def candidates_on_cpu():
+    return [{"bf16": True, "attention": attention, "width": 0, "batch": batch}
+            for attention in ("eager", "sdpa") for batch in (PAIR, PAIR // 2)]
+
+
+def candidates_on_gpu(mode, batch):
+    """The plain form first: it always works."""
+    forms = [{"bf16": True, "attention": "sdpa", "width": 0, "batch": size, "compile": compiled, "graphs": graphs}
+             for compiled, graphs in ((False, False), (False, True), (True, False), (True, True))
+             for size in ((batch, 4 * batch) if mode == "eval" else (batch,))]
+    return [form if not (form["compile"] or form["graphs"]) else {**form, "may_fail": True} for form in forms]
+
+
+def describe(form):
+    words = ["bf16" if form["bf16"] else "tf32" if form.get("tf32") else "fp32", form["attention"],
+             f"batch {form['batch']}"]
+    return " ".join(words + [name for name in ("compile", "graphs") if form.get(name)])
+
+
+def strongest_form(peer, mode, batches, candidates):
+    """The fastest of the candidates per second of processor time (on a GPU: of wall time), each run twice over a part
+    of the samples. Ends with a run over all of them, so that no shape is new to the timed ones."""
+    key = "seconds" if peer.device == "cuda" else "core_seconds"
     part = batches[:max(peer.ranks, len(batches) // 2)]
-    tried = [(min(peer.run(mode, form, part)["core_seconds"] for _ in range(2)), form) for form in candidates]
-    best = min(tried, key=lambda item: item[0])[1]
-    peer.run(mode, best, batches)
-    return best
+    tried = []
+    for form in candidates:
+        answers = [peer.run(mode, form, part)]
+        if "error" not in answers[0]:
+            answers.append(peer.run(mode, form, part))
+        failed = [a["error"] for a in answers if "error" in a]
+        if failed:
+            print(f"{peer.dims} {mode}: {describe(form)} left out: {failed[0]}", file=sys.stderr, flush=True)
+            continue
+        tried.append((min(a[key] for a in answers), form))
+        print(f"{peer.dims} {mode}: {describe(form)}: {1 / tried[-1][0]:.1f} samples/s", file=sys.stderr, flush=True)
+    for _, form in sorted(tried, key=lambda item: item[0]):
+        if "error" not in peer.run(mode, form, batches):
+            # From here on it must work.
+            return {name: value for name, value in form.items() if name != "may_fail"}
+    raise RuntimeError("no form of PyTorch works here")
 
 
 def run_ladle(arguments, dims, mode, lengths_file, samples):
@@ -112,6 +171,9 @@ def run_ladle(arguments, dims, mode, lengths_file, samples):
     command = [arguments.ladle, "bench", "step" if mode == "train" else "eval", "--dims", dims,
                "--lengths", lengths_file, "--train.batch", str(batch), "--steps", str(samples // batch),
                "--repetitions", "1", "--model.precision", arguments.precision]
+    if arguments.device == "cuda":
+        command[-4:-2] = ["--repetitions", "3"]
+        command += ["--train.device", "cuda", "--train.leaf", str(batch), "--eval.batch", str(batch)]
     if arguments.ranks > 1:
         command = ["mpirun", "-n", str(arguments.ranks)] + command
     out = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **MPI_SETTINGS}).stdout
@@ -128,12 +190,19 @@ def compare(arguments, peer, dims, task, path, mode):
     flat = [length for batch in batches for length in batch]
     random.Random(2).shuffle(flat)
     peers = {}
-    if "published" in arguments.peers:
+    on_gpu = arguments.device == "cuda"
+    if "published" in arguments.peers and on_gpu:
+        peers["published"] = (published_form(arguments.batch), [flat])
+        peers["published, TF32"] = (published_form(arguments.batch, tf32=True), [flat])
+    elif "published" in arguments.peers:
         form = published_form(min(PAIR, arguments.padded_samples))
         count = max(arguments.padded_samples, form["batch"] * arguments.ranks)
         peers["published"] = (form, [flat[:count]])
-    if "strongest" in arguments.peers:
-        peers["strongest"] = (strongest_form(peer, mode, batches), batches)
+    if "strongest" in arguments.peers and on_gpu:
+        whole = [sorted(flat)]  # cut into batches of like lengths, whatever their size
+        peers["strongest"] = (strongest_form(peer, mode, whole, candidates_on_gpu(mode, arguments.batch)), whole)
+    elif "strongest" in arguments.peers:
+        peers["strongest"] = (strongest_form(peer, mode, batches, candidates_on_cpu()), batches)
     times = {name: [] for name in ("ladle", *peers)}
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(" ".join(map(str, flat)) + "\n")
@@ -149,7 +218,7 @@ def compare(arguments, peer, dims, task, path, mode):
     def ratio(name, key):
         return statistics.median(theirs[key] / ours[key] for ours, theirs in zip(times["ladle"], times[name]))
 
-    shares = [t["record"]["share_of_peak"] for t in times["ladle"]]
+    shares = [t["record"]["share_of_peak"] or 0 for t in times["ladle"]]
     for name, (form, its_batches) in peers.items():
         yield {
             "dims": dims, "task": task, "mode": mode, "peer": name, "ranks": arguments.ranks,
@@ -162,7 +231,7 @@ def compare(arguments, peer, dims, task, path, mode):
             "torch_samples_per_second": round(rate(name, "seconds"), 2),
             "ratio_wall": round(ratio(name, "seconds"), 2),
             "ladle_share_of_peak": round(statistics.median(shares), 3),
-            "torch_form": f"{'bf16' if form['bf16'] else 'fp32'} {form['attention']} batch {form['batch']}",
+            "torch_form": describe(form), "batch": min(arguments.batch, len(flat)),
             "torch_samples": sum(len(b) for b in its_batches), **peer.versions,
             "kernels": times["ladle"][0]["record"]["kernels"]}
 
@@ -173,8 +242,14 @@ COLUMNS = [("dims", "dims"), ("task", "task"), ("mode", "mode"), ("peer", "peer"
            ("torch form", "torch_form")]
 
 
-def print_table(rows):
-    cells = [[title for title, _ in COLUMNS]] + [[str(row[key]) for _, key in COLUMNS] for row in rows]
+GPU_COLUMNS = [("dims", "dims"), ("task", "task"), ("mode", "mode"), ("peer", "peer"), ("batch", "batch"),
+               ("tokens", "mean_tokens"), ("ladle", "precision"), ("ladle samples/s", "ladle_samples_per_second"),
+               ("torch samples/s", "torch_samples_per_second"), ("ratio", "ratio_wall"),
+               ("peak share", "ladle_share_of_peak"), ("torch form", "torch_form")]
+
+
+def print_table(rows, columns):
+    cells = [[title for title, _ in columns]] + [[str(row[key]) for _, key in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells)]
     for line in cells:
         print("  ".join(cell.ljust(width) if i < 4 else cell.rjust(width)
@@ -187,7 +262,9 @@ def parse_arguments():
     parser.add_argument("--python", default=sys.executable, help="a Python with torch and transformers")
     parser.add_argument("--lengths", default=str(LENGTHS), help="directory of lengths_<task>.txt files")
     parser.add_argument("--tasks", nargs="*", metavar="NAME[=FILE]")
-    parser.add_argument("--dims", nargs="*", default=["minilm"], choices=["minilm", "bert-base"])
+    parser.add_argument("--dims", nargs="*", default=["minilm"], choices=["minilm", "bert-base", "roberta-large"])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="of both sides")
+    parser.add_argument("--form-limit", type=int, default=90, help="seconds of a compiled or captured form")
     parser.add_argument("--modes", nargs="*", default=["train", "eval"], choices=["train", "eval"])
     parser.add_argument("--peers", nargs="*", default=["published", "strongest"], choices=["published", "strongest"])
     parser.add_argument("--precision", default="bf16", choices=["bf16", "fp32"], help="of ladle")
@@ -213,7 +290,7 @@ def main():
     arguments = parse_arguments()
     rows = []
     for dims in arguments.dims:
-        peer = TorchPeer(arguments.python, dims, arguments.ranks)
+        peer = TorchPeer(arguments.python, dims, arguments.ranks, arguments.device, arguments.form_limit)
         for task, path in arguments.tasks.items():
             for mode in arguments.modes:
                 for row in compare(arguments, peer, dims, task, path, mode):
@@ -223,7 +300,7 @@ def main():
                         with open(arguments.output, "a", encoding="utf-8") as file:
                             file.write(json.dumps(row) + "\n")
         peer.close()
-    print_table(rows)
+    print_table(rows, GPU_COLUMNS if arguments.device == "cuda" else COLUMNS)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "ladle/backends/gpu_peak.hpp"
 #include "ladle/bench/bench.hpp"
 #include "ladle/core/error.hpp"
 
@@ -128,6 +129,17 @@ BOOST_AUTO_TEST_CASE(kernels) {
                              "dropout", "adamw", "add_fixed_point", "add_weight_gradient"}) {
         BOOST_TEST(names.contains(name), name);
     }
+}
+
+BOOST_AUTO_TEST_CASE(peak_of_gpus) {
+    // Data sheets of A100 and H100 SXM, in TFLOP/s.
+    const GpuPeak a100 = {108, 1.41, gpu_flop_per_clock(8, 0, Precision::bf16)};
+    BOOST_TEST(a100.gflops() * 1e-3 == 312.0, boost::test_tools::tolerance(1e-3));
+    BOOST_TEST(GpuPeak({108, 1.41, gpu_flop_per_clock(8, 0, Precision::fp32)}).gflops() * 1e-3 == 19.5,
+               boost::test_tools::tolerance(2e-3));
+    const GpuPeak h100 = {132, 1.83, gpu_flop_per_clock(9, 0, Precision::bf16)};
+    BOOST_TEST(h100.gflops() * 1e-3 == 989.4, boost::test_tools::tolerance(1e-3));
+    BOOST_TEST(gpu_flop_per_clock(7, 0, Precision::fp32) == 0.0);
 }
 
 BOOST_AUTO_TEST_CASE(too_few_lengths) {

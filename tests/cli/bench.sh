@@ -45,6 +45,8 @@ expect 0 '"kernel":"gelu_backward"' kernels --dims "$work" --rows 8 --repetition
 expect 2 'name one of step, eval, gemm, kernels'
 expect 2 'did you mean "step"?' steps
 expect 2 'takes one measurement: 2 are given' step eval
+expect 2 'only step and eval measure GPUs' gemm --dims config.json --train.device cuda
+expect 2 'only step and eval measure GPUs' kernels --dims config.json --train.device cuda
 expect 2 'unknown dimensions "minilmm": they are minilm, bert-base, roberta-large' step --dims minilmm --lengths lengths
 expect 2 '--lengths is missing' step
 expect 2 '--steps 0 cannot be used' step "${tiny[@]:0:4}" --steps 0

@@ -19,7 +19,7 @@ constexpr double kTolerance = 1e-5;
 std::vector<std::string> own_files() {
     std::vector<std::string> files;
     for (const std::string& path : adamix_files()) {
-        if (path.starts_with(LADLE_TEST_FIXTURES)) {
+        if (path.starts_with(fixtures_root())) {
             files.push_back(path);
         }
     }

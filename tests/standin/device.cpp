@@ -13,6 +13,7 @@ using namespace standin;
 thread_local int current_device = 0;
 
 constexpr int kMultiprocessors = 4;
+constexpr int kClockKilohertz = 1000000;
 constexpr int kComputeMajor = 9;
 constexpr int kComputeMinor = 0;
 
@@ -102,6 +103,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
             return cudaSuccess;
         case cudaDevAttrComputeCapabilityMinor:
             *value = kComputeMinor;
+            return cudaSuccess;
+        case cudaDevAttrClockRate:
+            *value = kClockKilohertz;
             return cudaSuccess;
         case cudaDevAttrUnifiedAddressing:
             *value = 1;

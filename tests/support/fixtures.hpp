@@ -24,9 +24,15 @@ inline std::string fixture_kind(const std::string& path) {
     return file.has("/config") ? "adamix" : "unknown";
 }
 
+/// The folder of the project's own; LADLE_FIXTURES_ROOT names it to tests that run elsewhere than they were built.
+inline std::string fixtures_root() {
+    const char* root = std::getenv("LADLE_FIXTURES_ROOT");
+    return root != nullptr ? root : LADLE_TEST_FIXTURES;
+}
+
 /// All files with this ending in the system's own folder and in the folders of LADLE_FIXTURES, sorted.
 inline std::vector<std::string> fixture_files(const std::string& system, const std::string& ending) {
-    std::vector<std::string> folders = {std::string(LADLE_TEST_FIXTURES) + "/" + system};
+    std::vector<std::string> folders = {fixtures_root() + "/" + system};
     if (const char* more = std::getenv("LADLE_FIXTURES")) {
         std::stringstream list(more);
         for (std::string folder; std::getline(list, folder, ':');) {
