@@ -105,13 +105,8 @@ char* place(Memory& m, std::size_t bytes) {
 }
 
 bool guard_intact(const char* begin, std::size_t bytes) {
-    const char* end = begin + round_up(bytes, kAlignment) + kGuardBytes;
-    for (const char* p = begin + bytes; p < end; ++p) {
-        if (static_cast<unsigned char>(*p) != kGuardByte) {
-            return false;
-        }
-    }
-    return true;
+    static const std::vector<char> intact(kAlignment + kGuardBytes, static_cast<char>(kGuardByte));
+    return std::memcmp(begin + bytes, intact.data(), round_up(bytes, kAlignment) - bytes + kGuardBytes) == 0;
 }
 
 void check_guard(const char* begin, std::size_t bytes) {

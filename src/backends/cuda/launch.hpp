@@ -34,9 +34,8 @@ inline void check_cuda(cudaError_t code, const char* action,
 
 /// A stream together with the place that uses it; converts at the call from a stream or an object that owns one.
 struct StreamAt {
-    template <class Handle>
-    requires std::is_convertible_v<const Handle&, cudaStream_t> StreamAt(
-        const Handle& handle, const std::source_location& place = std::source_location::current())
+    template <class Handle, class = std::enable_if_t<std::is_convertible_v<const Handle&, cudaStream_t>>>
+    StreamAt(const Handle& handle, const std::source_location& place = std::source_location::current())
         : stream(handle), where(place) {}
     cudaStream_t stream;
     std::source_location where;

@@ -277,7 +277,7 @@ BOOST_AUTO_TEST_CASE(host_access_to_device_memory_crashes_in_deferred_mode) {
 }
 #endif
 
-BOOST_AUTO_TEST_CASE(deferred_mode_reports_waits_that_cannot_end) {
+BOOST_AUTO_TEST_CASE(deferred_mode_keeps_the_order_of_events) {
     const ChildResult child = run_in_child({"SIMT_MODE=deferred"}, [] { return right_results(true, true) ? 0 : 1; });
     BOOST_TEST(child.exit_code == 0);
 }
