@@ -79,24 +79,29 @@ PYTHON
 export LADLE_FIXTURES_ROOT=$root/tests/fixtures
 
 # ---- Running and writing.
-# run NAME COMMAND...: within what is left of the piece's limit; output to $work/NAME and the log. Writes a table row of
-# command, exit code and seconds, and counts failures.
+# run NAME COMMAND...: within what is left of the piece's limit; output to $work/NAME and the log. Writes a line of exit
+# code, seconds and command, and counts failures.
 run() {
     local name=$1 begin code left
     shift
     left=$((deadline - SECONDS))
     if [ $left -le 0 ]; then
-        commands+="| \`$(shown "$@")\` | not started: time limit | |"$'\n'
+        commands+=$(printf '%9s %8s  %s' 'no time' - "$(shown "$@")")$'\n'
         failures=$((failures + 1))
         return 124
     fi
     begin=$(date +%s.%N)
-    LD_LIBRARY_PATH=${run_libraries-$libraries} timeout --kill-after 5 "$left" "$@" >"$work/$name" 2>"$work/$name.err" </dev/null
+    # In a subshell, whose word about a killed program is not wanted.
+    (
+        LD_LIBRARY_PATH=${run_libraries-$libraries} timeout --kill-after 5 "$left" "$@" \
+            >"$work/$name" 2>"$work/$name.err" </dev/null
+        exit $?
+    ) 2>/dev/null
     code=$?
     { echo "==== $piece: $*"; cat "$work/$name" "$work/$name.err"; echo "==== exit code $code"; } >>"$log"
     local said=$code
-    [ $code -eq 124 ] && said="124 (time limit)"
-    commands+="| \`$(shown "$@")\` | $said | $(seconds_since "$begin") |"$'\n'
+    [ $code -eq 124 ] && said='too long'
+    commands+=$(printf '%9s %8s  %s' "$said" "$(seconds_since "$begin")" "$(shown "$@")")$'\n'
     [ $code -eq "${expected:-0}" ] || failures=$((failures + 1))
     return $code
 }
@@ -113,7 +118,8 @@ shown() {
     line=${line//$build/BUILD}
     line=${line//$work/WORK}
     line=${line//$root\//}
-    echo "${line//|/\\|}"
+    [[ $line =~ --run_test=([^ ]{60,}) ]] && line=${line/"${BASH_REMATCH[1]}"/...}
+    echo "$line"
 }
 say() { printf '%s\n' "$*" >>"$work/figures"; }
 # block TITLE FILE: text as it is
@@ -121,7 +127,7 @@ block() {
     say ""
     say "$1"
     say '```'
-    cat "$2" >>"$work/figures"
+    sed "s|$work/||g" "$2" >>"$work/figures"
     say '```'
 }
 figures() { "$python" "$here/figures.py" "$@"; }
@@ -305,17 +311,18 @@ lengths_file() {
     done
 }
 piece_bench() {
-    local size kind name precision lengths
+    local size kind name precision lengths record
     make_workload
     lengths=$(lengths_file)
     for size in 64 32; do
         for name in "${dims[@]}"; do
             for precision in bf16 fp32; do
                 for kind in step eval; do
-                    run "bench-$name-$kind-$precision-$size" "$build/ladle" bench $kind --dims "$name" \
+                    record=bench-$(basename "$name")-$kind-$precision-$size
+                    run "$record" "$build/ladle" bench $kind --dims "$name" \
                         --lengths "$lengths" --model.precision $precision --train.device "$device" \
                         --train.batch $size --train.leaf $size --eval.batch $size --steps "${bench_steps:-8}" \
-                        --repetitions 5 && cat "$work/bench-$name-$kind-$precision-$size" >>"$rows"
+                        --repetitions 5 && cat "$work/$record" >>"$rows"
                 done
             done
         done
@@ -397,7 +404,7 @@ for piece in "${pieces[@]}"; do
     [ $failures -eq 0 ] || result="**$failures failures**"
     summary+="| $piece | $result | $(seconds_since "$begin") |"$'\n'
     bodies+=$'\n'"## $piece: $result"$'\n\n'"$(cat "$work/figures")"$'\n\n'
-    bodies+="| command | exit code | time (s) |"$'\n'"|---|---|---:|"$'\n'"$commands"
+    bodies+='```'$'\n'"exit code time (s)  command"$'\n'"$commands"'```'$'\n'
     all_failures=$((all_failures + failures))
     write_output
     echo "         $result after $(seconds_since "$begin") s"

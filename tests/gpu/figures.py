@@ -175,7 +175,8 @@ def profile(path):
                 name, count, time = row["Name"], int(row["Instances"]), float(row["Total Time (ns)"]) * 1e-3
         except (KeyError, TypeError, ValueError, AttributeError):
             continue
-        name = re.sub(r"\(.*", "", re.sub(r"^void ", "", name))[:90]
+        name = re.sub(r"^void |\(anonymous namespace\)::|<unnamed>::", "", name)
+        name = re.sub(r"\(.*", "", name)[:90]
         times[name] = times.get(name, 0) + time
         calls[name] = calls.get(name, 0) + count
     total = sum(times.values())
