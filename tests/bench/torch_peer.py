@@ -91,12 +91,13 @@ def build_model(dims):
     return model
 
 
-def make_batch(lengths, width):
-    """Random ids of these lengths. Where no sample is padded there is no mask, which is the faster way."""
+def make_batch(lengths, width, always_masked=False):
+    """Random ids of these lengths. Where no sample is padded there is no mask, which is the faster way; but the model
+    then looks at ids on the host, which a graph cannot."""
     ids = torch.randint(1000, 30000, (len(lengths), width))
     mask = (torch.arange(width)[None] < torch.tensor(lengths)[:, None]).long()
     batch = {"input_ids": ids * mask}
-    if min(lengths) < width:
+    if always_masked or min(lengths) < width:
         batch["attention_mask"] = mask
     return batch, torch.arange(len(lengths)) % 2
 
@@ -233,7 +234,8 @@ class Peer:
         step = 8 if self.in_graphs else 1
         batches = []
         for lengths in command["batches"]:
-            batch, labels = make_batch(lengths, command["width"] or -(-max(lengths) // step) * step)
+            width = command["width"] or -(-max(lengths) // step) * step
+            batch, labels = make_batch(lengths, width, self.in_graphs)
             batches.append(({k: v.to(self.device) for k, v in batch.items()}, labels.to(self.device)))
 
         def work(some):

@@ -341,8 +341,8 @@ piece_torch() {
     printf '#!/bin/sh\nLD_LIBRARY_PATH="%s" exec "%s/ladle" "$@"\n' "$libraries" "$build" >"$work/ladle"
     chmod +x "$work/ladle"
     figures lengths "$lengths" >"$work/lengths.txt" 2>>"$log"
-    for name in "${dims[@]}"; do
-        for words in "bf16 --peers published strongest" "fp32 --peers published"; do
+    for words in "bf16 --peers published strongest" "fp32 --peers published"; do
+        for name in "${dims[@]}"; do
             # shellcheck disable=SC2086
             free_run "torch-$name-${words%% *}" "$python" "$root/tests/bench/compare.py" --ladle "$work/ladle" \
                 --python "$python" --device "$device" --dims "$name" --tasks "$task=$work/lengths.txt" --batch 64 \
