@@ -1,4 +1,5 @@
-// Memory of the GPU: copies arrive although their source changes at once, rings grow and wrap, and lack of room is said.
+// Memory of the GPU: copies arrive although their source changes at once, rings grow and wrap, and lack of room is
+// said.
 #include <numeric>
 
 #include "../../src/backends/cuda/device.hpp"

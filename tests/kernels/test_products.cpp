@@ -51,7 +51,8 @@ BOOST_AUTO_TEST_CASE(products_equal_double_loops) {
             Guarded<float> y(static_cast<std::size_t>(c.rows * c.out));
             std::vector<double> expected(y.size());
             for (const bool with_bias : {false, true}) {
-                kernels_under_test().product(*made.matrix, c.rows, x.data(), with_bias ? bias.data() : nullptr, y.data());
+                kernels_under_test().product(*made.matrix, c.rows, x.data(), with_bias ? bias.data() : nullptr,
+                                             y.data());
                 reference().product(*made.expected, c.rows, widened(x).data(),
                                     with_bias ? widened(bias).data() : nullptr, expected.data());
                 BOOST_TEST(normalised_error(expected, y.values()) < kFp32Error,
@@ -164,7 +165,7 @@ BOOST_AUTO_TEST_CASE(weight_gradients_add_in_order_of_rows) {
         Guarded<float> stepwise(start);
         for (int r = 0; r < c.rows; ++r) {
             kernels_under_test().add_weight_gradient(1, c.out, c.in, dy.data() + r * c.out, x.data() + r * c.in,
-                                              stepwise.data());
+                                                     stepwise.data());
         }
         BOOST_TEST(same_bits(stepwise.data(), dw.data(), dw.size()));
     }

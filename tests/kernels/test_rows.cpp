@@ -226,8 +226,8 @@ BOOST_AUTO_TEST_CASE(embedding_adds_three_rows) {
         const std::vector<std::int32_t> type_ids = {1, 0, 1};
         Guarded<float> y(3 * w);
         std::vector<double> expected(3 * w);
-        kernels_under_test().embed(3, width, ids.data(), position_ids.data(), type_ids.data(), words.data(), positions.data(),
-                            types.data(), y.data());
+        kernels_under_test().embed(3, width, ids.data(), position_ids.data(), type_ids.data(), words.data(),
+                                   positions.data(), types.data(), y.data());
         reference().embed(3, width, ids.data(), position_ids.data(), type_ids.data(), widened(words).data(),
                           widened(positions).data(), widened(types).data(), expected.data());
         BOOST_TEST(normalised_error(expected, y.values()) < kFp32Error);

@@ -91,13 +91,13 @@ BOOST_AUTO_TEST_CASE(losses_equal_double) {
         auto dsecond_expected = widened(first);
         const int samples = kSamples;
         kernels_under_test().cross_entropy(samples, classes, first.data(), labels.data(), weights.data(), losses.data(),
-                                    dfirst.data());
+                                           dfirst.data());
         reference().cross_entropy(samples, classes, widened(first).data(), labels.data(), widened(weights).data(),
                                   losses_expected.data(), dfirst_expected.data());
         BOOST_TEST(normalised_error(losses_expected, losses.values()) < kFp32Error);
         BOOST_TEST(normalised_error(dfirst_expected, dfirst.values()) < kFp32Error);
         kernels_under_test().consistency(samples, classes, first.data(), second.data(), weights.data(), losses.data(),
-                                  dfirst.data(), dsecond.data());
+                                         dfirst.data(), dsecond.data());
         reference().consistency(samples, classes, widened(first).data(), widened(second).data(),
                                 widened(weights).data(), losses_expected.data(), dfirst_expected.data(),
                                 dsecond_expected.data());

@@ -8,9 +8,9 @@
 #include <cmath>
 
 #include "adamix_case.hpp"
-#include "support/device_kernels.hpp"
 #include "ladle/io/soup.hpp"
 #include "ladle/optim/schedule.hpp"
+#include "support/device_kernels.hpp"
 
 using namespace ladle;
 using namespace ladle::test;

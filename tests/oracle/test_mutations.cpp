@@ -4,8 +4,8 @@
 
 #include "adamix_case.hpp"
 #include "adamix_mutations.hpp"
-#include "support/device_kernels.hpp"
 #include "ladle/core/error.hpp"
+#include "support/device_kernels.hpp"
 
 using namespace ladle;
 using namespace ladle::test;

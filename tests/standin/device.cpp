@@ -22,8 +22,8 @@ cudaError_t check_device(int device) {
         return result(code);
     }
     if (device < 0 || device >= options().devices) {
-        return refuse(cudaErrorInvalidDevice, "device " + std::to_string(device) + " of " +
-                                                  std::to_string(options().devices));
+        return refuse(cudaErrorInvalidDevice,
+                      "device " + std::to_string(device) + " of " + std::to_string(options().devices));
     }
     return cudaSuccess;
 }

@@ -66,8 +66,7 @@ void Fiber::begin(transfer_t from) {
 void Fiber::enter() {
     running = this;
     STANDIN_TSAN(scheduler_tsan = __tsan_get_current_fiber(); __tsan_switch_to_fiber(tsan_, 1);)
-    STANDIN_ASAN(void* own = nullptr;
-                 __sanitizer_start_switch_fiber(&own, stack_ + kGuardBytes, kStackBytes);)
+    STANDIN_ASAN(void* own = nullptr; __sanitizer_start_switch_fiber(&own, stack_ + kGuardBytes, kStackBytes);)
     context_ = jump_fcontext(context_, nullptr).fctx;
     STANDIN_ASAN(__sanitizer_finish_switch_fiber(own, nullptr, nullptr);)
     running = nullptr;

@@ -138,7 +138,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* 
         return code;
     }
     const Stream& stream = *find_stream(handle);
-    *capture_status = stream.capture == nullptr    ? cudaStreamCaptureStatusNone
+    *capture_status = stream.capture == nullptr ? cudaStreamCaptureStatusNone
                       : stream.capture->spoiled ? cudaStreamCaptureStatusInvalidated
                                                 : cudaStreamCaptureStatusActive;
     return cudaSuccess;

@@ -40,8 +40,8 @@ cudaError_t check_shape(const cudaLaunchConfig_t& config, std::size_t shared_lim
     }
     if (config.dynamicSmemBytes > shared_limit) {
         return refuse(cudaErrorInvalidValue, "launch: " + std::to_string(config.dynamicSmemBytes) +
-                                                 " bytes of dynamic shared memory, but " + std::to_string(shared_limit) +
-                                                 " are allowed (cudaFuncSetAttribute)");
+                                                 " bytes of dynamic shared memory, but " +
+                                                 std::to_string(shared_limit) + " are allowed (cudaFuncSetAttribute)");
     }
     if (config.numAttrs != 0) {
         return refuse(cudaErrorNotSupported, "launch: attributes are not modelled");
@@ -56,8 +56,8 @@ cudaError_t check_copy_side(const void* pointer, std::size_t bytes, bool device,
                       std::string("copy: the ") + side + (device ? " is not device memory" : " is device memory"));
     }
     if (span.crosses_end) {
-        return refuse(cudaErrorInvalidValue, std::string("copy: the ") + side + " ends before " +
-                                                 std::to_string(bytes) + " bytes");
+        return refuse(cudaErrorInvalidValue,
+                      std::string("copy: the ") + side + " ends before " + std::to_string(bytes) + " bytes");
     }
     return cudaSuccess;
 }
@@ -105,7 +105,9 @@ void bind_kernel(const void* kernel, const Binding& binding) {
     kernels().bindings.emplace(kernel, binding);
 }
 
-void announce_independent_launch() { next_launch_is_independent = true; }
+void announce_independent_launch() {
+    next_launch_is_independent = true;
+}
 
 }  // namespace standin
 
@@ -150,8 +152,8 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* ke
         return code;
     }
     if (const int bad = binding.first_bad_pointer(arguments, kernel_may_use); bad >= 0) {
-        fault(cudaErrorIllegalAddress, "launch: pointer argument " + std::to_string(bad) +
-                                           " is neither device nor pinned memory");
+        fault(cudaErrorIllegalAddress,
+              "launch: pointer argument " + std::to_string(bad) + " is neither device nor pinned memory");
         return result(cudaErrorIllegalAddress);
     }
     auto launch = std::make_shared<Launch>(Launch{kernel, binding.copy_arguments(kernel, arguments), config->gridDim,

@@ -26,7 +26,9 @@ constexpr bool kOwnArena = false;  // from malloc, so that AddressSanitizer sees
 constexpr bool kOwnArena = true;
 #endif
 
-std::size_t round_up(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
+std::size_t round_up(std::size_t bytes, std::size_t unit) {
+    return (bytes + unit - 1) / unit * unit;
+}
 
 struct Memory {
     std::mutex mutex;
@@ -80,7 +82,8 @@ void reserve_arena(Memory& m) {
 char* place(Memory& m, std::size_t bytes) {
     const std::size_t wanted = round_up(bytes, kAlignment) + kGuardBytes;
     if (!kOwnArena) {
-        return static_cast<char*>(std::aligned_alloc(kAlignment, round_up(bytes, kAlignment)));
+        void* exact = nullptr;
+        return posix_memalign(&exact, kAlignment, bytes) == 0 ? static_cast<char*>(exact) : nullptr;
     }
     reserve_arena(m);
     const auto hole = m.holes.lower_bound(wanted);
@@ -102,19 +105,14 @@ char* place(Memory& m, std::size_t bytes) {
 }
 
 bool guard_intact(const char* begin, std::size_t bytes) {
-    const char* end = begin + round_up(bytes, kAlignment) + kGuardBytes;
-    for (const char* p = begin + bytes; p < end; ++p) {
-        if (static_cast<unsigned char>(*p) != kGuardByte) {
-            return false;
-        }
-    }
-    return true;
+    static const std::vector<char> intact(kAlignment + kGuardBytes, static_cast<char>(kGuardByte));
+    return std::memcmp(begin + bytes, intact.data(), round_up(bytes, kAlignment) - bytes + kGuardBytes) == 0;
 }
 
 void check_guard(const char* begin, std::size_t bytes) {
     if (kOwnArena && !guard_intact(begin, bytes)) {
-        fault(cudaErrorIllegalAddress, "something wrote past the end of a device allocation of " +
-                                           std::to_string(bytes) + " bytes");
+        fault(cudaErrorIllegalAddress,
+              "something wrote past the end of a device allocation of " + std::to_string(bytes) + " bytes");
     }
 }
 
@@ -166,7 +164,9 @@ Span find_memory(const void* pointer, std::size_t bytes) {
     return {Place::pageable, false};
 }
 
-bool kernel_may_use(const void* pointer) { return find_memory(pointer, 0).place != Place::pageable; }
+bool kernel_may_use(const void* pointer) {
+    return find_memory(pointer, 0).place != Place::pageable;
+}
 
 bool require_device(const void* pointer, std::size_t bytes, const char* operand) {
     const Span span = find_memory(pointer, bytes);
@@ -267,7 +267,9 @@ cudaError_t cudaFree(void* pointer) {
     return result(status());
 }
 
-cudaError_t cudaMallocHost(void** pointer, size_t bytes) { return allocate_host(pointer, bytes); }
+cudaError_t cudaMallocHost(void** pointer, size_t bytes) {
+    return allocate_host(pointer, bytes);
+}
 
 cudaError_t cudaHostAlloc(void** pointer, size_t bytes, unsigned flags) {
     if (flags != cudaHostAllocDefault && flags != cudaHostAllocPortable) {

@@ -79,7 +79,10 @@ struct ErrorText {
     const char* text;
 };
 
-#define STANDIN_ERROR(code, text) ErrorText{code, #code, text}
+#define STANDIN_ERROR(code, text) \
+    ErrorText {                   \
+        code, #code, text         \
+    }
 constexpr std::array kErrorTexts{
     STANDIN_ERROR(cudaSuccess, "no error"),
     STANDIN_ERROR(cudaErrorInvalidValue, "invalid argument"),
@@ -125,7 +128,9 @@ const Options& options() {
     return *instance;
 }
 
-void report(const std::string& message) { std::fprintf(stderr, "[standin] %s\n", message.c_str()); }
+void report(const std::string& message) {
+    std::fprintf(stderr, "[standin] %s\n", message.c_str());
+}
 
 cudaError_t result(cudaError_t code) {
     if (code != cudaSuccess && code != cudaErrorNotReady) {
@@ -159,7 +164,9 @@ cudaError_t status() {
     return first_fault().code;
 }
 
-void note_progress() { progress.fetch_add(1, std::memory_order_relaxed); }
+void note_progress() {
+    progress.fetch_add(1, std::memory_order_relaxed);
+}
 
 void watch_for_stalls() {
     static std::once_flag once;
@@ -202,7 +209,9 @@ cudaError_t cudaPeekAtLastError() {
     return sticky != cudaSuccess ? sticky : last_error;
 }
 
-const char* cudaGetErrorName(cudaError_t code) { return find_text(code).name; }
+const char* cudaGetErrorName(cudaError_t code) {
+    return find_text(code).name;
+}
 
 // The text of the first fault names its cause, which the real library cannot.
 const char* cudaGetErrorString(cudaError_t code) {

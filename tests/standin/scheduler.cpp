@@ -1,5 +1,5 @@
-// Runs what is in the streams: one worker thread is the device. Which stream goes next is random from the seed, and work
-// is held back while nobody waits for it, so that a program which forgets to wait does not get away with it.
+// Runs what is in the streams: one worker thread is the device. Which stream goes next is random from the seed, and
+// work is held back while nobody waits for it, so that a program which forgets to wait does not get away with it.
 #include <pthread.h>
 #include <unistd.h>
 
@@ -47,10 +47,6 @@ Progress run_first(Scheduler& s, Stream& stream, std::unique_lock<std::mutex>& l
     lock.unlock();
 #ifdef LADLE_STANDIN_TSAN
     void* own = __tsan_get_current_fiber();
-    if (stream.tsan == nullptr) {
-        stream.tsan = __tsan_create_fiber(0);
-        __tsan_set_fiber_name(stream.tsan, "cuda stream");
-    }
     __tsan_switch_to_fiber(stream.tsan, 1);
     __tsan_acquire(tag.get());
 #endif
@@ -146,7 +142,8 @@ void wait_deferred(Scheduler& s, std::unique_lock<std::mutex>& lock, const std::
     while (!condition()) {
         const Step outcome = step(s, lock, true);
         if (outcome == Step::blocked) {
-            fault(cudaErrorLaunchTimeout, "the host waits for work that can never run: no event it waits for is recorded");
+            fault(cudaErrorLaunchTimeout,
+                  "the host waits for work that can never run: no event it waits for is recorded");
             return;
         }
         if (outcome == Step::elsewhere) {
@@ -234,6 +231,8 @@ void wait_for_all_streams() {
 }
 
 void add_stream(Stream* stream) {
+    // Made by the host: a fiber inherits what its maker knows, and the worker knows of later calls of the host.
+    STANDIN_TSAN(stream->tsan = __tsan_create_fiber(0); __tsan_set_fiber_name(stream->tsan, "cuda stream");)
     const std::lock_guard lock(scheduler().mutex);
     scheduler().streams.push_back(stream);
 }

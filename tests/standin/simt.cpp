@@ -1,110 +1,19 @@
-// Runs kernels: blocks one after another, a block's threads as fibers that meet at barriers and warp primitives.
-// Order of threads and blocks is adversarial but fixed by the seed. What CUDA leaves undefined is reported, not guessed.
-// Compiled without ThreadSanitizer even in its build; happens-before is told by hand.
+// What the threads of a block call: barriers, warp primitives, shared memory. What CUDA leaves undefined is reported,
+// not guessed. Compiled without ThreadSanitizer even in its build; happens-before is told by hand.
 #include "simt.hpp"
 
-#include <algorithm>
-#include <array>
-#include <memory>
-#include <string>
-#include <vector>
-
-#include "fiber.hpp"
-#include "standin.hpp"
+#include "executor.hpp"
 
 uint3 threadIdx;
 uint3 blockIdx;
 dim3 blockDim;
 dim3 gridDim;
 
-// Bounds of all static shared arrays, set by the linker; absent if the program has none.
-extern "C" {
-extern char __start_ladle_shared[] __attribute__((weak));
-extern char __stop_ladle_shared[] __attribute__((weak));
-}
-
 namespace standin {
 namespace {
 
-constexpr int kMaxThreads = 1024;
-constexpr int kWarp = 32;
-constexpr std::size_t kTailBytes = 64;
-constexpr unsigned char kTailByte = 0xCB;
-constexpr std::size_t kBlocksWithPoisonedStatics = 2;
-
-enum class State : std::uint8_t { unstarted, ready, at_barrier, in_warp_call, returned };
-enum class CallKind : std::uint8_t { shuffle, vote, sync };
-
-struct Thread {
-    uint3 index;
-    int linear = 0;
-    int lane = 0;
-    int warp = 0;
-    State state = State::unstarted;
-    Fiber* fiber = nullptr;
-    std::uint64_t value = 0;   // what the thread brings to a warp call
-    std::uint64_t result = 0;  // what it takes away
-    int source = 0;            // lane that a shuffle reads
-    Location where;            // of the barrier or warp call in which it waits
-};
-
-// Lanes with one mask that meet in one primitive.
-struct WarpCall {
-    std::uint32_t mask = 0;
-    std::uint32_t arrived = 0;
-    CallKind kind = CallKind::sync;
-    Location where;
-};
-
-struct Warp {
-    std::vector<WarpCall> calls;
-    std::uint32_t lanes = 0;     // that exist
-    std::uint32_t returned = 0;  // of these
-    unsigned syncs = 0;
-};
-
-struct Executor {
-    std::array<Thread, kMaxThreads> threads;
-    std::array<Warp, kMaxThreads / kWarp> warps;
-    std::array<int, kMaxThreads> order;
-    std::vector<std::unique_ptr<Fiber>> fibers;  // under TSan: one per thread of a block, for life
-    std::vector<Fiber*> idle;
-    Random random{options().seed};
-    const Launch* launch = nullptr;
-    Thread* current = nullptr;
-    int count = 0;         // threads of a block
-    int unstarted = 0;     // place in order of the first thread that has not begun
-    int returned = 0;
-    int at_barrier = 0;
-    unsigned barriers = 0;
-    Location barrier;
-    bool failed = false;
-    // Happens-before tags. Start and end differ: a late thread must not inherit the writes of one that has returned.
-    char start_tag = 0;
-    char end_tag = 0;
-    char barrier_tags[2] = {};
-    char warp_tags[2][kMaxThreads / kWarp] = {};
-    alignas(128) unsigned char shared[kMaxSharedBytes + kTailBytes];
-};
-
-Executor& executor() {
-    static auto* instance = new Executor;
-    return *instance;
-}
-
-struct Abandoned {};  // thrown out of a thread that runs without a fiber
-
-std::string text(const Location& where) {
-    return std::string(where.file_name()) + ":" + std::to_string(where.line());
-}
-
 bool same_place(const Location& a, const Location& b) {
     return a.line() == b.line() && (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
-}
-
-std::string text(const Thread& thread) {
-    return "thread " + std::to_string(thread.linear) + " of block (" + std::to_string(blockIdx.x) + "," +
-           std::to_string(blockIdx.y) + "," + std::to_string(blockIdx.z) + ")";
 }
 
 /// Ends the block: from a fiber by never coming back, from a plain call by an exception.
@@ -164,8 +73,8 @@ void complete(Executor& e, int warp_index, std::size_t call_index) {
         if (call.kind != CallKind::shuffle) {
             thread.result = ballot;
         } else if ((call.mask >> thread.source & 1) == 0) {
-            fail("shuffle reads lane " + std::to_string(thread.source) + ", which is not in the mask, " +
-                 text(thread) + ", " + text(call.where));
+            fail("shuffle reads lane " + std::to_string(thread.source) + ", which is not in the mask, " + text(thread) +
+                 ", " + text(call.where));
         } else {
             thread.result = lanes[thread.source].value;
         }
@@ -196,7 +105,7 @@ std::uint64_t warp_call(CallKind kind, std::uint32_t mask, std::uint64_t value, 
         fail("warp primitive: own lane is not in the mask, " + text(self) + ", " + text(where));
     }
     // Only __syncwarp orders memory; CUDA promises that neither of shuffles nor of votes.
-    [[maybe_unused]] char* tag = &e.warp_tags[warp.syncs & 1][self.warp];
+    [[maybe_unused]] char* tag = &e.team->warp_tags[warp.syncs & 1][self.warp];
     STANDIN_TSAN(if (kind == CallKind::sync) __tsan_release(tag);)
     self.state = State::in_warp_call;
     self.value = value;
@@ -221,12 +130,27 @@ std::uint64_t warp_call(CallKind kind, std::uint32_t mask, std::uint64_t value, 
     return self.result;
 }
 
-/// Runs the kernel for the current thread and notes that it returned.
+}  // namespace
+
+Executor& executor() {
+    static auto* instance = new Executor;
+    return *instance;
+}
+
+std::string text(const Location& where) {
+    return std::string(where.file_name()) + ":" + std::to_string(where.line());
+}
+
+std::string text(const Thread& thread) {
+    return "thread " + std::to_string(thread.linear) + " of block (" + std::to_string(blockIdx.x) + "," +
+           std::to_string(blockIdx.y) + "," + std::to_string(blockIdx.z) + ")";
+}
+
 void run_current_thread() {
     Executor& e = executor();
-    STANDIN_TSAN(__tsan_acquire(&e.start_tag);)
+    STANDIN_TSAN(__tsan_acquire(&e.team->start_tag);)
     e.launch->thread();
-    STANDIN_TSAN(__tsan_release(&e.end_tag);)
+    STANDIN_TSAN(__tsan_release(&e.team->end_tag);)
     Thread& self = *e.current;
     self.state = State::returned;
     ++e.returned;
@@ -240,161 +164,6 @@ void run_current_thread() {
     }
 }
 
-Thread* begin_next_thread(Executor& e) {
-    if (e.unstarted == e.count) {
-        return nullptr;
-    }
-    Thread& thread = e.threads[static_cast<std::size_t>(e.order[static_cast<std::size_t>(e.unstarted++)])];
-    thread.state = State::ready;
-    return &thread;
-}
-
-/// A fiber runs threads as long as they return without waiting; one that waits keeps the fiber.
-void fiber_body() {
-    Executor& e = executor();
-    for (;;) {
-        Fiber* fiber = e.current->fiber;
-        run_current_thread();
-#ifdef LADLE_STANDIN_TSAN
-        return;  // each CUDA thread is a fiber of its own, so that the races between them show
-#endif
-        Thread* next = begin_next_thread(e);
-        if (next == nullptr) {
-            e.idle.push_back(fiber);
-            return;
-        }
-        next->fiber = fiber;
-        e.current = next;
-        threadIdx = next->index;
-    }
-}
-
-Fiber* take_fiber(Executor& e, [[maybe_unused]] int thread) {
-#ifdef LADLE_STANDIN_TSAN
-    while (e.fibers.size() <= static_cast<std::size_t>(thread)) {
-        e.fibers.push_back(std::make_unique<Fiber>());
-    }
-    return e.fibers[static_cast<std::size_t>(thread)].get();
-#else
-    if (e.idle.empty()) {
-        e.fibers.push_back(std::make_unique<Fiber>());
-        return e.fibers.back().get();
-    }
-    Fiber* fiber = e.idle.back();
-    e.idle.pop_back();
-    return fiber;
-#endif
-}
-
-void resume(Executor& e, Thread& thread) {
-    e.current = &thread;
-    threadIdx = thread.index;
-    thread.fiber->enter();
-    e.current = nullptr;
-}
-
-void report_deadlock(Executor& e) {
-    std::string message = "deadlock: a barrier or warp primitive waits for threads that never arrive: ";
-    int named = 0;
-    for (int i = 0; i < e.count && named < 4; ++i) {
-        const Thread& thread = e.threads[static_cast<std::size_t>(i)];
-        if (thread.state == State::at_barrier || thread.state == State::in_warp_call) {
-            message += (named++ > 0 ? "; " : "") + text(thread) + " waits at " + text(thread.where);
-        }
-    }
-    fault(cudaErrorLaunchFailure, message);
-    e.failed = true;
-}
-
-/// Poisons shared memory: reading what the block did not write gives NaN. The static arrays are those of all kernels
-/// of the program, so they are filled only before a launch's first blocks; later ones find what another block left.
-void poison_shared(Executor& e, std::size_t bytes, bool statics) {
-    if (bytes > 0) {
-        std::memset(e.shared, 0xFF, bytes);
-        std::memset(e.shared + bytes, kTailByte, kTailBytes);
-    }
-    if (statics && __start_ladle_shared != nullptr) {
-        std::memset(__start_ladle_shared, 0xFF, static_cast<std::size_t>(__stop_ladle_shared - __start_ladle_shared));
-    }
-}
-
-void check_shared_tail(Executor& e, std::size_t bytes) {
-    for (std::size_t i = 0; bytes > 0 && i < kTailBytes; ++i) {
-        if (e.shared[bytes + i] != kTailByte) {
-            fault(cudaErrorIllegalAddress, "a kernel wrote past its " + std::to_string(bytes) +
-                                               " bytes of dynamic shared memory");
-            e.failed = true;
-            return;
-        }
-    }
-}
-
-void run_block(Executor& e) {
-    STANDIN_TSAN(__tsan_release(&e.start_tag);)
-    e.unstarted = e.returned = e.at_barrier = 0;
-    for (int i = 0; i < e.count; ++i) {
-        e.threads[static_cast<std::size_t>(i)].state = State::unstarted;
-    }
-    for (int w = 0; w * kWarp < e.count; ++w) {
-        e.warps[static_cast<std::size_t>(w)].calls.clear();
-        e.warps[static_cast<std::size_t>(w)].returned = 0;
-    }
-    if (options().order == Order::random) {
-        e.random.shuffle(e.order.data(), static_cast<std::size_t>(e.count));
-    }
-    while (!e.failed) {
-        Thread* next = begin_next_thread(e);
-        if (next == nullptr) {
-            break;
-        }
-        next->fiber = take_fiber(e, next->linear);
-        next->fiber->prepare(fiber_body);
-        resume(e, *next);
-    }
-    while (!e.failed && e.returned < e.count) {
-        int ran = 0;
-        for (int i = 0; i < e.count && !e.failed; ++i) {
-            Thread& thread = e.threads[static_cast<std::size_t>(e.order[static_cast<std::size_t>(i)])];
-            if (thread.state == State::ready) {
-                ++ran;
-                resume(e, thread);
-            }
-        }
-        if (ran == 0) {
-            report_deadlock(e);
-        }
-    }
-    STANDIN_TSAN(__tsan_acquire(&e.end_tag);)
-}
-
-/// Without barriers a thread is a plain call. Every second block runs backwards, unless an order is asked for.
-void run_independent_block(Executor& e, bool backwards) {
-    for (int i = 0; i < e.count; ++i) {
-        threadIdx = e.threads[static_cast<std::size_t>(backwards ? e.count - 1 - i : i)].index;
-        e.launch->thread();
-    }
-}
-
-void prepare_threads(Executor& e, const Launch& launch) {
-    const dim3 block = launch.block;
-    e.count = static_cast<int>(block.x * block.y * block.z);
-    for (int i = 0; i < e.count; ++i) {
-        const auto linear = static_cast<unsigned>(i);
-        Thread& thread = e.threads[linear];
-        thread.index = {linear % block.x, linear / block.x % block.y, linear / (block.x * block.y)};
-        thread.linear = i;
-        thread.lane = i % kWarp;
-        thread.warp = i / kWarp;
-        e.order[linear] = options().order == Order::reverse ? e.count - 1 - i : i;
-    }
-    for (int w = 0; w * kWarp < e.count; ++w) {
-        const int lanes = std::min(kWarp, e.count - w * kWarp);
-        e.warps[static_cast<std::size_t>(w)].lanes = lanes == kWarp ? ~0u : (1u << lanes) - 1;
-    }
-}
-
-}  // namespace
-
 void sync_threads(const Location& where) {
     Thread& self = current_thread("__syncthreads", where);
     Executor& e = executor();
@@ -404,7 +173,7 @@ void sync_threads(const Location& where) {
         fail("divergent barriers: threads of one block wait at different __syncthreads: " + text(where) + " and " +
              text(e.barrier));
     }
-    [[maybe_unused]] char* tag = &e.barrier_tags[e.barriers & 1];
+    [[maybe_unused]] char* tag = &e.team->barrier_tags[e.barriers & 1];
     STANDIN_TSAN(__tsan_release(tag);)
     self.state = State::at_barrier;
     self.where = where;
@@ -417,7 +186,9 @@ void sync_threads(const Location& where) {
     STANDIN_TSAN(__tsan_acquire(tag);)
 }
 
-void sync_warp(std::uint32_t mask, const Location& where) { warp_call(CallKind::sync, mask, 0, 0, where); }
+void sync_warp(std::uint32_t mask, const Location& where) {
+    warp_call(CallKind::sync, mask, 0, 0, where);
+}
 
 std::uint64_t shuffle(std::uint32_t mask, std::uint64_t value, int lane, const Location& where) {
     return warp_call(CallKind::shuffle, mask, value, lane, where);
@@ -438,52 +209,6 @@ void* dynamic_shared_memory() {
         fail("a kernel uses dynamic shared memory but was started without any");
     }
     return e.shared;
-}
-
-void run_kernel(const Launch& launch) {
-    Executor& e = executor();
-    e.launch = &launch;
-    e.failed = false;
-    blockDim = launch.block;
-    gridDim = launch.grid;
-    prepare_threads(e, launch);
-    const std::size_t blocks = std::size_t{launch.grid.x} * launch.grid.y * launch.grid.z;
-    std::vector<std::uint32_t> order;
-    if (options().order == Order::random) {
-        order.resize(blocks);
-        for (std::size_t i = 0; i < blocks; ++i) {
-            order[i] = static_cast<std::uint32_t>(i);
-        }
-        e.random.shuffle(order.data(), blocks);
-    }
-    for (std::size_t i = 0; i < blocks && !e.failed; ++i) {
-        const bool reverse = options().order == Order::reverse;
-        const std::size_t b = !order.empty() ? order[i] : reverse ? blocks - 1 - i : i;
-        const std::size_t x = launch.grid.x;
-        const std::size_t y = launch.grid.y;
-        blockIdx = {static_cast<unsigned>(b % x), static_cast<unsigned>(b / x % y), static_cast<unsigned>(b / (x * y))};
-        note_progress();
-#ifndef LADLE_STANDIN_TSAN
-        if (launch.independent) {
-            try {
-                run_independent_block(e, reverse || (!order.empty() && (b & 1) != 0));
-            } catch (const Abandoned&) {
-            }
-            continue;
-        }
-#endif
-        poison_shared(e, launch.shared_bytes, i < kBlocksWithPoisonedStatics);
-        run_block(e);
-        check_shared_tail(e, launch.shared_bytes);
-    }
-    if (e.failed) {
-        // Abandoned threads keep what they hold; their stacks are used again.
-        e.idle.clear();
-        for (const auto& fiber : e.fibers) {
-            e.idle.push_back(fiber.get());
-        }
-    }
-    e.launch = nullptr;
 }
 
 }  // namespace standin

@@ -1,5 +1,6 @@
-// CUDA device code for the host compiler: included by force before every .cu that g++ compiles (test only, never shipped).
-// The vendor's headers stay in use; this file supplies what only nvcc knows: qualifiers, built-in variables, intrinsics.
+// CUDA device code for the host compiler: included by force before every .cu that g++ compiles (test only, never
+// shipped). The vendor's headers stay in use; this file supplies what only nvcc knows: qualifiers, built-in variables,
+// intrinsics.
 #pragma once
 
 #define LADLE_STANDIN 1

@@ -33,15 +33,15 @@ enum class Order { forward, reverse, random };
 
 /// Settings from the environment, read once.
 struct Options {
-    Order order;                      // SIMT_ORDER: forward, reverse or random (default)
-    std::uint64_t seed;               // SIMT_SEED, default 1
-    bool deferred;                    // SIMT_MODE=deferred: work runs only inside calls that wait, device memory is closed
-    std::chrono::microseconds hold;   // SIMT_HOLD_US, default 300: how long work is held back while nobody waits
-    int devices;                      // LADLE_STANDIN_DEVICES, default 1
-    std::string device_name;          // LADLE_STANDIN_NAME
-    std::size_t memory_bytes;         // LADLE_STANDIN_MEMORY_BYTES, default 2 GiB
-    bool no_driver;                   // LADLE_STANDIN_NO_DRIVER=1
-    std::chrono::seconds stall_limit; // LADLE_STANDIN_STALL_SECONDS, default 60: no progress for so long is an abort
+    Order order;         // SIMT_ORDER: forward, reverse or random (default)
+    std::uint64_t seed;  // SIMT_SEED, default 1
+    bool deferred;       // SIMT_MODE=deferred: work runs only inside calls that wait, device memory is closed
+    std::chrono::microseconds hold;    // SIMT_HOLD_US, default 300: how long work is held back while nobody waits
+    int devices;                       // LADLE_STANDIN_DEVICES, default 1
+    std::string device_name;           // LADLE_STANDIN_NAME
+    std::size_t memory_bytes;          // LADLE_STANDIN_MEMORY_BYTES, default 2 GiB
+    bool no_driver;                    // LADLE_STANDIN_NO_DRIVER=1
+    std::chrono::seconds stall_limit;  // LADLE_STANDIN_STALL_SECONDS, default 60: no progress for so long is an abort
 };
 /// Prints at its first call that this is no GPU.
 const Options& options();
@@ -114,8 +114,8 @@ struct Launch {
     std::size_t shared_bytes;
     bool independent;
 };
-constexpr std::size_t kMaxSharedBytes = 227 * 1024;      // of compute capability 9.0
-constexpr std::size_t kDefaultSharedBytes = 48 * 1024;   // without the function's attribute
+constexpr std::size_t kMaxSharedBytes = 227 * 1024;     // of compute capability 9.0
+constexpr std::size_t kDefaultSharedBytes = 48 * 1024;  // without the function's attribute
 void run_kernel(const Launch& launch);
 
 /// Small generator for orders of threads, blocks and streams.

@@ -16,8 +16,12 @@ Stream& default_stream() {
     return *stream;
 }
 
-Stream* unchecked(cudaStream_t handle) { return reinterpret_cast<Stream*>(handle); }
-Event* unchecked(cudaEvent_t handle) { return reinterpret_cast<Event*>(handle); }
+Stream* unchecked(cudaStream_t handle) {
+    return reinterpret_cast<Stream*>(handle);
+}
+Event* unchecked(cudaEvent_t handle) {
+    return reinterpret_cast<Event*>(handle);
+}
 
 cudaError_t check_not_capturing(cudaStream_t handle, const char* call) {
     Stream* stream = find_stream(handle);
@@ -80,8 +84,9 @@ cudaError_t check_stream(cudaStream_t handle, const char* call) {
         return result(code);
     }
     if (handle == nullptr || handle == cudaStreamLegacy || handle == cudaStreamPerThread) {
-        return refuse(cudaErrorInvalidValue,
-                      std::string(call) + " on the default stream: it waits for no non-blocking stream, use one of those");
+        return refuse(
+            cudaErrorInvalidValue,
+            std::string(call) + " on the default stream: it waits for no non-blocking stream, use one of those");
     }
     if (find_stream(handle) == nullptr) {
         return refuse(cudaErrorInvalidResourceHandle, std::string(call) + " on a stream that does not exist");
@@ -120,7 +125,9 @@ void enqueue_default(const char* name, Operation operation) {
     enqueue_now(default_stream(), name, std::move(operation));
 }
 
-void wait_for_default_stream() { wait_for_stream(default_stream()); }
+void wait_for_default_stream() {
+    wait_for_stream(default_stream());
+}
 
 }  // namespace standin
 
@@ -198,7 +205,8 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* handle, unsigned flags) {
         return result(code);
     }
     if ((flags & ~static_cast<unsigned>(cudaEventDisableTiming | cudaEventBlockingSync)) != 0) {
-        return refuse(cudaErrorNotSupported, "cudaEventCreateWithFlags: flags other than disable timing, blocking sync");
+        return refuse(cudaErrorNotSupported,
+                      "cudaEventCreateWithFlags: flags other than disable timing, blocking sync");
     }
     auto* event = new Event;
     event->timed = (flags & cudaEventDisableTiming) == 0;
@@ -206,7 +214,9 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* handle, unsigned flags) {
     return cudaSuccess;
 }
 
-cudaError_t cudaEventCreate(cudaEvent_t* handle) { return cudaEventCreateWithFlags(handle, cudaEventDefault); }
+cudaError_t cudaEventCreate(cudaEvent_t* handle) {
+    return cudaEventCreateWithFlags(handle, cudaEventDefault);
+}
 
 cudaError_t cudaEventDestroy(cudaEvent_t handle) {
     if (handle == nullptr) {
@@ -232,8 +242,11 @@ cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t stream_handle) {
     }
     event.mark = std::make_shared<Mark>();
     const auto record = [mark = event.mark] {
-        STANDIN_TSAN(__tsan_release(&mark->tag);)
+#ifdef LADLE_STANDIN_TSAN
+        __tsan_release(&mark->tag);  // and no clock: streams share the worker's stack, which would be reported
+#else
         mark->when = std::chrono::steady_clock::now();
+#endif
         mark->done = true;
         return Progress::done;
     };
@@ -302,7 +315,8 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
             return code;
         }
         if (!event->timed || event->mark == nullptr) {
-            return refuse(cudaErrorInvalidResourceHandle, "cudaEventElapsedTime: timing is off or nothing was recorded");
+            return refuse(cudaErrorInvalidResourceHandle,
+                          "cudaEventElapsedTime: timing is off or nothing was recorded");
         }
         if (!event->mark->done) {
             return cudaErrorNotReady;

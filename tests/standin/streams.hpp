@@ -32,15 +32,15 @@ struct Work {
     const char* name;
     Operation operation;
     std::chrono::steady_clock::time_point since;
-    bool wakes_host;         // an event, for which a host may wait
+    bool wakes_host;            // an event, for which a host may wait
     std::shared_ptr<char> tag;  // ThreadSanitizer: what the host did before it enqueued
 };
 
 struct Stream {
     std::deque<Work> queue;
     bool busy = false;
-    std::shared_ptr<Capture> capture;      // null while not capturing
-    std::vector<std::size_t> last;         // nodes that the next captured one waits for
+    std::shared_ptr<Capture> capture;  // null while not capturing
+    std::vector<std::size_t> last;     // nodes that the next captured one waits for
     bool began_capture = false;
     void* tsan = nullptr;
     char done_tag = 0;

@@ -292,9 +292,9 @@ private:
     std::unique_ptr<Kernels<float>> inner_;
 };
 
-/// The kernels under test that LADLE_TEST_BACKEND asks for, if not those of the CPU: "cuda", the first GPU. Null without
-/// it. Says SKIPPED on stdout and ends the process with code 77 where there is no GPU. At its end the process prints the
-/// digest of all their results: equal runs must print equal digests.
+/// The kernels under test that LADLE_TEST_BACKEND asks for, if not those of the CPU: "cuda", the first GPU. Null
+/// without it. Says SKIPPED on stdout and ends the process with code 77 where there is no GPU. At its end the process
+/// prints the digest of all their results: equal runs must print equal digests.
 std::unique_ptr<Kernels<float>> device_kernels_under_test();
 
 }  // namespace ladle::test

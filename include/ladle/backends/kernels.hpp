@@ -179,9 +179,9 @@ struct LeafGradients {
     LeafRows rows;
     int out = 0;
     int in = 0;
-    const Real* dy = nullptr;          ///< [R, out]
-    const Real* x = nullptr;           ///< [R, in]; of a bias null
-    Real* partial = nullptr;           ///< [out * in], of a bias [out]: room for the kernel's own use
+    const Real* dy = nullptr;  ///< [R, out]
+    const Real* x = nullptr;   ///< [R, in]; of a bias null
+    Real* partial = nullptr;   ///< [out * in], of a bias [out]: room for the kernel's own use
     double limit = 0;
     std::int64_t* sums = nullptr;      ///< as partial
     std::int64_t* rejected = nullptr;  ///< one number

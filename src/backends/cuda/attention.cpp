@@ -1,5 +1,6 @@
 // The steps of attention forward and backward. Segments are taken in groups, so that the padded arrays stay small; a
-// segment's bits depend on neither its group nor the padding, because each kind of product has one algorithm (blas.hpp).
+// segment's bits depend on neither its group nor the padding, because each kind of product has one algorithm
+// (blas.hpp).
 #include "attention.hpp"
 
 #include <algorithm>

@@ -1,7 +1,6 @@
 // Attention around its products: one thread per four neighbouring elements to copy heads, one warp per query for the
 // softmax. What a warp sums depends on the segment's own length, never on the padding.
 #include "attention_kernels.hpp"
-
 #include "launch.hpp"
 #include "philox.hpp"
 #include "quads.hpp"
@@ -60,11 +59,11 @@ __global__ void __launch_bounds__(kBlockThreads) scatter_heads(HeadRows rows, co
 
 /// One query of one head, the work of a warp.
 struct Query {
-    bool inside;       ///< of the padded array
-    int keys;          ///< of its segment; 0 behind the segment's queries
-    int row;           ///< packed
+    bool inside;  ///< of the padded array
+    int keys;     ///< of its segment; 0 behind the segment's queries
+    int row;      ///< packed
     int head;
-    std::size_t first; ///< index of its first score
+    std::size_t first;  ///< index of its first score
 };
 
 __device__ inline Query warp_query(const ScoreRows& rows) {
@@ -189,9 +188,8 @@ __global__ void __launch_bounds__(kBlockThreads)
             const float4 dp = with_dropout(dropout, stream, column, load_quad<true>(drow + column, 4));
             store_quad<true>(result + column, with_dropout(dropout, stream, column, p), 4);
             const float scale = rows.scale;
-            const float4 ds = map_quad(p, dp, [projection, scale](float q, float d) {
-                return q * (d - projection) * scale;
-            });
+            const float4 ds =
+                map_quad(p, dp, [projection, scale](float q, float d) { return q * (d - projection) * scale; });
             store_quad<true>(dresult + column, ds, 4);
         }
     }
@@ -242,8 +240,7 @@ void scatter_heads(cudaStream_t stream, const HeadRows& rows, const float* padde
 }
 
 template <class Element>
-void softmax(cudaStream_t stream, const ScoreRows& rows, const float* scores, Element* probabilities,
-             float* log_sum) {
+void softmax(cudaStream_t stream, const ScoreRows& rows, const float* scores, Element* probabilities, float* log_sum) {
     launch(kernels::softmax<Element>, score_grid(rows), dim3(kBlockThreads), 0, stream, rows,
            make_dropout(rows.origins, rows.dropout), scores, probabilities, log_sum);
 }

@@ -32,16 +32,16 @@ struct ScoreRows {
     int segments = 0;
     int heads = 0;
     int query_length = 0;
-    int key_length = 0;  ///< a multiple of 4
-    float scale = 1;     ///< of scores
+    int key_length = 0;                  ///< a multiple of 4
+    float scale = 1;                     ///< of scores
     const int* query_offsets = nullptr;  ///< [segments + 1] packed query rows, on the device
     const int* key_offsets = nullptr;    ///< [segments + 1]
     RowOrigins origins;                  ///< of packed query rows
     DropoutSite dropout;
 };
 
-/// Softmax of scaled scores: log_sum [Q, heads] of packed query rows, and the probabilities with dropout, zeros beyond a
-/// segment's queries and keys. Floats may overwrite the scores.
+/// Softmax of scaled scores: log_sum [Q, heads] of packed query rows, and the probabilities with dropout, zeros beyond
+/// a segment's queries and keys. Floats may overwrite the scores.
 template <class Element>
 void softmax(cudaStream_t stream, const ScoreRows& rows, const float* scores, Element* probabilities, float* log_sum);
 

@@ -121,7 +121,7 @@ Described::Described(const ProductFamily& family, const ProductCall& call)
     a = make_layout(type, rows_a, m + k - rows_a, call.strides.a);
     b = make_layout(type, rows_b, k + n - rows_b, call.strides.b);
     c = make_layout(CUDA_R_32F, m, n, call.strides.c);
-    if (batch > 1) {
+    if (family.typical.batch > 1) {  // also of a call with one: it is the same kernel
         set_batches(a, batch, std::int64_t{rows_a} * call.strides.a);
         set_batches(b, batch, std::int64_t{rows_b} * call.strides.b);
         set_batches(c, batch, std::int64_t{m} * call.strides.c);
@@ -186,9 +186,9 @@ const cublasLtMatmulAlgo_t& Blas::algorithm(const ProductFamily& family) {
     const Preference preference = make_preference(family);
     cublasLtMatmulHeuristicResult_t found{};
     int count = 0;
-    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
-        handle_, described.operation.get(), described.b.get(), described.a.get(), described.c.get(),
-        described.c.get(), preference.get(), 1, &found, &count);
+    const cublasStatus_t status =
+        cublasLtMatmulAlgoGetHeuristic(handle_, described.operation.get(), described.b.get(), described.a.get(),
+                                       described.c.get(), described.c.get(), preference.get(), 1, &found, &count);
     if (status != CUBLAS_STATUS_NOT_SUPPORTED) {
         check_blas(status, "choose an algorithm for the " + size_text(family, family.typical));
     }
@@ -213,10 +213,9 @@ void Blas::run(const ProductFamily& family, const ProductCall& call) {
     const Described described(family, call);
     const float one = 1;
     const float zero = 0;
-    const cublasStatus_t status =
-        cublasLtMatmul(handle_, described.operation.get(), &one, call.b, described.b.get(), call.a, described.a.get(),
-                       &zero, call.c, described.c.get(), call.c, described.c.get(), &chosen, workspace_.get(),
-                       kWorkspaceBytes, device_.stream());
+    const cublasStatus_t status = cublasLtMatmul(
+        handle_, described.operation.get(), &one, call.b, described.b.get(), call.a, described.a.get(), &zero, call.c,
+        described.c.get(), call.c, described.c.get(), &chosen, workspace_.get(), kWorkspaceBytes, device_.stream());
     if (status != CUBLAS_STATUS_SUCCESS) {
         check_blas(status, "compute the " + size_text(family, call.size));
     }

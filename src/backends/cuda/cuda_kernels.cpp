@@ -1,5 +1,5 @@
-// The kernels of training on an NVIDIA GPU. Everything runs on one stream in the order of the calls, which return before
-// the work is done; what several launches share is guarded by a lock, so that threads may call at once.
+// The kernels of training on an NVIDIA GPU. Everything runs on one stream in the order of the calls, which return
+// before the work is done; what several launches share is guarded by a lock, so that threads may call at once.
 #include <fmt/format.h>
 
 #include <mutex>
@@ -9,6 +9,7 @@
 #include "blas.hpp"
 #include "device.hpp"
 #include "functions.hpp"
+#include "independence.hpp"
 #include "ladle/backends/kernels.hpp"
 #include "losses.hpp"
 #include "memory.hpp"
@@ -60,6 +61,9 @@ public:
     void check_row_independence() const override {
         const auto lock = enter();
         products_.check_row_independence();
+        for (const Precision precision : products_.precisions()) {
+            cuda::check_segment_independence(attention_, precision, memory_);
+        }
     }
     void add_weight_gradient(int rows, int out, int in, const float* dy, const float* x, float* dw) const override {
         cuda::add_weight_gradient(stream(), rows, out, in, dy, x, dw);

@@ -71,9 +71,9 @@ Device::Device(int index) : index_(index) {
     check_cuda(cudaGetDeviceProperties(&properties, index), "ask the GPU what it is");
     check_cuda(cudaDriverGetVersion(&driver), "ask for the driver's version");
     check_cuda(cudaRuntimeGetVersion(&runtime), "ask for CUDA's version");
-    description_ = fmt::format("{} compute {}.{} with {} multiprocessors, driver for CUDA {}, CUDA {}",
-                               properties.name, properties.major, properties.minor, properties.multiProcessorCount,
-                               version_text(driver), version_text(runtime));
+    description_ = fmt::format("{} compute {}.{} with {} multiprocessors, driver for CUDA {}, CUDA {}", properties.name,
+                               properties.major, properties.minor, properties.multiProcessorCount, version_text(driver),
+                               version_text(runtime));
 #ifdef LADLE_GPU_IS_STANDIN
     description_ += " (NOT A GPU: CPU stand-in)";
 #endif

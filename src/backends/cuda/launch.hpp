@@ -27,15 +27,14 @@ inline void check_cuda(cudaError_t code, const char* action,
                           ? "run on a machine with an NVIDIA GPU and its driver, or set train.device = cpu"
                           : "run again with LADLE_SYNC=1 in the environment: each kernel is then waited for, and the "
                             "message names the one that failed";
-    throw DeviceError("cannot " + std::string(action) + " (" + where.file_name() + ":" + std::to_string(where.line()) +
-                          ")",
-                      std::string(cudaGetErrorName(code)) + ": " + cudaGetErrorString(code), fix);
+    throw DeviceError(
+        "cannot " + std::string(action) + " (" + where.file_name() + ":" + std::to_string(where.line()) + ")",
+        std::string(cudaGetErrorName(code)) + ": " + cudaGetErrorString(code), fix);
 }
 
 /// A stream together with the place that uses it; converts at the call from a stream or an object that owns one.
 struct StreamAt {
-    template <class Handle>
-        requires std::is_convertible_v<const Handle&, cudaStream_t>
+    template <class Handle, class = std::enable_if_t<std::is_convertible_v<const Handle&, cudaStream_t>>>
     StreamAt(const Handle& handle, const std::source_location& place = std::source_location::current())
         : stream(handle), where(place) {}
     cudaStream_t stream;

@@ -1,7 +1,6 @@
 // Rounding of operands; four neighbouring elements of a padded row per thread.
-#include "operands.hpp"
-
 #include "launch.hpp"
+#include "operands.hpp"
 #include "quads.hpp"
 
 namespace ladle::cuda {

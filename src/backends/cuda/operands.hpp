@@ -1,5 +1,5 @@
-// Operands of products: fp32 rows rounded to bfloat16, each row followed by zeros up to a multiple of 8 elements, as the
-// tensor cores like them.
+// Operands of products: fp32 rows rounded to bfloat16, each row followed by zeros up to a multiple of 8 elements, as
+// the tensor cores like them.
 #pragma once
 
 #include <cuda_bf16.h>

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "functions.hpp"
+#include "independence.hpp"
 #include "ladle/core/check.hpp"
 #include "ladle/core/error.hpp"
-#include "ladle/core/random.hpp"
 #include "launch.hpp"
 #include "operands.hpp"
 
@@ -68,31 +68,9 @@ void multiply(Blas& blas, const GpuMatrix& matrix, bool transposed, int rows, co
     blas.run(family, call);
 }
 
-/// `count` fixed numbers around zero.
-std::vector<float> probe_values(std::size_t count, std::uint32_t site) {
-    Stream stream;
-    stream.purpose = Purpose::initial_value;
-    stream.site = site;
-    std::vector<float> values(count);
-    for (std::size_t i = 0; i < count; i += 4) {
-        const auto words = random_block(stream, static_cast<std::uint32_t>(i / 4));
-        for (std::size_t j = 0; j < 4 && i + j < count; ++j) {
-            values[i + j] = static_cast<float>(words.at(j)) * 0x1p-31F - 1.0F;
-        }
-    }
-    return values;
-}
-
-DeviceArray<float> on_device(DeviceMemory& memory, const std::vector<float>& values) {
-    DeviceArray<float> array(memory, values.size());
-    array.copy_in(values.data(), values.size());
-    return array;
-}
-
 }  // namespace
 
-std::unique_ptr<Matrix> Products::make_matrix(int out, int in, Precision precision, bool backward,
-                                              WeightStore& store) {
+std::unique_ptr<Matrix> Products::make_matrix(int out, int in, Precision precision, bool backward, WeightStore& store) {
     check(out > 0 && in > 0, "a matrix has rows and columns");
     shapes_.insert({out, in, precision, false});
     if (backward) {
@@ -106,8 +84,7 @@ void Products::pack(Matrix& matrix, const float* w) const {
     const int out = matrix.out_features();
     const int in = matrix.in_features();
     if (packed.precision == Precision::bf16) {
-        round_rows(device_.stream(), out, packed.stored(out), in, w,
-                   static_cast<__nv_bfloat16*>(packed.weights.get()));
+        round_rows(device_.stream(), out, packed.stored(out), in, w, static_cast<__nv_bfloat16*>(packed.weights.get()));
         return;
     }
     const std::size_t bytes = static_cast<std::size_t>(out) * static_cast<std::size_t>(in) * sizeof(float);
@@ -123,9 +100,8 @@ const float* Products::aligned_bias(const float* bias, int width) const {
     }
     const auto count = static_cast<std::size_t>(width);
     auto* copy = scratch_.take<float>(ScratchUse::bias, count);
-    check_cuda(
-        cudaMemcpyAsync(copy, bias, count * sizeof(float), cudaMemcpyDeviceToDevice, device_.stream()),
-        "copy a bias");
+    check_cuda(cudaMemcpyAsync(copy, bias, count * sizeof(float), cudaMemcpyDeviceToDevice, device_.stream()),
+               "copy a bias");
     return copy;
 }
 
@@ -194,8 +170,8 @@ bool Products::rows_are_independent(const Shape& shape) const {
     const auto k = static_cast<std::size_t>(from);
     const auto n = static_cast<std::size_t>(to);
     constexpr std::size_t kMostRows = 641;
-    const auto weights = on_device(memory_, probe_values(k * n, 1));
-    const auto bias = on_device(memory_, probe_values(n, 2));
+    const auto weights = probe_array(memory_, k * n, 1);
+    const auto bias = probe_array(memory_, n, 2);
     pack(matrix, weights.data());
     const auto probe = probe_values(k, 3);
     const auto others = probe_values(k * kMostRows, 4);
@@ -226,6 +202,14 @@ bool Products::rows_are_independent(const Shape& shape) const {
         }
     }
     return true;
+}
+
+std::set<Precision> Products::precisions() const {
+    std::set<Precision> found;
+    for (const Shape& shape : shapes_) {
+        found.insert(shape.precision);
+    }
+    return found;
 }
 
 void Products::check_row_independence() const {

@@ -23,6 +23,8 @@ public:
     void feed_forward(const FeedForward<float>& call) const;
     void feed_forward_backward(const FeedForwardBackward<float>& call) const;
     void check_row_independence() const;
+    /// Of all matrices made so far.
+    std::set<Precision> precisions() const;
 
 private:
     struct Shape {

@@ -136,9 +136,10 @@ __device__ inline void add_products(const RowRange& rows, int out, int in, const
     }
 }
 
-/// One block per chunk (x) and tile (y) of the rows first_out .. last_out - 1 of the weight.
+/// One block per chunk (x) and tile (y) of the rows first_out .. last_out - 1 of the weight. Two blocks at a time: left
+/// to itself nvcc 13 gives them too few registers on sm_100.
 template <int kOut, int kIn>
-__global__ void __launch_bounds__(kBlockThreads)
+__global__ void __launch_bounds__(kBlockThreads, 2)
     weight_chunks(LeafGradients<float> call, int rows_per_chunk, int first_out, int last_out, ChunkSums chunks) {
     __shared__ Tile<kOut, kIn> tile;
     __shared__ RowRange found;

@@ -108,9 +108,8 @@ BOOST_AUTO_TEST_CASE(int64_sums_are_exact) {
 }
 
 BOOST_AUTO_TEST_CASE(float_sums_are_in_rank_order) {
-    const ChildResult child = in_ranks(3, [](int rank, ncclUniqueId id) {
-        return sums_are_right<float>(rank, 3, id, 1000, ncclFloat32) ? 0 : 1;
-    });
+    const ChildResult child = in_ranks(
+        3, [](int rank, ncclUniqueId id) { return sums_are_right<float>(rank, 3, id, 1000, ncclFloat32) ? 0 : 1; });
     BOOST_TEST(child.exit_code == 0, child.text);
 }
 
@@ -125,8 +124,8 @@ BOOST_AUTO_TEST_CASE(broadcast_in_a_group_and_in_a_graph) {
         ok(ncclBroadcast(a, a, 5, ncclInt64, 1, comm, stream));
         ok(ncclBroadcast(b, b, 300000 * 8, ncclUint8, 0, comm, stream));
         ok(ncclGroupEnd());
-        bool right = a.read(stream) == std::vector<std::int64_t>(5, 2) &&
-                     b.read(stream) == std::vector<std::int64_t>(300000, 1);
+        bool right =
+            a.read(stream) == std::vector<std::int64_t>(5, 2) && b.read(stream) == std::vector<std::int64_t>(300000, 1);
         check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture");
         ok(ncclAllReduce(a, a, 5, ncclInt64, ncclSum, comm, stream));
         cudaGraph_t graph = nullptr;
@@ -208,20 +207,19 @@ BOOST_AUTO_TEST_CASE(misuse_is_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(a_missing_rank_ends_the_process) {
-    const ChildResult child =
-        run_in_child({"LADLE_STANDIN_STALL_SECONDS=1", "LADLE_STANDIN_DEVICES=2"}, [] {
-            return run_ranks(2, [](int rank, ncclUniqueId id) {
-                TestStream stream;
-                TestArray<std::int64_t> x(10, 1);
-                ncclComm_t comm = nullptr;
-                ok(ncclCommInitRank(&comm, 2, id, rank));
-                if (rank == 0) {
-                    ok(ncclAllReduce(x, x, 10, ncclInt64, ncclSum, comm, stream));
-                    cudaStreamSynchronize(stream);
-                }
-                return 0;
-            });
+    const ChildResult child = run_in_child({"LADLE_STANDIN_STALL_SECONDS=1", "LADLE_STANDIN_DEVICES=2"}, [] {
+        return run_ranks(2, [](int rank, ncclUniqueId id) {
+            TestStream stream;
+            TestArray<std::int64_t> x(10, 1);
+            ncclComm_t comm = nullptr;
+            ok(ncclCommInitRank(&comm, 2, id, rank));
+            if (rank == 0) {
+                ok(ncclAllReduce(x, x, 10, ncclInt64, ncclSum, comm, stream));
+                cudaStreamSynchronize(stream);
+            }
+            return 0;
         });
+    });
     BOOST_TEST(child.exit_code == 1, child.text);
     BOOST_TEST(child.says("no progress for 1 s: a stream waits at ncclAllReduce"), child.text);
 }

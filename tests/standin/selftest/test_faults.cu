@@ -41,7 +41,9 @@ __global__ void shuffle_from_outside_the_mask(float* out) {
     }
 }
 
-__global__ void own_lane_not_in_the_mask(float* out) { out[threadIdx.x] = __shfl_sync(0xffu, 1.f, 0); }
+__global__ void own_lane_not_in_the_mask(float* out) {
+    out[threadIdx.x] = __shfl_sync(0xffu, 1.f, 0);
+}
 
 __global__ void different_primitives(int* out) {
     if (threadIdx.x < 16) {
@@ -64,7 +66,9 @@ __global__ void missing_barrier(const float* x, float* sums) {
     }
 }
 
-__global__ void past_the_end(float* x, int n) { x[static_cast<int>(threadIdx.x) + 1 - 32 + n] = 0.f; }
+__global__ void past_the_end(float* x, int n) {
+    x[static_cast<int>(threadIdx.x) + 1 - 32 + n] = 0.f;
+}
 
 __global__ void past_dynamic_shared(float* x) {
     float* buffer = dynamic_shared<float>();
@@ -81,7 +85,9 @@ __global__ void endless(volatile int* flag) {
     }
 }
 
-__global__ void order_dependent(int* order, int* count) { order[atomicAdd(count, 1)] = static_cast<int>(threadIdx.x); }
+__global__ void order_dependent(int* order, int* count) {
+    order[atomicAdd(count, 1)] = static_cast<int>(threadIdx.x);
+}
 
 /// Runs in a child; the function must end with a sticky error of the given code, and the text must name the mistake.
 void expect_fault(cudaError_t code, const std::string& expected, const std::function<void(cudaStream_t)>& function) {
@@ -208,15 +214,13 @@ BOOST_AUTO_TEST_CASE(orders_and_seeds_differ) {
 }
 
 BOOST_AUTO_TEST_CASE(launches_that_the_hardware_refuses) {
-    expect_refusal("cudaErrorInvalidConfiguration", "(2048,1,1) threads", [](cudaStream_t stream) {
-        launch(barrier, dim3(1), dim3(2048), 0, stream, device_floats(32));
-    });
+    expect_refusal("cudaErrorInvalidConfiguration", "(2048,1,1) threads",
+                   [](cudaStream_t stream) { launch(barrier, dim3(1), dim3(2048), 0, stream, device_floats(32)); });
     expect_refusal("cudaErrorInvalidConfiguration", "(1,70000,1) blocks", [](cudaStream_t stream) {
         launch(barrier, dim3(1, 70000), dim3(32), 0, stream, device_floats(32));
     });
-    expect_refusal("cudaErrorInvalidConfiguration", "(0,1,1) blocks", [](cudaStream_t stream) {
-        launch(barrier, dim3(0), dim3(32), 0, stream, device_floats(32));
-    });
+    expect_refusal("cudaErrorInvalidConfiguration", "(0,1,1) blocks",
+                   [](cudaStream_t stream) { launch(barrier, dim3(0), dim3(32), 0, stream, device_floats(32)); });
     expect_refusal("cudaErrorInvalidValue", "cudaFuncSetAttribute", [](cudaStream_t stream) {
         launch(past_dynamic_shared, dim3(1), dim3(32), 49 * 1024, stream, device_floats(32));
     });
@@ -237,9 +241,8 @@ BOOST_AUTO_TEST_CASE(shared_memory_attribute_allows_a_large_block) {
 
 BOOST_AUTO_TEST_CASE(pointer_arguments_must_be_device_memory) {
     float host[32];
-    expect_fault(cudaErrorIllegalAddress, "pointer argument 0 is neither device nor pinned", [&](cudaStream_t stream) {
-        launch(barrier, dim3(1), dim3(32), 0, stream, host);
-    });
+    expect_fault(cudaErrorIllegalAddress, "pointer argument 0 is neither device nor pinned",
+                 [&](cudaStream_t stream) { launch(barrier, dim3(1), dim3(32), 0, stream, host); });
     expect_fault(cudaErrorIllegalAddress, "pointer argument 0", [&](cudaStream_t stream) {
         float* freed = device_floats(32);
         check_cuda(cudaFree(freed), "free");

@@ -166,7 +166,8 @@ BOOST_AUTO_TEST_CASE(warp_reductions) {
     const auto got = sums.read(stream);
     const auto counts = positive.read(stream);
     for (std::size_t warp = 0; warp < 8; ++warp) {
-        std::vector<float> lanes(x.begin() + static_cast<long>(warp) * 32, x.begin() + static_cast<long>(warp + 1) * 32);
+        std::vector<float> lanes(x.begin() + static_cast<long>(warp) * 32,
+                                 x.begin() + static_cast<long>(warp + 1) * 32);
         int above = 0;
         for (const float value : lanes) {
             above += value > 0;

@@ -38,7 +38,9 @@ std::vector<T> random_values(std::size_t count, unsigned seed) {
     return values;
 }
 
-void ok(cublasStatus_t code) { BOOST_REQUIRE_EQUAL(static_cast<int>(code), static_cast<int>(CUBLAS_STATUS_SUCCESS)); }
+void ok(cublasStatus_t code) {
+    BOOST_REQUIRE_EQUAL(static_cast<int>(code), static_cast<int>(CUBLAS_STATUS_SUCCESS));
+}
 
 /// Descriptors of one product; everything the test may spoil before it asks.
 struct Plan {
@@ -110,8 +112,8 @@ struct Plan {
 };
 
 template <class In, class Out>
-std::vector<Out> multiply(const Shape& s, const std::vector<In>& x, const std::vector<In>& w, const std::vector<Out>& bias,
-                          const std::vector<Out>& before) {
+std::vector<Out> multiply(const Shape& s, const std::vector<In>& x, const std::vector<In>& w,
+                          const std::vector<Out>& bias, const std::vector<Out>& before) {
     TestStream stream;
     TestArray<In> x_device(x);
     TestArray<In> w_device(w);
@@ -189,7 +191,8 @@ BOOST_AUTO_TEST_CASE(bits_of_a_row_do_not_depend_on_the_number_of_rows) {
     const auto x = random_values<float>(13 * in, 5);
     const auto w = random_values<float>(out * in, 6);
     const std::vector<float> bias(out, 0.0f);
-    const auto all = multiply<float, float>({.rows = 13, .in = in, .out = out}, x, w, bias, std::vector<float>(13 * out));
+    const auto all =
+        multiply<float, float>({.rows = 13, .in = in, .out = out}, x, w, bias, std::vector<float>(13 * out));
     for (const std::size_t rows : {1u, 2u, 3u, 4u, 5u, 8u}) {
         const std::vector<float> part(x.end() - static_cast<long>(rows * in), x.end());
         const auto some =
@@ -243,10 +246,10 @@ BOOST_AUTO_TEST_CASE(refused_operands_and_algorithms) {
     const Shape s{.rows = 8, .in = 16, .out = 32};
     struct Case {
         const char* expected;
-        std::size_t x_offset;    // elements
-        std::size_t x_count;     // elements of the allocation
+        std::size_t x_offset;  // elements
+        std::size_t x_count;   // elements of the allocation
         bool host_input;
-        std::size_t workspace;   // bytes passed
+        std::size_t workspace;  // bytes passed
         bool default_stream;
         bool other_algorithm;
     };
@@ -267,16 +270,18 @@ BOOST_AUTO_TEST_CASE(refused_operands_and_algorithms) {
             plan.set_workspace(4096);
             ok(plan.choose());
             if (c.other_algorithm) {
-                Plan other({.rows = 8, .in = 16, .out = 32, .transposed_weight = false}, CUDA_R_32F, CUDA_R_32F, nullptr);
+                Plan other({.rows = 8, .in = 16, .out = 32, .transposed_weight = false}, CUDA_R_32F, CUDA_R_32F,
+                           nullptr);
                 other.set_workspace(4096);
                 ok(other.choose());
                 plan.choice = other.choice;
             }
             const float* input = c.host_input ? host.data() : x + c.x_offset;
             const cudaStream_t used = c.default_stream ? nullptr : static_cast<cudaStream_t>(stream);
-            const auto code = cublasLtMatmul(plan.handle, plan.problem, &s.alpha, static_cast<float*>(w), plan.w, input,
-                                             plan.x, &s.beta, static_cast<float*>(y), plan.y, static_cast<float*>(y),
-                                             plan.y, &plan.choice.algo, static_cast<char*>(workspace), c.workspace, used);
+            const auto code =
+                cublasLtMatmul(plan.handle, plan.problem, &s.alpha, static_cast<float*>(w), plan.w, input, plan.x,
+                               &s.beta, static_cast<float*>(y), plan.y, static_cast<float*>(y), plan.y,
+                               &plan.choice.algo, static_cast<char*>(workspace), c.workspace, used);
             return code == CUBLAS_STATUS_SUCCESS ? 1 : 0;
         });
         BOOST_TEST(child.exit_code == 0);
