@@ -8,8 +8,8 @@
 #   --sanitize  a build with address and undefined-behaviour sanitizers; unit, gradient and kernel tests only
 #   --fuzz      a build with clang; the corpus of every parser is replayed, then each is fuzzed for 15 s
 #   --lint      formatting of all files and clang-tidy over the sources; nothing is built or run
-#   --gpu       a build with CUDA; what only a GPU can show is run and written to tests/evidence/DATE-GPU.md (ten to twenty
-#               minutes; with --pytorch PyTorch is installed to be compared with). Without a GPU: exit code 77
+#   --gpu       a build with CUDA; what only a GPU can show is run and written to tests/evidence/DATE-GPU.md (ten to
+#               twenty minutes; --pytorch installs PyTorch to be compared with). Without a GPU: exit code 77
 #   --werror    warnings of the compiler are errors
 # Environment: LADLE_GLUE_DIR (default ../shared/data/glue), LADLE_FIXTURES, LADLE_TOKENS, LADLE_JOBS (default: cores).
 set -euo pipefail
@@ -79,7 +79,7 @@ fi
 # run_evidence PIECE...: see --gpu
 run_evidence() {
     if ! nvidia-smi -L >/dev/null 2>&1; then
-        echo "SKIPPED: no NVIDIA GPU can be used on this machine (nvidia-smi -L finds none), so nothing was built or run"
+        echo "SKIPPED: no NVIDIA GPU can be used here (nvidia-smi -L finds none), so nothing was built or run"
         exit 77
     fi
     export PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin

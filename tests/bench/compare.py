@@ -13,8 +13,8 @@ random order. Peers:
   strongest  bf16 with frozen weights stored as bf16, batches of like lengths, batch 16 or 32, eager or fused attention:
              whichever is fastest here
 With --device cuda both sides use the same GPU and the published form is timed with and without TF32. The strongest form
-has ladle's batch (evaluation: or four of them), fused attention, and is plain, compiled (torch.compile), captured in CUDA
-graphs or both, whichever is fastest; what does not work within --form-limit seconds is named and left out. Its ratios
+has ladle's batch (evaluation: or four of them), fused attention, and is plain, compiled (torch.compile), captured in
+CUDA graphs or both, whichever is fastest; what does not work within --form-limit seconds is named and left out. Its ratios
 are of wall time only.
 
 Training is two passes per sample, evaluation is of the soup. Every round runs ladle, then each peer; the first round of

@@ -106,7 +106,8 @@ def follow(pairs):
         if pair == pairs[0]:
             failed = differences[common[0]] > 1e-4
         worst = max(common, key=differences.get)
-        norms = [abs(first[s]["grad_norm"] - second[s]["grad_norm"]) / max(first[s]["grad_norm"], 1e-12) for s in common]
+        norms = [abs(first[s]["grad_norm"] - second[s]["grad_norm"]) / max(first[s]["grad_norm"], 1e-12)
+                 for s in common]
         routes = all(first[s]["routing_counts"] == second[s]["routing_counts"] for s in common)
         lines.append((label, len(common), f"{differences[worst]:.2e}", worst,
                       f"{statistics.mean(differences.values()):.2e}",
@@ -126,8 +127,8 @@ def follow(pairs):
 
 
 def bench(path):
-    lines = [("dims", "what", "precision", "batch", "samples/s", "tokens/s", "ms/step", "useful TFLOP/s", "peak TFLOP/s",
-              "share of peak", "GPU memory GiB", "spread")]
+    lines = [("dims", "what", "precision", "batch", "samples/s", "tokens/s", "ms/step", "useful TFLOP/s",
+              "peak TFLOP/s", "share of peak", "GPU memory GiB", "spread")]
     rows = [row for row in json_lines(path) if row.get("bench") in ("step", "eval")]
     for row in rows:
         peak = row.get("peak_gflops")
@@ -152,8 +153,8 @@ def torch(path):
         print("no rows")
         return 1
     compare.print_table(rows, compare.GPU_COLUMNS)
-    print(f"\nPyTorch {rows[0]['torch']}, transformers {rows[0]['transformers']}; {rows[0]['samples']} samples of training, "
-          f"{rows[0]['rounds']} rounds.")
+    print(f"\nPyTorch {rows[0]['torch']}, transformers {rows[0]['transformers']}; {rows[0]['samples']} samples of "
+          f"training, {rows[0]['rounds']} rounds.")
     return 0
 
 
