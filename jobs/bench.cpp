@@ -83,8 +83,7 @@ Job bench_job() {
     spec.examples = {"ladle bench step --dims minilm --lengths rte/train.h5 --model.precision bf16",
                      "mpirun -n 2 ladle bench step --dims bert-base --lengths lengths.txt --passes 1",
                      "ladle bench eval --dims minilm --lengths rte/validation.h5 --steps 2 --repetitions 9",
-                     "ladle bench step --dims bert-base --lengths rte/train.h5 --train.device cuda --train.batch 64 "
-                     "--train.leaf 64",
+                     "ladle bench step --lengths rte/train.h5 --train.device cuda --train.batch 64 --train.leaf 64",
                      "ladle bench gemm --dims bert-base --model.precision bf16"};
     return {spec, bench, true};
 }

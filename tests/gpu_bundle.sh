@@ -5,8 +5,8 @@
 #   OUTPUT_DIR  receives ladle-gpu.tar.xz (below 57 MiB, or the script fails) and the tree it was made from
 #   MODEL_DIR   a backbone with model.safetensors; its fp32 tensors are stored as fp16
 #   DATA_DIR    shards prepared for it, named as their task; several, of which the first is trained on
-# The machine needs NVIDIA's driver, CUDA's runtime, cuBLASLt, cuDNN and NCCL (from the toolkit or from Python packages),
-# python3, and a glibc at least as new as this machine's. There:
+# The machine needs NVIDIA's driver, CUDA's runtime, cuBLASLt, cuDNN and NCCL (from the toolkit or from Python
+# packages), python3, and a glibc at least as new as this machine's. There:
 #   python3 -m tarfile -e ladle-gpu.tar.xz . && ladle-gpu/tests/gpu/evidence.sh ladle-gpu evidence.md
 # The archive holds the data given: whose licence forbids passing it on, keep the archive to yourself.
 # Environment: LADLE_EVIDENCE_PYTHON (a Python with numpy, for fp16, and with h5py, for lengths; default python3).
@@ -35,7 +35,7 @@ ldd "$build/ladle" | grep -q libcudart ||
 
 # ---- Programs.
 programs=(ladle)
-for program in test_kernels test_oracle test_cuda test_device test_bench end_to_end/make_tiny_model; do
+for program in test_kernels test_oracle test_cuda test_device end_to_end/make_tiny_model; do
     [ -x "$build/tests/$program" ] && programs+=("tests/$program")
 done
 for program in "${programs[@]}"; do
@@ -69,8 +69,7 @@ strip --strip-unneeded "$bundle"/lib/*.so* 2>/dev/null || true
 
 # ---- Scripts, fixtures, configs, the sample task.
 git -C "$root" describe --always --dirty --abbrev=12 >"$bundle/commit"
-(cd "$root" && tar -cf - --exclude=__pycache__ tests/gpu tests/bench tests/fixtures/adamix tests/kernels/same_digest.sh \
-    configs data/sample) | tar -xf - -C "$bundle"
+(cd "$root" && tar -cf - --exclude=__pycache__ tests/gpu tests/bench tests/fixtures/adamix configs data/sample) | tar -xf - -C "$bundle"
 
 # ---- Backbone and shards.
 if [ $# -ge 2 ]; then
@@ -78,7 +77,7 @@ if [ $# -ge 2 ]; then
     shift
     mkdir -p "$bundle/model" "$bundle/data" "$bundle/lengths"
     cp "$model/config.json" "$bundle/model/"
-    for file in vocab.txt vocab.json merges.txt tokenizer.json; do
+    for file in vocab.txt vocab.json merges.txt; do
         [ -e "$model/$file" ] && cp "$model/$file" "$bundle/model/"
     done
     "$python" "$root/tests/gpu/to_fp16.py" "$model/model.safetensors" "$bundle/model/model.safetensors"
@@ -88,7 +87,7 @@ if [ $# -ge 2 ]; then
         cp "$data/train.h5" "$data/validation.h5" "$bundle/data/$task/"
         "$python" "$root/tests/gpu/figures.py" lengths "$data/train.h5" >"$bundle/lengths/$task.txt" 2>/dev/null || {
             rm "$bundle/lengths/$task.txt"
-            echo "note: no lengths of $task as text: $python has no h5py; the machine's needs it for the piece torch" >&2
+            echo "note: no lengths of $task as text, $python has no h5py; the piece torch needs it there" >&2
         }
     done
     if [ ! -e "$bundle/data/mrpc" ]; then
@@ -97,7 +96,19 @@ if [ $# -ge 2 ]; then
 fi
 
 archive=$output/ladle-gpu.tar.xz
-tar -C "$output" --sort=name --owner=0 --group=0 --numeric-owner -cf - ladle-gpu | xz -6 -T1 >"$archive"
+# Programs share much of their code, so they come together under a large dictionary; weights have no repetitions, only a
+# pattern of two bytes. Both parts are streams of one file.
+pack() { tar -C "$output" --owner=0 --group=0 --numeric-owner --blocking-factor=1 --no-recursion -cf - "$@"; }
+mapfile -t files < <(cd "$output" && find ladle-gpu -path ladle-gpu/model -prune -o -print | LC_ALL=C sort |
+    awk -F/ '{ print ($2 == "lib" ? 2 : $2 == "data" ? 3 : 1) "\t" $0 }' | sort -s -n -k 1,1 | cut -f 2)
+weights=()
+[ -d "$bundle/model" ] && mapfile -t weights < <(cd "$output" && find ladle-gpu/model | LC_ALL=C sort)
+end_blocks=1024 # of an archive
+first_bytes=$(($(pack "${files[@]}" | wc -c) - end_blocks))
+{
+    pack "${files[@]}" | { head -c "$first_bytes"; cat >/dev/null; } | xz -T1 --x86 --lzma2=preset=6,dict=32MiB
+    pack "${files[@]}" "${weights[@]}" | tail -c "+$((first_bytes + 1))" | xz -T1 --lzma2=preset=6,lc=0,lp=1,pb=1
+} >"$archive"
 bytes=$(stat -c %s "$archive")
 du -sb --apparent-size "$bundle"/* | awk '{ n = split($2, p, "/"); printf "%-10s %7.1f MiB\n", p[n], $1 / 1048576 }'
 awk -v b="$bytes" -v f="$archive" 'BEGIN { printf "%s: %.1f MiB\n", f, b / 1048576 }'

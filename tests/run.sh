@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Installs what is missing, configures, builds and runs every test this machine can run; ends with ctest's summary.
-# Usage: tests/run.sh [--pytorch] [--slurm] [--browser] [--sanitize | --fuzz | --lint] [--werror] [-- ctest arguments]
+# Usage: tests/run.sh [--pytorch] [--slurm] [--browser] [--sanitize | --fuzz | --lint | --gpu] [--werror]
+#        [-- ctest arguments, or with --gpu pieces of tests/gpu/evidence.sh]
 #   --pytorch   also the round trips through PyTorch and the Python library adapters (several GB of Python packages)
 #   --slurm     also a Slurm cluster of four nodes on this machine (as root; two to four minutes)
 #   --browser   also reports in a real browser (installs chromium; where it is there already, they run anyway)
 #   --sanitize  a build with address and undefined-behaviour sanitizers; unit, gradient and kernel tests only
 #   --fuzz      a build with clang; the corpus of every parser is replayed, then each is fuzzed for 15 s
 #   --lint      formatting of all files and clang-tidy over the sources; nothing is built or run
+#   --gpu       a build with CUDA; what only a GPU can show is run and written to tests/evidence/DATE-GPU.md (ten to
+#               twenty minutes; --pytorch installs PyTorch to be compared with). Without a GPU: exit code 77
 #   --werror    warnings of the compiler are errors
 # Environment: LADLE_GLUE_DIR (default ../shared/data/glue), LADLE_FIXTURES, LADLE_TOKENS, LADLE_JOBS (default: cores).
 set -euo pipefail
@@ -16,7 +19,7 @@ cd "$root"
 # shellcheck source=jobs/packages.sh
 source jobs/packages.sh
 
-pytorch=no slurm=no browser=no sanitize=no fuzz=no lint=no werror=OFF
+pytorch=no slurm=no browser=no sanitize=no fuzz=no lint=no gpu=no werror=OFF
 while [ $# -gt 0 ]; do
     case $1 in
         --pytorch) pytorch=yes ;;
@@ -25,9 +28,10 @@ while [ $# -gt 0 ]; do
         --sanitize) sanitize=yes ;;
         --fuzz) fuzz=yes ;;
         --lint) lint=yes ;;
+        --gpu) gpu=yes ;;
         --werror) werror=ON ;;
         --) shift; break ;;
-        *) sed -n '3,11s/^# //p' "$0" >&2; exit 2 ;;
+        *) sed -n '3,14s/^# //p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
@@ -72,6 +76,51 @@ if [ $lint = yes ]; then
     exec tests/lint.sh build/release
 fi
 
+# run_evidence PIECE...: see --gpu
+run_evidence() {
+    if ! nvidia-smi -L >/dev/null 2>&1; then
+        echo "SKIPPED: no NVIDIA GPU can be used here (nvidia-smi -L finds none), so nothing was built or run"
+        exit 77
+    fi
+    export PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
+    if ! command -v nvcc >/dev/null; then
+        echo "error: a GPU, but no nvcc: install NVIDIA's CUDA Toolkit with cuBLAS and NCCL, or set CUDA_HOME" >&2
+        exit 2
+    fi
+    install_missing "${program_packages[@]}" "${model_packages[@]}" "${test_packages[@]}"
+    cmake --preset cuda -DLADLE_TESTS=ON "-DLADLE_WERROR=$werror"
+    cmake --build --preset cuda --parallel "$jobs"
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+
+    local glue=${LADLE_GLUE_DIR:-$root/../shared/data/glue} work=build/evidence output
+    mkdir -p $work tests/evidence
+    output=$work/$(date -u +%Y-%m-%d)-GPU.md
+    if [ -z "${LADLE_EVIDENCE_DATA:-}" ] && LADLE_EVIDENCE_MODEL=$(jobs/fetch_minilm.sh "$root/build/cache"); then
+        export LADLE_EVIDENCE_MODEL
+        if [ -d "$glue/MRPC" ]; then
+            export LADLE_EVIDENCE_DATA=$work/mrpc
+            build/cuda/ladle prepare --data.task mrpc --data.source "$glue/MRPC" --model.path "$LADLE_EVIDENCE_MODEL" \
+                --data.dir $work/mrpc
+        else
+            export LADLE_EVIDENCE_DATA=$work/sample
+            build/cuda/ladle prepare --data.task sample --train-file data/sample/train.tsv \
+                --validation-file data/sample/dev.tsv --model.path "$LADLE_EVIDENCE_MODEL" --data.dir $work/sample
+        fi
+    fi
+    [ $pytorch = yes ] && make_venvs
+    if [ -z "${LADLE_EVIDENCE_PYTHON:-}" ] && [ -x build/venv-base/bin/python ]; then
+        export LADLE_EVIDENCE_PYTHON=$root/build/venv-base/bin/python
+    fi
+    local code=0
+    tests/gpu/evidence.sh build/cuda "$output" "$@" || code=$?
+    cp "$output" tests/evidence/
+    echo "to be committed: tests/evidence/$(basename "$output")"
+    exit $code
+}
+if [ $gpu = yes ]; then
+    run_evidence "$@"
+fi
+
 packages=("${program_packages[@]}" "${model_packages[@]}" "${test_packages[@]}")
 [ $pytorch = yes ] && packages+=("${pytorch_packages[@]}")
 [ $slurm = yes ] && packages+=("${slurm_packages[@]}")
@@ -114,7 +163,7 @@ else
     unset LADLE_MINILM_DIR
     skipped+=("tests on the pretrained MiniLM: it could not be fetched (message above)")
 fi
-command -v nvidia-smi >/dev/null && skipped+=("GPU tests: this version of ladle computes on CPUs only")
+command -v nvidia-smi >/dev/null && skipped+=("what only a GPU can show: only with --gpu")
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
 
 selection=()

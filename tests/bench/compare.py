@@ -13,8 +13,8 @@ random order. Peers:
   strongest  bf16 with frozen weights stored as bf16, batches of like lengths, batch 16 or 32, eager or fused attention:
              whichever is fastest here
 With --device cuda both sides use the same GPU and the published form is timed with and without TF32. The strongest form
-has ladle's batch (evaluation: or four of them), fused attention, and is plain, compiled (torch.compile), captured in CUDA
-graphs or both, whichever is fastest; what does not work within --form-limit seconds is named and left out. Its ratios
+has ladle's batch (evaluation: or four of them), fused attention, and is plain, compiled (torch.compile), captured in
+CUDA graphs or both, whichever is fastest; what does not work within --form-limit seconds is named and left out. Its ratios
 are of wall time only.
 
 Training is two passes per sample, evaluation is of the soup. Every round runs ladle, then each peer; the first round of
@@ -90,6 +90,9 @@ class TorchPeer:
             process.stdin.flush()
         answers = [self.answer(process, form) for process in self.processes]
         if any("error" in a for a in answers):
+            # What failed on a GPU may have spoilt the process.
+            self.kill()
+            self.start()
             return answers[0]
         samples = sum(len(b) for b in cut[:steps * self.ranks])
         return {"seconds": max(a["seconds"] for a in answers) / samples,
@@ -97,20 +100,17 @@ class TorchPeer:
 
     def answer(self, process, form):
         if form.get("may_fail") and not select.select([process.stdout], [], [], self.form_limit)[0]:
-            self.kill()
-            self.start()
             return {"error": f"not done within {self.form_limit} s"}
         line = process.stdout.readline()
         if not line and form.get("may_fail"):
-            self.kill()
-            self.start()
             return {"error": "the process died"}
         return json.loads(line)
 
     def kill(self):
         for process in self.processes:
             process.kill()
-        self.close()
+            process.wait()
+        self.directory.cleanup()
 
     def close(self):
         for process in self.processes:
@@ -130,9 +130,11 @@ def candidates_on_cpu():
 
 def candidates_on_gpu(mode, batch):
     """The plain form first: it always works."""
+    large = 4 * batch if mode == "eval" else batch
+    kinds = [(False, False, batch), (False, False, large), (False, True, batch), (False, True, large),
+             (True, False, large), (True, True, large)]
     forms = [{"bf16": True, "attention": "sdpa", "width": 0, "batch": size, "compile": compiled, "graphs": graphs}
-             for compiled, graphs in ((False, False), (False, True), (True, False), (True, True))
-             for size in ((batch, 4 * batch) if mode == "eval" else (batch,))]
+             for compiled, graphs, size in dict.fromkeys(kinds)]
     return [form if not (form["compile"] or form["graphs"]) else {**form, "may_fail": True} for form in forms]
 
 

@@ -6,8 +6,8 @@ With --processes above 1 (environment RANK, and a common --rendezvous file) the 
 gradients are averaged in one call per step. With --device cuda the work is on the first GPU, the batches are there
 beforehand, and the times are taken around work that is done.
 
-The model is a BERT (RoBERTa) classifier with random weights. As in the published code each feed-forward output passes through a
-mixture: dense, a bottleneck of random experts with its own residual, dropout, block input, layer norm. A step is two
+The model is a BERT or RoBERTa classifier with random weights. As in the published code each feed-forward output passes
+through a mixture: dense, a bottleneck of random experts with its own residual, dropout, block input, layer norm. A step is two
 stochastic passes, cross entropy of the first, symmetric KL between both with detached targets, clipping at 1, AdamW.
 """
 
@@ -38,7 +38,7 @@ class Bank(nn.Module):
         super().__init__()
         self.experts = nn.ModuleList([nn.Linear(inputs, outputs) for _ in range(experts)])
         self.merged = None  # computed once per evaluation; the published code computes it at every call
-        self.choice = None  # [1] the expert of this pass as a tensor; None: drawn here. Compiled code and graphs need it
+        self.choice = None  # [1] the expert of this pass as a tensor, for compiled code and graphs; None: drawn here
 
     def merge(self):
         with torch.no_grad():
@@ -91,18 +91,19 @@ def build_model(dims):
     return model
 
 
-def make_batch(lengths, width):
-    """Random ids of these lengths. Where no sample is padded there is no mask, which is the faster way."""
+def make_batch(lengths, width, always_masked=False):
+    """Random ids of these lengths. Where no sample is padded there is no mask, which is the faster way; but the model
+    then looks at ids on the host, which a graph cannot."""
     ids = torch.randint(1000, 30000, (len(lengths), width))
     mask = (torch.arange(width)[None] < torch.tensor(lengths)[:, None]).long()
     batch = {"input_ids": ids * mask}
-    if min(lengths) < width:
+    if always_masked or min(lengths) < width:
         batch["attention_mask"] = mask
     return batch, torch.arange(len(lengths)) % 2
 
 
 class StepGraph:
-    """A training step or an evaluation of one shape as a CUDA graph; the batch is copied to where the graph reads it."""
+    """A training step or evaluation of one shape as a CUDA graph; the batch is copied to where the graph reads it."""
 
     def __init__(self, peer, train, batch, labels, bf16):
         self.inputs = [*(v.clone() for v in batch.values()), labels.clone()]
@@ -218,8 +219,8 @@ class Peer:
             torch.cuda.synchronize()
 
     def run(self, command):
-        """command: mode (train | eval), bf16, attention (eager | sdpa), width (0: the batch's longest), batches; on a GPU
-        also tf32, compile and graphs (a graph per shape, so widths are multiples of 8)."""
+        """command: mode (train | eval), bf16, attention (eager | sdpa), width (0: the batch's longest), batches; on a
+        GPU also tf32, compile and graphs (a graph per shape, so widths are multiples of 8)."""
         train, bf16 = command["mode"] == "train", command["bf16"]
         compiled, self.in_graphs = command.get("compile", False), command.get("graphs", False)
         self.picks_are_drawn = compiled or self.in_graphs
@@ -233,7 +234,8 @@ class Peer:
         step = 8 if self.in_graphs else 1
         batches = []
         for lengths in command["batches"]:
-            batch, labels = make_batch(lengths, command["width"] or -(-max(lengths) // step) * step)
+            width = command["width"] or -(-max(lengths) // step) * step
+            batch, labels = make_batch(lengths, width, self.in_graphs)
             batches.append(({k: v.to(self.device) for k, v in batch.items()}, labels.to(self.device)))
 
         def work(some):

@@ -3,19 +3,20 @@
 # Usage: tests/gpu/evidence.sh BUILD_OR_BUNDLE OUTPUT.md [PIECE[=SECONDS]...]
 #   BUILD_OR_BUNDLE  a build with LADLE_GPU=cuda, or what tests/gpu_bundle.sh packed
 #   OUTPUT.md        beside it OUTPUT.log receives what the commands said, and OUTPUT.jsonl the figures
-#   PIECE            device, sanitizer, kernels, oracle, same, follow, bench, torch, profile; without any all of them, in
-#                    this order. SECONDS is a piece's time limit. A failure does not stop the pieces after it.
-# Environment: LADLE_EVIDENCE_MODEL and LADLE_EVIDENCE_DATA (default: model and data/mrpc of the bundle; without either a
-#   tiny model and the sample task), LADLE_EVIDENCE_TASK (default: the name of the data directory),
-#   LADLE_EVIDENCE_STEPS (of the piece follow, default 500), LADLE_EVIDENCE_DIMS, LADLE_EVIDENCE_PYTHON (with PyTorch),
-#   LADLE_EVIDENCE_DEVICE=cpu (a rehearsal of this script without a GPU; the file says so).
+#   PIECE            device, sanitizer, kernels, oracle, same, follow, bench, torch, profile; without any all of them,
+#                    in this order. SECONDS is a piece's time limit. A failure does not stop the pieces after it.
+# Environment: LADLE_EVIDENCE_MODEL and LADLE_EVIDENCE_DATA (default: model and data/mrpc of the bundle; without either
+#   a tiny model and the sample task), LADLE_EVIDENCE_TASK (default: the name of the data directory),
+#   LADLE_EVIDENCE_STEPS (of the piece follow, default 500), LADLE_EVIDENCE_BENCH_STEPS (8), LADLE_EVIDENCE_SAMPLES (of
+#   the piece torch, 1024), LADLE_EVIDENCE_DIMS ("minilm bert-base roberta-large"), LADLE_EVIDENCE_PYTHON (one with
+#   PyTorch), LADLE_EVIDENCE_DEVICE=cpu (a rehearsal of this script without a GPU; the file says so).
 # Exit code: 0, 1 after a failure, 77 where there is no GPU.
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 if [ $# -lt 2 ] || [ ! -x "$1/ladle" ]; then
-    sed -n '2,14s/^# //p' "$0" >&2
+    sed -n '2,15s/^# //p' "$0" >&2
     exit 2
 fi
 build=$(cd "$1" && pwd)
@@ -79,25 +80,35 @@ PYTHON
 export LADLE_FIXTURES_ROOT=$root/tests/fixtures
 
 # ---- Running and writing.
-# run NAME COMMAND...: within what is left of the piece's limit; output to $work/NAME and the log. Writes a table row of
-# command, exit code and seconds, and counts failures.
+# run NAME COMMAND...: within what is left of the piece's limit; output to $work/NAME and the log. Writes a line of exit
+# code, seconds and command, and counts failures.
 run() {
     local name=$1 begin code left
     shift
     left=$((deadline - SECONDS))
     if [ $left -le 0 ]; then
-        commands+="| \`$(shown "$@")\` | not started: time limit | |"$'\n'
+        commands+=$(printf '%9s %8s  %s' 'no time' - "$(shown "$@")")$'\n'
         failures=$((failures + 1))
         return 124
     fi
     begin=$(date +%s.%N)
-    LD_LIBRARY_PATH=${run_libraries-$libraries} timeout --kill-after 5 "$left" "$@" >"$work/$name" 2>"$work/$name.err" </dev/null
+    # In a subshell, whose word about a killed program is not wanted.
+    (
+        LD_LIBRARY_PATH=${run_libraries-$libraries} timeout --kill-after 5 "$left" "$@" \
+            >"$work/$name" 2>"$work/$name.err" </dev/null
+        exit $?
+    ) 2>/dev/null
     code=$?
     { echo "==== $piece: $*"; cat "$work/$name" "$work/$name.err"; echo "==== exit code $code"; } >>"$log"
     local said=$code
-    [ $code -eq 124 ] && said="124 (time limit)"
-    commands+="| \`$(shown "$@")\` | $said | $(seconds_since "$begin") |"$'\n'
-    [ $code -eq "${expected:-0}" ] || failures=$((failures + 1))
+    [ $code -eq 124 ] && said='too long'
+    commands+=$(printf '%9s %8s  %s' "$said" "$(seconds_since "$begin")" "$(shown "$@")")$'\n'
+    if [ $code -ne "${expected:-0}" ]; then
+        failures=$((failures + 1))
+        # Its last words, without this machine's paths.
+        commands+=$(tail -q -n 3 "$work/$name.err" "$work/$name" | cut -c1-200 |
+            sed "s|$work|WORK|g; s|$build|BUILD|g; s/^/          | /")$'\n'
+    fi
     return $code
 }
 # free_run NAME COMMAND...: the same for programs of the machine, which get its own libraries.
@@ -113,7 +124,8 @@ shown() {
     line=${line//$build/BUILD}
     line=${line//$work/WORK}
     line=${line//$root\//}
-    echo "${line//|/\\|}"
+    [[ $line =~ --run_test=([^ ]{60,}) ]] && line=${line/"${BASH_REMATCH[1]}"/...}
+    echo "$line"
 }
 say() { printf '%s\n' "$*" >>"$work/figures"; }
 # block TITLE FILE: text as it is
@@ -121,7 +133,7 @@ block() {
     say ""
     say "$1"
     say '```'
-    cat "$2" >>"$work/figures"
+    sed "s|$work/||g" "$2" >>"$work/figures"
     say '```'
 }
 figures() { "$python" "$here/figures.py" "$@"; }
@@ -217,7 +229,7 @@ piece_oracle() {
 }
 
 piece_sanitizer() {
-    local tool sanitizer cases wanted present=() errors
+    local tool sanitizer cases wanted present=() errors last
     sanitizer=$(command -v compute-sanitizer || ls "${CUDA_HOME:-/usr/local/cuda}"/bin/compute-sanitizer 2>/dev/null)
     if [ -z "$sanitizer" ]; then
         say "No compute-sanitizer on this machine."
@@ -226,8 +238,8 @@ piece_sanitizer() {
     fi
     # One case per kernel file, small ones.
     wanted="dropout_masks_are_the_random_words_of_the_host norms_equal_double_loops embedding_adds_three_rows
-        rows_are_gathered_and_scattered column_sums_add weight_gradients_add_in_order_of_rows gelu_backward_keeps_its_stated_error
-        fixed_point_sums_round_to_nearest_even sum_of_squares_is_in_double adamw_follows_the_published_update
+        rows_are_gathered_and_scattered column_sums_add weight_gradients_add_in_order_of_rows
+        gelu_backward_keeps_its_stated_error fixed_point_sums_round_to_nearest_even sum_of_squares_is_in_double adamw_follows_the_published_update
         losses_equal_double packing_again_replaces_the_weight attention_survives_large_scores
         attention_of_a_segment_does_not_depend_on_the_others feed_forward_backward_equals_its_parts"
     cases=$(LD_LIBRARY_PATH=$libraries "$build/tests/test_kernels" --list_content 2>&1)
@@ -247,7 +259,8 @@ piece_sanitizer() {
         errors=$(sed -n 's/.*ERROR SUMMARY: \([0-9]*\) error.*/\1/p; s/.*RACECHECK SUMMARY: \([0-9]*\) hazard.*/\1/p' \
             "$work/$tool" "$work/$tool.err" | tail -n 1)
         [ "${errors:-none}" = 0 ] || failures=$((failures + 1))
-        say "| $tool | ${errors:-no summary} | $(grep -h '=====' "$work/$tool" "$work/$tool.err" | tail -n 1 | tr -d '|') |"
+        last=$(grep -h '=====' "$work/$tool" "$work/$tool.err" | tail -n 1 | tr -d '|')
+        say "| $tool | ${errors:-no summary} | $last |"
     done
 }
 
@@ -294,7 +307,8 @@ piece_follow() {
     local runs=$work/runs
     figures follow "processor and GPU, fp32=$runs/cpu-fp32,$runs/gpu-fp32" \
         "processor and GPU, bf16=$runs/cpu-bf16,$runs/gpu-bf16" "GPU, fp32 and bf16=$runs/gpu-fp32,$runs/gpu-bf16" \
-        "processor, fp32 and bf16=$runs/cpu-fp32,$runs/cpu-bf16" >"$work/followed" 2>>"$log" || failures=$((failures + 1))
+        "processor, fp32 and bf16=$runs/cpu-fp32,$runs/cpu-bf16" >"$work/followed" 2>>"$log" ||
+        failures=$((failures + 1))
     block "Loss per step, from metrics.jsonl:" "$work/followed"
 }
 
@@ -305,17 +319,19 @@ lengths_file() {
     done
 }
 piece_bench() {
-    local size kind name precision lengths
+    local size kind name precision lengths record count=${LADLE_EVIDENCE_BENCH_STEPS:-8}
     make_workload
+    [ "$task" = sample ] && count=4 # it has 370 rows
     lengths=$(lengths_file)
     for size in 64 32; do
         for name in "${dims[@]}"; do
             for precision in bf16 fp32; do
                 for kind in step eval; do
-                    run "bench-$name-$kind-$precision-$size" "$build/ladle" bench $kind --dims "$name" \
+                    record=bench-$(basename "$name")-$kind-$precision-$size
+                    run "$record" "$build/ladle" bench $kind --dims "$name" \
                         --lengths "$lengths" --model.precision $precision --train.device "$device" \
-                        --train.batch $size --train.leaf $size --eval.batch $size --steps "${bench_steps:-8}" \
-                        --repetitions 5 && cat "$work/bench-$name-$kind-$precision-$size" >>"$rows"
+                        --train.batch $size --train.leaf $size --eval.batch $size --steps "$count" \
+                        --repetitions 5 && cat "$work/$record" >>"$rows"
                 done
             done
         done
@@ -334,12 +350,12 @@ piece_torch() {
     printf '#!/bin/sh\nLD_LIBRARY_PATH="%s" exec "%s/ladle" "$@"\n' "$libraries" "$build" >"$work/ladle"
     chmod +x "$work/ladle"
     figures lengths "$lengths" >"$work/lengths.txt" 2>>"$log"
-    for name in "${dims[@]}"; do
-        for words in "bf16 --peers published strongest" "fp32 --peers published"; do
+    for words in "bf16 --peers published strongest" "fp32 --peers published"; do
+        for name in "${dims[@]}"; do
             # shellcheck disable=SC2086
             free_run "torch-$name-${words%% *}" "$python" "$root/tests/bench/compare.py" --ladle "$work/ladle" \
                 --python "$python" --device "$device" --dims "$name" --tasks "$task=$work/lengths.txt" --batch 64 \
-                --samples "${torch_samples:-1024}" --form-limit 60 --output "$compared" --precision $words
+                --samples "${LADLE_EVIDENCE_SAMPLES:-1024}" --form-limit 60 --output "$compared" --precision $words
             grep -h ' left out: ' "$work/torch-$name-${words%% *}.err" >>"$work/left-out"
         done
     done
@@ -397,7 +413,7 @@ for piece in "${pieces[@]}"; do
     [ $failures -eq 0 ] || result="**$failures failures**"
     summary+="| $piece | $result | $(seconds_since "$begin") |"$'\n'
     bodies+=$'\n'"## $piece: $result"$'\n\n'"$(cat "$work/figures")"$'\n\n'
-    bodies+="| command | exit code | time (s) |"$'\n'"|---|---|---:|"$'\n'"$commands"
+    bodies+='```'$'\n'"exit code time (s)  command"$'\n'"$commands"'```'$'\n'
     all_failures=$((all_failures + failures))
     write_output
     echo "         $result after $(seconds_since "$begin") s"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Stores the fp32 tensors of a safetensors file as fp16: to_fp16.py FROM TO. Needs numpy.
 
-The format: the header's length (8 bytes, little endian), the header (JSON: name -> dtype, shape, data_offsets), the data.
+The format: the header's length (8 bytes, little endian), the header (JSON: name -> dtype, shape, data_offsets), data.
 """
 
 import json
