@@ -124,6 +124,9 @@ shown() {
     line=${line//$build/BUILD}
     line=${line//$work/WORK}
     line=${line//$root\//}
+    line=${line//$model/MODEL}
+    line=${line//$data/DATA}
+    [[ $python == */* ]] && line=${line//$python/PYTHON}
     [[ $line =~ --run_test=([^ ]{60,}) ]] && line=${line/"${BASH_REMATCH[1]}"/...}
     echo "$line"
 }
@@ -390,34 +393,37 @@ piece_profile() {
     failures=$((failures + 1))
 }
 
-# ---- All of it.
-today=$(date -u +%Y-%m-%d)
-{
-    echo "| | |"
-    echo "|---|---|"
-    echo "| commit | $(cat "$build/commit" 2>/dev/null || git -C "$root" describe --always --dirty --abbrev=12) |"
-    echo "| date | $(date -u '+%Y-%m-%d %H:%M') UTC |"
-    [ "$device" = cuda ] && nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader |
-        awk -F', ' '{ print "| GPU | " $1 ", " $3 " |"; print "| driver | " $2 " |" }'
-    LD_LIBRARY_PATH=$libraries "$python" "$here/figures.py" versions | awk '{ print "| " $1 " | " $2 " |" }'
-    echo "| processor | $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores visible |"
-} >"$work/header"
+# ---- All of it. In a function, so that bash has read the whole file before anything runs.
+main() {
+    today=$(date -u +%Y-%m-%d)
+    {
+        echo "| | |"
+        echo "|---|---|"
+        echo "| commit | $(cat "$build/commit" 2>/dev/null || git -C "$root" describe --always --dirty --abbrev=12) |"
+        echo "| date | $(date -u '+%Y-%m-%d %H:%M') UTC |"
+        [ "$device" = cuda ] && nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader |
+            awk -F', ' '{ print "| GPU | " $1 ", " $3 " |"; print "| driver | " $2 " |" }'
+        LD_LIBRARY_PATH=$libraries "$python" "$here/figures.py" versions | awk '{ print "| " $1 " | " $2 " |" }'
+        echo "| processor | $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores visible |"
+    } >"$work/header"
 
-for piece in "${pieces[@]}"; do
-    echo "$(date -u +%H:%M:%S) $piece (at most ${limits[$piece]} s)"
-    deadline=$((SECONDS + limits[$piece])) failures=0 commands=
-    begin=$(date +%s.%N)
-    : >"$work/figures"
-    "piece_$piece"
-    result=passed
-    [ $failures -eq 0 ] || result="**$failures failures**"
-    summary+="| $piece | $result | $(seconds_since "$begin") |"$'\n'
-    bodies+=$'\n'"## $piece: $result"$'\n\n'"$(cat "$work/figures")"$'\n\n'
-    bodies+='```'$'\n'"exit code time (s)  command"$'\n'"$commands"'```'$'\n'
-    all_failures=$((all_failures + failures))
-    write_output
-    echo "         $result after $(seconds_since "$begin") s"
-done
-printf '%s' "$summary"
-echo "written: $output"
-[ $all_failures -eq 0 ]
+    for piece in "${pieces[@]}"; do
+        echo "$(date -u +%H:%M:%S) $piece (at most ${limits[$piece]} s)"
+        deadline=$((SECONDS + limits[$piece])) failures=0 commands=
+        begin=$(date +%s.%N)
+        : >"$work/figures"
+        "piece_$piece"
+        result=passed
+        [ $failures -eq 0 ] || result="**$failures failures**"
+        summary+="| $piece | $result | $(seconds_since "$begin") |"$'\n'
+        bodies+=$'\n'"## $piece: $result"$'\n\n'"$(cat "$work/figures")"$'\n\n'
+        bodies+='```'$'\n'"exit code time (s)  command"$'\n'"$commands"'```'$'\n'
+        all_failures=$((all_failures + failures))
+        write_output
+        echo "         $result after $(seconds_since "$begin") s"
+    done
+    printf '%s' "$summary"
+    echo "written: $output"
+    [ $all_failures -eq 0 ]
+}
+main
