@@ -111,7 +111,9 @@ run() {
     fi
     return $code
 }
-# free_run NAME COMMAND...: the same for programs of the machine, which get its own libraries.
+# share_time N: what runs until the next call may take one part in N of what is left of the piece's limit
+share_time() { deadline=$((SECONDS + (piece_deadline - SECONDS) / $1)); }
+# free_run NAME COMMAND...: the same as run, for programs of the machine, which get its own libraries.
 free_run() {
     local run_libraries=${LD_LIBRARY_PATH:-}
     run "$@"
@@ -232,7 +234,7 @@ piece_oracle() {
 }
 
 piece_sanitizer() {
-    local tool sanitizer cases wanted present=() errors last
+    local tool sanitizer cases wanted present=() errors last tools_left=4
     sanitizer=$(command -v compute-sanitizer || ls "${CUDA_HOME:-/usr/local/cuda}"/bin/compute-sanitizer 2>/dev/null)
     if [ -z "$sanitizer" ]; then
         say "No compute-sanitizer on this machine."
@@ -256,6 +258,8 @@ piece_sanitizer() {
     local joined
     joined=$(IFS=,; echo "${present[*]}")
     for tool in memcheck racecheck initcheck synccheck; do
+        share_time $tools_left
+        tools_left=$((tools_left - 1))
         free_run "$tool" "$sanitizer" --tool "$tool" --print-limit 20 --target-processes all \
             env LD_LIBRARY_PATH="$libraries" LADLE_TEST_BACKEND="$device" "$build/tests/test_kernels" \
             --color_output=no --run_test="$joined"
@@ -345,7 +349,7 @@ piece_bench() {
 }
 
 piece_torch() {
-    local name compared=$work/compared.jsonl lengths
+    local name compared=$work/compared.jsonl lengths left=$((2 * ${#dims[@]}))
     make_workload
     lengths=$(lengths_file)
     : >"$compared"
@@ -353,8 +357,11 @@ piece_torch() {
     printf '#!/bin/sh\nLD_LIBRARY_PATH="%s" exec "%s/ladle" "$@"\n' "$libraries" "$build" >"$work/ladle"
     chmod +x "$work/ladle"
     figures lengths "$lengths" >"$work/lengths.txt" 2>>"$log"
+    # The second line, of fewer forms, takes as much time for all dimensions as the first for each.
     for words in "bf16 --peers published strongest" "fp32 --peers published"; do
         for name in "${dims[@]}"; do
+            share_time $((left > ${#dims[@]} ? left - ${#dims[@]} + 1 : left))
+            left=$((left - 1))
             # shellcheck disable=SC2086
             free_run "torch-$name-${words%% *}" "$python" "$root/tests/bench/compare.py" --ladle "$work/ladle" \
                 --python "$python" --device "$device" --dims "$name" --tasks "$task=$work/lengths.txt" --batch 64 \
@@ -409,7 +416,8 @@ main() {
 
     for piece in "${pieces[@]}"; do
         echo "$(date -u +%H:%M:%S) $piece (at most ${limits[$piece]} s)"
-        deadline=$((SECONDS + limits[$piece])) failures=0 commands=
+        piece_deadline=$((SECONDS + limits[$piece])) failures=0 commands=
+        deadline=$piece_deadline
         begin=$(date +%s.%N)
         : >"$work/figures"
         "piece_$piece"
