@@ -89,7 +89,7 @@ __global__ void reverse_through_shared(const double* in, double* out) {
 }
 
 __global__ void read_unwritten_shared(float* fixed, float* dynamic) {
-    __shared__ float part[32];
+    __shared__ float part[64];
     const float* buffer = dynamic_shared<float>();
     if (threadIdx.x == 40) {
         part[0] = 1.f;
