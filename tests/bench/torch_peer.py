@@ -51,7 +51,9 @@ class Bank(nn.Module):
                 self.merged[1].copy_(bias)
 
     def forward(self, x):
-        if self.training and self.choice is not None and len(self.experts) > 1:
+        if self.training and len(self.experts) == 1:
+            return self.experts[0](x)
+        if self.training and self.choice is not None:
             weight = torch.stack([e.weight for e in self.experts]).index_select(0, self.choice)[0]
             bias = torch.stack([e.bias for e in self.experts]).index_select(0, self.choice)[0]
             return F.linear(x, weight, bias)
