@@ -21,7 +21,7 @@ struct Fixture {
     }
 };
 
-std::size_t area(int rows, int columns) {
+std::size_t cells(int rows, int columns) {
     return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
 }
 
@@ -37,9 +37,10 @@ std::vector<double> by_loops(cuda::Transpose transpose, const cuda::ProductSize&
                 for (int l = 0; l < k; ++l) {
                     const bool first = transpose == cuda::Transpose::first;
                     const bool second = transpose == cuda::Transpose::second;
-                    const std::size_t at = area(z, m * k) + (first ? area(l, m) + area(i, 1) : area(i, k) + area(l, 1));
+                    const std::size_t at =
+                        cells(z, m * k) + (first ? cells(l, m) + cells(i, 1) : cells(i, k) + cells(l, 1));
                     const std::size_t bt =
-                        area(z, n * k) + (second ? area(j, k) + area(l, 1) : area(l, n) + area(j, 1));
+                        cells(z, n * k) + (second ? cells(j, k) + cells(l, 1) : cells(l, n) + cells(j, 1));
                     sum += static_cast<double>(a[at]) * static_cast<double>(b[bt]);
                 }
                 c.push_back(sum);
@@ -54,11 +55,11 @@ std::vector<double> by_loops(cuda::Transpose transpose, const cuda::ProductSize&
 BOOST_FIXTURE_TEST_CASE(products_of_batches_equal_double_loops, Fixture) {
     for (const auto transpose : {cuda::Transpose::none, cuda::Transpose::second, cuda::Transpose::first}) {
         for (const cuda::ProductSize size : {cuda::ProductSize{8, 24, 16, 5}, {40, 8, 32, 1}, {16, 16, 8, 3}}) {
-            const auto a = random_values(area(size.batch * size.m, size.k), 1);
-            const auto b = random_values(area(size.batch * size.n, size.k), 2);
+            const auto a = random_values(cells(size.batch * size.m, size.k), 1);
+            const auto b = random_values(cells(size.batch * size.n, size.k), 2);
             const auto placed_a = place(a);
             const auto placed_b = place(b);
-            DeviceArray<float> c(memory, area(size.batch * size.m, size.n));
+            DeviceArray<float> c(memory, cells(size.batch * size.m, size.n));
             cuda::ProductFamily family;
             family.transpose = transpose;
             family.typical = {64, 64, 64, 7};
