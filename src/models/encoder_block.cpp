@@ -30,7 +30,8 @@ public:
     std::unique_ptr<Norm<Real>> norm(const std::string& name) {
         const int width = spec_.backbone.hidden_size;
         auto gamma = tensors_.keep<Real>({layer_name_ + name + ".weight"}, {width});
-        return std::make_unique<Norm<Real>>(width, std::move(gamma), bias({name}, width), spec_.backbone.layer_norm_eps);
+        return std::make_unique<Norm<Real>>(width, std::move(gamma), bias({name}, width),
+                                            spec_.backbone.layer_norm_eps);
     }
 
 private:
