@@ -7,7 +7,8 @@ program_packages=(g++ cmake ninja-build libopenmpi-dev openmpi-bin openssh-clien
     libboost-program-options-dev libdnnl-dev ocl-icd-opencl-dev librandom123-dev nlohmann-json3-dev libfmt-dev
     libssl-dev zlib1g-dev)
 model_packages=(ca-certificates python3 python3-pip)
-test_packages=(libboost-test-dev ccache git)
+# libboost-context-dev: the fibers of tests/standin
+test_packages=(libboost-test-dev libboost-context-dev ccache git)
 fuzz_packages=(clang libclang-rt-dev)
 # tests/slurm: a cluster of several nodes on one machine
 slurm_packages=(slurm-wlm munge iproute2)

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Installs what is missing, configures, builds and runs every test this machine can run; ends with ctest's summary.
-# Usage: tests/run.sh [--pytorch] [--slurm] [--browser] [--sanitize | --fuzz | --lint | --gpu] [--werror]
+# Usage: tests/run.sh [--pytorch] [--slurm] [--browser] [--sanitize | --standin | --fuzz | --lint | --gpu]
+#        [--werror]
 #        [-- ctest arguments, or with --gpu pieces of tests/gpu/evidence.sh]
 #   --pytorch   also the round trips through PyTorch and the Python library adapters (several GB of Python packages)
 #   --slurm     also a Slurm cluster of four nodes on this machine (as root; two to four minutes)
 #   --browser   also reports in a real browser (installs chromium; where it is there already, they run anyway)
-#   --sanitize  a build with address and undefined-behaviour sanitizers; unit, gradient and kernel tests only
+#   --sanitize  a build with address and undefined-behaviour sanitizers; unit, gradient, kernel and stand-in tests only
+#   --standin   a build of the CUDA code for the processor; the tests of that code only. Needs the headers of the CUDA
+#               Toolkit, cuDNN and NCCL (in /usr/local/cuda or CUDAToolkit_ROOT), no GPU
 #   --fuzz      a build with clang; the corpus of every parser is replayed, then each is fuzzed for 15 s
 #   --lint      formatting of all files and clang-tidy over the sources; nothing is built or run
 #   --gpu       a build with CUDA; what only a GPU can show is run and written to tests/evidence/DATE-GPU.md (ten to
@@ -19,19 +22,20 @@ cd "$root"
 # shellcheck source=jobs/packages.sh
 source jobs/packages.sh
 
-pytorch=no slurm=no browser=no sanitize=no fuzz=no lint=no gpu=no werror=OFF
+pytorch=no slurm=no browser=no sanitize=no standin=no fuzz=no lint=no gpu=no werror=OFF
 while [ $# -gt 0 ]; do
     case $1 in
         --pytorch) pytorch=yes ;;
         --slurm) slurm=yes ;;
         --browser) browser=yes ;;
         --sanitize) sanitize=yes ;;
+        --standin) standin=yes ;;
         --fuzz) fuzz=yes ;;
         --lint) lint=yes ;;
         --gpu) gpu=yes ;;
         --werror) werror=ON ;;
         --) shift; break ;;
-        *) sed -n '3,14s/^# //p' "$0" >&2; exit 2 ;;
+        *) sed -n '3,17s/^# //p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
@@ -129,9 +133,18 @@ install_missing "${packages[@]}"
 
 preset=release
 [ $sanitize = yes ] && preset=asan
+[ $standin = yes ] && preset=standin
 options=(-DLADLE_TESTS=ON "-DLADLE_WERROR=$werror")
 
 skipped=() failed=0
+if [ $sanitize = yes ]; then
+    if [ -e "${CUDAToolkit_ROOT:-/usr/local/cuda}/include/cuda_runtime.h" ]; then
+        options+=(-DLADLE_GPU=standin)
+    else
+        options+=(-DLADLE_GPU=off)
+        skipped+=("the CUDA code on the processor: no headers of the CUDA Toolkit (set CUDAToolkit_ROOT)")
+    fi
+fi
 if [ $slurm = yes ]; then
     options+=(-DLADLE_SLURM_TESTS=ON)
     [ "$(id -u)" -eq 0 ] || skipped+=("a Slurm cluster on this machine: needs root")
@@ -170,8 +183,10 @@ selection=()
 if [ $sanitize = yes ]; then
     # The libraries underneath keep memory until the end; errors in our own use of memory are what is looked for.
     export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-    selection=(-L 'unit|gradient|kernel')
-    skipped+=("with sanitizers only tests labelled unit, gradient or kernel run")
+    selection=(-L 'unit|gradient|kernel|standin')
+    skipped+=("with sanitizers only tests labelled unit, gradient, kernel or standin run")
+elif [ $standin = yes ]; then
+    selection=(-L standin)
 fi
 for line in "${skipped[@]}"; do
     echo "not run: $line"
