@@ -30,8 +30,8 @@ Bias<Real> Encoder<Real>::norm_bias(NamedTensors& tensors, ParameterTable& table
         return Bias<Real>(tensors.keep<Real>({name}, shape));
     }
     const std::string full = std::string(find_architecture(config_.architecture).prefix) + name;
-    return Bias<Real>(table, {table.add(full, shape, "biases",
-                                        {Initial::Kind::values, 0, tensors.take<float>(name, shape)})});
+    return Bias<Real>(table,
+                      {table.add(full, shape, "biases", {Initial::Kind::values, 0, tensors.take<float>(name, shape)})});
 }
 
 template <class Real>
@@ -101,7 +101,8 @@ const Real* Encoder<Real>::forward(const Context<Real>& context, const TokenRows
 
     Real* x = context.arena.template take<Real>(count * hidden);
     context.kernels.embed(rows.count, config_.hidden_size, context.arena.place(tokens.input_ids, count),
-                          position_ids(context, tokens), context.arena.place(tokens.type_ids, count), words_.get(), positions_.get(), types_.get(), x);
+                          position_ids(context, tokens), context.arena.place(tokens.type_ids, count), words_.get(),
+                          positions_.get(), types_.get(), x);
     norm_->forward(context, rows, {}, x, nullptr, x, saved.embedding_norm);
     saved.embedding_dropout = context.dropout.at(Site::embeddings, 0, config_.hidden_dropout);
     context.kernels.dropout(rows.count, config_.hidden_size, rows.placed.origins, saved.embedding_dropout, x, x);

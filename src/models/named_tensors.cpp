@@ -147,10 +147,10 @@ void NamedTensors::finish(const std::vector<std::string>& ignorable) const {
     }
 }
 
-#define LADLE_INSTANTIATE(Real)                                                                      \
-    template std::vector<Real> NamedTensors::take<Real>(const std::string&, const Shape&);           \
+#define LADLE_INSTANTIATE(Real)                                                                                   \
+    template std::vector<Real> NamedTensors::take<Real>(const std::string&, const Shape&);                        \
     template std::shared_ptr<const Real> NamedTensors::keep<Real>(const std::vector<std::string>&, const Shape&); \
-    template std::unique_ptr<Matrix> NamedTensors::keep_matrix<Real>(                                \
+    template std::unique_ptr<Matrix> NamedTensors::keep_matrix<Real>(                                             \
         const Kernels<Real>&, const std::vector<std::string>&, const Shape&, Precision);
 LADLE_INSTANTIATE(float)
 LADLE_INSTANTIATE(double)
