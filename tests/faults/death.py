@@ -94,6 +94,7 @@ def asked_to_stop():
     last = pathlib.Path("asked/checkpoints/last").read_text().strip()
     bench.expect(f"stopped on request at step {last[5:-3]};" in harness.log(), "SIGUSR1: the state is not safe")
     # mpirun waits a second or two after SIGTERM and hides the exit code: the state must be safe all the same.
+    shutil.rmtree("terminated", ignore_errors=True)
     shutil.copytree("asked", "terminated")
     process = bench.start(2, words("terminated"))
     harness.wait_until(lambda: process.poll() is not None or harness.announced(harness.log()) > 0, 60)
