@@ -124,16 +124,16 @@ private:
     }
 
     void forward_group() {
-        gather_operands();
+        gather_heads<Element>(stream_, {query_copy(), key_copy(), value_copy()});
         multiply_second(arrays_.query, arrays_.key, arrays_.scores);
         softmax(stream_, score_rows(), arrays_.scores, arrays_.probabilities, call_.log_sum);
         multiply_none(arrays_.probabilities, arrays_.value, arrays_.context);
-        scatter_heads(stream_, query_rows(), arrays_.context, call_.context);
+        scatter_heads(stream_, {{query_rows(), arrays_.context, call_.context}});
     }
 
     void backward_group(const AttentionBackward<float>& call) {
-        gather_operands();
-        gather_heads(stream_, query_rows(), call.dcontext, arrays_.dcontext);
+        gather_heads<Element>(
+            stream_, {query_copy(), key_copy(), value_copy(), {query_rows(), call.dcontext, arrays_.dcontext}});
         multiply_second(arrays_.query, arrays_.key, arrays_.scores);
         multiply_second(arrays_.dcontext, arrays_.value, arrays_.dprobabilities);
         softmax_backward(stream_, score_rows(), arrays_.scores, call_.log_sum, arrays_.dprobabilities,
@@ -141,16 +141,14 @@ private:
         multiply_none(arrays_.dscores, arrays_.key, arrays_.context);
         multiply_first(arrays_.dscores, arrays_.query, arrays_.dkey);
         multiply_first(arrays_.probabilities, arrays_.dcontext, arrays_.dvalue);
-        scatter_heads(stream_, query_rows(), arrays_.context, call.dquery);
-        scatter_heads(stream_, key_rows(), arrays_.dkey, call.dkey_value);
-        scatter_heads(stream_, key_rows(), arrays_.dvalue, call.dkey_value + width());
+        scatter_heads(stream_, {{query_rows(), arrays_.context, call.dquery},
+                                {key_rows(), arrays_.dkey, call.dkey_value},
+                                {key_rows(), arrays_.dvalue, call.dkey_value + width()}});
     }
 
-    void gather_operands() {
-        gather_heads(stream_, query_rows(), call_.query, arrays_.query);
-        gather_heads(stream_, key_rows(), call_.key_value, arrays_.key);
-        gather_heads(stream_, key_rows(), call_.key_value + width(), arrays_.value);
-    }
+    HeadCopy<Element> query_copy() const { return {query_rows(), call_.query, arrays_.query}; }
+    HeadCopy<Element> key_copy() const { return {key_rows(), call_.key_value, arrays_.key}; }
+    HeadCopy<Element> value_copy() const { return {key_rows(), call_.key_value + width(), arrays_.value}; }
 
     /// c [queries, keys] = a [queries, dim] b [keys, dim]^T.
     void multiply_second(const Element* a, const Element* b, float* c) {

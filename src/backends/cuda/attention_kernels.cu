@@ -1,6 +1,9 @@
 // Attention around its products: one thread per four neighbouring elements to copy heads, one warp per query for the
 // softmax. What a warp sums depends on the segment's own length, never on the padding.
 #include "attention_kernels.hpp"
+
+#include <algorithm>
+
 #include "launch.hpp"
 #include "philox.hpp"
 #include "quads.hpp"
@@ -36,24 +39,32 @@ __device__ inline HeadQuad head_quad(const HeadRows& rows) {
     return quad;
 }
 
+/// The copies of a launch; blockIdx.y says which one a block has a part of.
+template <class To>
+struct HeadCopyList {
+    HeadCopy<To> copies[kMostHeadCopies];
+};
+
 template <class Element, bool kVector>
-__global__ void __launch_bounds__(kBlockThreads) gather_heads(HeadRows rows, const float* x, Element* padded) {
-    const HeadQuad quad = head_quad(rows);
+__global__ void __launch_bounds__(kBlockThreads) gather_heads(const __grid_constant__ HeadCopyList<Element> list) {
+    const HeadCopy<Element>& copy = list.copies[blockIdx.y];
+    const HeadQuad quad = head_quad(copy.rows);
     if (!quad.inside) {
         return;
     }
     float4 v = {0.0F, 0.0F, 0.0F, 0.0F};
     if (quad.real > 0) {
-        v = load_quad<kVector>(x + quad.packed, quad.real);
+        v = load_quad<kVector>(copy.from + quad.packed, quad.real);
     }
-    store_quad<true>(padded + quad.padded, v, 4);
+    store_quad<true>(copy.to + quad.padded, v, 4);
 }
 
 template <bool kVector>
-__global__ void __launch_bounds__(kBlockThreads) scatter_heads(HeadRows rows, const float* padded, float* x) {
-    const HeadQuad quad = head_quad(rows);
+__global__ void __launch_bounds__(kBlockThreads) scatter_heads(const __grid_constant__ HeadCopyList<float> list) {
+    const HeadCopy<float>& copy = list.copies[blockIdx.y];
+    const HeadQuad quad = head_quad(copy.rows);
     if (quad.real > 0) {
-        store_quad<kVector>(x + quad.packed, load_quad<true>(padded + quad.padded, 4), quad.real);
+        store_quad<kVector>(copy.to + quad.packed, load_quad<true>(copy.from + quad.padded, 4), quad.real);
     }
 }
 
@@ -211,6 +222,24 @@ dim3 head_grid(const HeadRows& rows) {
     return row_grid(static_cast<int>(padded_rows(rows)), rows.padded_dim);
 }
 
+/// Blocks for the largest of the copies (x) and copies (y).
+template <class To>
+dim3 head_grid(HeadCopies<To> copies) {
+    check(copies.size() <= kMostHeadCopies, "a launch has room for its copies of heads");
+    dim3 grid(1, static_cast<unsigned>(copies.size()));
+    for (const HeadCopy<To>& copy : copies) {
+        grid.x = std::max(grid.x, head_grid(copy.rows).x);
+    }
+    return grid;
+}
+
+template <class To>
+kernels::HeadCopyList<To> copy_list(HeadCopies<To> copies) {
+    kernels::HeadCopyList<To> list{};
+    std::copy(copies.begin(), copies.end(), list.copies);
+    return list;
+}
+
 bool by_vectors(const HeadRows& rows, const float* x) {
     return rows.head_dim % 4 == 0 && rows.row_width % 4 == 0 && are_aligned(x);
 }
@@ -225,17 +254,22 @@ dim3 score_grid(const ScoreRows& rows) {
 }  // namespace
 
 template <class Element>
-void gather_heads(cudaStream_t stream, const HeadRows& rows, const float* x, Element* padded) {
-    choose(by_vectors(rows, x), [&](auto vector) {
-        launch_independent(kernels::gather_heads<Element, decltype(vector)::value>, head_grid(rows),
-                           dim3(kBlockThreads), stream, rows, x, padded);
+void gather_heads(cudaStream_t stream, HeadCopies<Element> copies) {
+    const bool vector = std::all_of(copies.begin(), copies.end(), [](const HeadCopy<Element>& copy) {
+        return by_vectors(copy.rows, copy.from);
+    });
+    choose(vector, [&](auto v) {
+        launch_independent(kernels::gather_heads<Element, decltype(v)::value>, head_grid(copies), dim3(kBlockThreads),
+                           stream, copy_list(copies));
     });
 }
 
-void scatter_heads(cudaStream_t stream, const HeadRows& rows, const float* padded, float* x) {
-    choose(by_vectors(rows, x), [&](auto vector) {
-        launch_independent(kernels::scatter_heads<decltype(vector)::value>, head_grid(rows), dim3(kBlockThreads),
-                           stream, rows, padded, x);
+void scatter_heads(cudaStream_t stream, HeadCopies<float> copies) {
+    const bool vector = std::all_of(copies.begin(), copies.end(),
+                                    [](const HeadCopy<float>& copy) { return by_vectors(copy.rows, copy.to); });
+    choose(vector, [&](auto v) {
+        launch_independent(kernels::scatter_heads<decltype(v)::value>, head_grid(copies), dim3(kBlockThreads), stream,
+                           copy_list(copies));
     });
 }
 
@@ -252,8 +286,8 @@ void softmax_backward(cudaStream_t stream, const ScoreRows& rows, const float* s
            make_dropout(rows.origins, rows.dropout), scores, log_sum, dprobabilities, probabilities, dscores);
 }
 
-template void gather_heads<float>(cudaStream_t, const HeadRows&, const float*, float*);
-template void gather_heads<__nv_bfloat16>(cudaStream_t, const HeadRows&, const float*, __nv_bfloat16*);
+template void gather_heads<float>(cudaStream_t, HeadCopies<float>);
+template void gather_heads<__nv_bfloat16>(cudaStream_t, HeadCopies<__nv_bfloat16>);
 template void softmax<float>(cudaStream_t, const ScoreRows&, const float*, float*, float*);
 template void softmax<__nv_bfloat16>(cudaStream_t, const ScoreRows&, const float*, __nv_bfloat16*, float*);
 template void softmax_backward<float>(cudaStream_t, const ScoreRows&, const float*, const float*, const float*, float*,

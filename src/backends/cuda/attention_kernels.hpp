@@ -6,6 +6,8 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime_api.h>
 
+#include <initializer_list>
+
 #include "ladle/backends/kernels.hpp"
 
 namespace ladle::cuda {
@@ -21,11 +23,25 @@ struct HeadRows {
     const int* offsets = nullptr;  ///< [segments + 1] packed rows, on the device
 };
 
-/// padded [segments, heads, length, padded_dim] from the heads' columns, the first heads * head_dim, of x.
+/// One copy between packed rows and a padded array [segments, heads, length, padded_dim].
+template <class To>
+struct HeadCopy {
+    HeadRows rows;
+    const float* from = nullptr;
+    To* to = nullptr;
+};
+
+inline constexpr int kMostHeadCopies = 4;
+
+/// Up to kMostHeadCopies copies by one launch.
+template <class To>
+using HeadCopies = std::initializer_list<HeadCopy<To>>;
+
+/// Padded arrays from the heads' columns, the first heads * head_dim, of packed rows.
 template <class Element>
-void gather_heads(cudaStream_t stream, const HeadRows& rows, const float* x, Element* padded);
+void gather_heads(cudaStream_t stream, HeadCopies<Element> copies);
 /// The opposite: overwrites the heads' columns of the packed rows.
-void scatter_heads(cudaStream_t stream, const HeadRows& rows, const float* padded, float* x);
+void scatter_heads(cudaStream_t stream, HeadCopies<float> copies);
 
 /// Scores and probabilities [segments, heads, query_length, key_length].
 struct ScoreRows {

@@ -41,11 +41,15 @@ std::string size_text(const ProductFamily& family, const ProductSize& size) {
                        family.precision == Precision::bf16 ? "bf16" : "fp32", size.m, size.n, size.k, size.batch);
 }
 
-void check_blas(cublasStatus_t status, const std::string& action) {
+[[noreturn]] void refuse_status(cublasStatus_t status, const std::string& action) {
+    throw DeviceError("cuBLASLt could not " + action,
+                      fmt::format("{} (status {})", status_text(status), static_cast<int>(status)),
+                      "see with `ladle doctor` whether driver and CUDA fit; if they do, report this as a bug");
+}
+
+void check_blas(cublasStatus_t status, const char* action) {
     if (status != CUBLAS_STATUS_SUCCESS) {
-        throw DeviceError("cuBLASLt could not " + action,
-                          fmt::format("{} (status {})", status_text(status), static_cast<int>(status)),
-                          "see with `ladle doctor` whether driver and CUDA fit; if they do, report this as a bug");
+        refuse_status(status, action);
     }
 }
 
@@ -73,13 +77,17 @@ void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attr
                "describe a preference");
 }
 
-/// `rows` rows of `columns` elements, as the library sees them: columns of a column-major matrix.
-Layout make_layout(cudaDataType_t type, int rows, int columns, int stride) {
+Layout make_layout(cudaDataType_t type) {
     cublasLtMatrixLayout_t layout = nullptr;
-    check_blas(cublasLtMatrixLayoutCreate(&layout, type, static_cast<std::uint64_t>(columns),
-                                          static_cast<std::uint64_t>(rows), stride),
-               "describe a matrix");
+    check_blas(cublasLtMatrixLayoutCreate(&layout, type, 1, 1, 1), "describe a matrix");
     return {layout, cublasLtMatrixLayoutDestroy};
+}
+
+/// `rows` rows of `columns` elements, as the library sees them: columns of a column-major matrix.
+void set_sizes(const Layout& layout, int rows, int columns, int stride) {
+    set(layout, CUBLASLT_MATRIX_LAYOUT_ROWS, static_cast<std::uint64_t>(columns));
+    set(layout, CUBLASLT_MATRIX_LAYOUT_COLS, static_cast<std::uint64_t>(rows));
+    set(layout, CUBLASLT_MATRIX_LAYOUT_LD, static_cast<std::int64_t>(stride));
 }
 
 void set_batches(const Layout& layout, int batch, std::int64_t stride) {
@@ -87,16 +95,7 @@ void set_batches(const Layout& layout, int batch, std::int64_t stride) {
     set(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, stride);
 }
 
-/// A product with its matrices, as the library wants them.
-struct Described {
-    Described(const ProductFamily& family, const ProductCall& call);
-    Operation operation;
-    Layout a;  ///< ours, the library's second
-    Layout b;
-    Layout c;
-};
-
-Operation make_operation(const ProductFamily& family, const float* bias) {
+Operation make_operation(const ProductFamily& family) {
     cublasLtMatmulDesc_t made = nullptr;
     check_blas(cublasLtMatmulDescCreate(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describe a product");
     Operation operation(made, cublasLtMatmulDescDestroy);
@@ -104,28 +103,12 @@ Operation make_operation(const ProductFamily& family, const float* bias) {
     set(operation, CUBLASLT_MATMUL_DESC_TRANSB, family.transpose == Transpose::first ? CUBLAS_OP_T : CUBLAS_OP_N);
     if (family.bias) {
         set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-        set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
     }
     return operation;
 }
 
-Described::Described(const ProductFamily& family, const ProductCall& call)
-    : operation(make_operation(family, call.bias)),
-      a(nullptr, cublasLtMatrixLayoutDestroy),
-      b(nullptr, cublasLtMatrixLayoutDestroy),
-      c(nullptr, cublasLtMatrixLayoutDestroy) {
-    const auto type = family.precision == Precision::bf16 ? CUDA_R_16BF : CUDA_R_32F;
-    const auto& [m, n, k, batch] = call.size;
-    const int rows_a = family.transpose == Transpose::first ? k : m;
-    const int rows_b = family.transpose == Transpose::second ? n : k;
-    a = make_layout(type, rows_a, m + k - rows_a, call.strides.a);
-    b = make_layout(type, rows_b, k + n - rows_b, call.strides.b);
-    c = make_layout(CUDA_R_32F, m, n, call.strides.c);
-    if (family.typical.batch > 1) {  // also of a call with one: it is the same kernel
-        set_batches(a, batch, std::int64_t{rows_a} * call.strides.a);
-        set_batches(b, batch, std::int64_t{rows_b} * call.strides.b);
-        set_batches(c, batch, std::int64_t{m} * call.strides.c);
-    }
+cudaDataType_t operand_type(const ProductFamily& family) {
+    return family.precision == Precision::bf16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
 Preference make_preference(const ProductFamily& family) {
@@ -158,6 +141,49 @@ void check_boundary(const void* array, int stride, int family_stride, Precision 
 
 }  // namespace
 
+/// A family as the library wants it: made once, with the sizes and the bias of the latest call.
+struct Blas::Prepared {
+    explicit Prepared(const ProductFamily& family)
+        : operation(make_operation(family)),
+          a(make_layout(operand_type(family))),
+          b(make_layout(operand_type(family))),
+          c(make_layout(CUDA_R_32F)) {}
+    void fit(const ProductFamily& family, const ProductCall& call);
+
+    Operation operation;
+    Layout a;  ///< ours, the library's second
+    Layout b;
+    Layout c;
+    ProductSize size;
+    RowStrides strides;
+    const float* bias = nullptr;
+    cublasLtMatmulAlgo_t algorithm{};
+};
+
+/// Calls of one layer after another differ in little, and each attribute costs the host time.
+void Blas::Prepared::fit(const ProductFamily& family, const ProductCall& call) {
+    if (call.bias != bias) {
+        set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, call.bias);
+        bias = call.bias;
+    }
+    if (call.size == size && call.strides == strides) {
+        return;
+    }
+    const auto& [m, n, k, batch] = call.size;
+    const int rows_a = family.transpose == Transpose::first ? k : m;
+    const int rows_b = family.transpose == Transpose::second ? n : k;
+    set_sizes(a, rows_a, m + k - rows_a, call.strides.a);
+    set_sizes(b, rows_b, k + n - rows_b, call.strides.b);
+    set_sizes(c, m, n, call.strides.c);
+    if (family.typical.batch > 1) {  // also of a call with one: it is the same kernel
+        set_batches(a, batch, std::int64_t{rows_a} * call.strides.a);
+        set_batches(b, batch, std::int64_t{rows_b} * call.strides.b);
+        set_batches(c, batch, std::int64_t{m} * call.strides.c);
+    }
+    size = call.size;
+    strides = call.strides;
+}
+
 int row_boundary(int row_elements, Precision precision) {
     return std::gcd(kBoundaryBytes, row_elements * (precision == Precision::bf16 ? 2 : 4));
 }
@@ -172,32 +198,34 @@ Blas::~Blas() {
     static_cast<void>(cublasLtDestroy(handle_));
 }
 
-const cublasLtMatmulAlgo_t& Blas::algorithm(const ProductFamily& family) {
-    const auto known = algorithms_.find(family);
-    if (known != algorithms_.end()) {
-        return known->second;
+Blas::Prepared& Blas::prepared(const ProductFamily& family) {
+    const auto known = prepared_.find(family);
+    if (known != prepared_.end()) {
+        return *known->second;
     }
     ProductCall typical;
     typical.size = family.typical;
     typical.strides = family.strides;
     // Stands for a bias on a large boundary: the library looks at its address alone.
-    typical.bias = static_cast<const float*>(workspace_.get());
-    const Described described(family, typical);
+    typical.bias = family.bias ? static_cast<const float*>(workspace_.get()) : nullptr;
+    auto made = std::make_unique<Prepared>(family);
+    made->fit(family, typical);
     const Preference preference = make_preference(family);
     cublasLtMatmulHeuristicResult_t found{};
     int count = 0;
     const cublasStatus_t status =
-        cublasLtMatmulAlgoGetHeuristic(handle_, described.operation.get(), described.b.get(), described.a.get(),
-                                       described.c.get(), described.c.get(), preference.get(), 1, &found, &count);
-    if (status != CUBLAS_STATUS_NOT_SUPPORTED) {
-        check_blas(status, "choose an algorithm for the " + size_text(family, family.typical));
+        cublasLtMatmulAlgoGetHeuristic(handle_, made->operation.get(), made->b.get(), made->a.get(), made->c.get(),
+                                       made->c.get(), preference.get(), 1, &found, &count);
+    if (status != CUBLAS_STATUS_SUCCESS && status != CUBLAS_STATUS_NOT_SUPPORTED) {
+        refuse_status(status, "choose an algorithm for the " + size_text(family, family.typical));
     }
     if (count == 0) {
         throw DeviceError("cuBLASLt has no algorithm for the " + size_text(family, family.typical),
                           "none that sums in one place fits this GPU",
                           "use another model.precision, adapter.size or version of CUDA");
     }
-    return algorithms_.emplace(family, found.algo).first->second;
+    made->algorithm = found.algo;
+    return *prepared_.emplace(family, std::move(made)).first->second;
 }
 
 void Blas::run(const ProductFamily& family, const ProductCall& call) {
@@ -209,23 +237,23 @@ void Blas::run(const ProductFamily& family, const ProductCall& call) {
     check_boundary(call.b, call.strides.b, family.strides.b, family.precision);
     check_boundary(call.c, call.strides.c, family.strides.c, Precision::fp32);
     check(starts_on(call.bias, kBoundaryBytes), "a bias starts on a 16-byte boundary");
-    const cublasLtMatmulAlgo_t& chosen = algorithm(family);
-    const Described described(family, call);
+    Prepared& made = prepared(family);
+    made.fit(family, call);
     const float one = 1;
-    const float zero = 0;
-    const cublasStatus_t status = cublasLtMatmul(
-        handle_, described.operation.get(), &one, call.b, described.b.get(), call.a, described.a.get(), &zero, call.c,
-        described.c.get(), call.c, described.c.get(), &chosen, workspace_.get(), kWorkspaceBytes, device_.stream());
+    const float kept = call.adds ? 1 : 0;
+    const cublasStatus_t status = cublasLtMatmul(handle_, made.operation.get(), &one, call.b, made.b.get(), call.a,
+                                                 made.a.get(), &kept, call.c, made.c.get(), call.c, made.c.get(),
+                                                 &made.algorithm, workspace_.get(), kWorkspaceBytes, device_.stream());
     if (status != CUBLAS_STATUS_SUCCESS) {
-        check_blas(status, "compute the " + size_text(family, call.size));
+        refuse_status(status, "compute the " + size_text(family, call.size));
     }
 }
 
 std::string Blas::chosen() const {
     std::string text;
-    for (const auto& [family, algorithm] : algorithms_) {
+    for (const auto& [family, made] : prepared_) {
         text += size_text(family, family.typical) + ":";
-        for (const std::uint64_t word : algorithm.data) {
+        for (const std::uint64_t word : made->algorithm.data) {
             text += fmt::format(" {:x}", word);
         }
         text += "\n";

@@ -61,6 +61,7 @@ struct ProductCall {
     const void* b = nullptr;
     const float* bias = nullptr;  ///< [n]; exactly if the family has one; on a 16-byte boundary
     float* c = nullptr;
+    bool adds = false;  ///< to what C holds, each sum rounded to fp32 before
 };
 
 /// Not to be called from two threads at once.
@@ -77,12 +78,13 @@ public:
     static std::string version();
 
 private:
-    const cublasLtMatmulAlgo_t& algorithm(const ProductFamily& family);
+    struct Prepared;
+    Prepared& prepared(const ProductFamily& family);
 
     const Device& device_;
     cublasLtHandle_t handle_ = nullptr;
     std::shared_ptr<void> workspace_;  ///< of the compute stream
-    std::map<ProductFamily, cublasLtMatmulAlgo_t> algorithms_;
+    std::map<ProductFamily, std::unique_ptr<Prepared>> prepared_;
 };
 
 /// The boundary in bytes on which every row of an array with this row stride starts, if the array itself starts on a
