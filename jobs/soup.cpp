@@ -102,8 +102,8 @@ Job soup_job() {
     JobSpec spec;
     spec.name = "soup";
     spec.purpose = "Average the experts of one run, or the soups of several runs, into one soup.";
-    spec.options = {"model",      "data.dir",    "eval.metric", "eval.select", "eval.batch",
-                    "train.leaf", "train.batch", "run.seed",    "cpu"};
+    spec.options = {"model",      "data.dir",    "eval.metric",  "eval.select", "eval.batch",
+                    "train.leaf", "train.batch", "train.device", "run.seed",    "cpu"};
     spec.switches = {
         {"output", "FILE", "The soup is written to this file."},
         {"weights", "W,W,...", "Experts or soups are averaged with these weights, else with equal ones."},
