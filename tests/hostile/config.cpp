@@ -52,6 +52,11 @@ BOOST_AUTO_TEST_CASE(unknown_keys) {
     refuses("x = 1\n", "unknown option");
 }
 
+BOOST_AUTO_TEST_CASE(a_line_with_a_placeholder_of_the_parser) {
+    refuses("%invalid_line%\n[optim]\nlr = 1\n", "line 1 is neither a heading nor an option");
+    refuses("[optim]\n\nlr %invalid_line%  # x = y\n", "line 3");
+}
+
 BOOST_AUTO_TEST_CASE(key_given_twice) {
     refuses("[train]\nbatch = 8\nbatch = 9\n", "twice");
 }
