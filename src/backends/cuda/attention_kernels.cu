@@ -1,9 +1,8 @@
 // Attention around its products: one thread per four neighbouring elements to copy heads, one warp per query for the
 // softmax. What a warp sums depends on the segment's own length, never on the padding.
-#include "attention_kernels.hpp"
-
 #include <algorithm>
 
+#include "attention_kernels.hpp"
 #include "launch.hpp"
 #include "philox.hpp"
 #include "quads.hpp"
@@ -255,9 +254,8 @@ dim3 score_grid(const ScoreRows& rows) {
 
 template <class Element>
 void gather_heads(cudaStream_t stream, HeadCopies<Element> copies) {
-    const bool vector = std::all_of(copies.begin(), copies.end(), [](const HeadCopy<Element>& copy) {
-        return by_vectors(copy.rows, copy.from);
-    });
+    const bool vector = std::all_of(copies.begin(), copies.end(),
+                                    [](const HeadCopy<Element>& copy) { return by_vectors(copy.rows, copy.from); });
     choose(vector, [&](auto v) {
         launch_independent(kernels::gather_heads<Element, decltype(v)::value>, head_grid(copies), dim3(kBlockThreads),
                            stream, copy_list(copies));
