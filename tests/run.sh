@@ -167,8 +167,13 @@ else
 fi
 command -v chromium >/dev/null || skipped+=("reports in a browser: no chromium; --browser installs it")
 
+targets=()
+if [ $standin = yes ]; then
+    targets=(--target ladle make_tiny_model test_cuda test_kernels test_oracle tests/standin/all
+        tests/standin/instrumented/all)
+fi
 cmake --preset $preset "${options[@]}"
-cmake --build --preset $preset --parallel "$jobs"
+cmake --build --preset $preset --parallel "$jobs" "${targets[@]}"
 
 # What the tests find in their environment.
 export LADLE_GLUE_DIR=${LADLE_GLUE_DIR:-$root/../shared/data/glue}
