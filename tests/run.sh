@@ -192,7 +192,7 @@ if [ $sanitize = yes ]; then
     # The libraries underneath keep memory until the end; errors in our own use of memory are what is looked for.
     export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
     # Whole trainings on the stand-in take too long with sanitizers.
-    selection=(-L 'unit|gradient|kernel|standin' -E 'standin_(training|devices)')
+    selection=(-L 'unit|gradient|kernel|standin' -E 'standin_(training|devices)|kernels_cuda_orders')
     skipped+=("with sanitizers only tests labelled unit, gradient, kernel or standin run, and no trainings")
 elif [ $standin = yes ]; then
     selection=(-L standin)
