@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, configures, builds and runs every test this machine can run; ends with ctest's summary.
-# Usage: tests/run.sh [--pytorch] [--slurm] [--browser] [--sanitize | --standin | --fuzz | --lint | --gpu]
-#        [--werror]
+# Usage: tests/run.sh [--pytorch] [--slurm] [--browser] [--werror]
+#        [--sanitize | --standin | --fuzz | --lint | --gpu]
 #        [-- ctest arguments, or with --gpu pieces of tests/gpu/evidence.sh]
 #   --pytorch   also the round trips through PyTorch and the Python library adapters (several GB of Python packages)
 #   --slurm     also a Slurm cluster of four nodes on this machine (as root; two to four minutes)
