@@ -111,8 +111,8 @@ Attention<Real> EncoderBlock<Real>::attention_call(const Rows& rows, const Outpu
     call.head_dim = config_.head_dim();
     call.query_offsets = output.rows.placed.segment_offsets;
     call.key_offsets = rows.placed.segment_offsets;
-    call.longest_query = output.rows.longest_segment();
-    call.longest_key = rows.longest_segment();
+    call.longest_query = output.rows.placed.longest_segment;
+    call.longest_key = rows.placed.longest_segment;
     call.query_origins = output.rows.placed.origins;
     call.dropout = saved.attention_dropout;
     call.query = saved.query;
