@@ -30,12 +30,17 @@ const AdapterKind& adapter_kind(const std::string& name) {
     throw ConfigError("unknown adapter.kind '" + name + "'", "known kinds are " + known, "choose one of them");
 }
 
-template <class Real>
-std::unique_ptr<Adapter<Real>> make_adapter(const AdapterKind& kind, const Kernels<Real>& kernels,
-                                            ParameterTable& table, AdapterSpec spec) {
-    if (!kind.mixture) {
-        spec.num_experts = 1;
+std::vector<Attachment> attachments(const AdapterKind& kind, const BlockShape& block) {
+    if (kind.site == AdapterSite::none) {
+        return {};
     }
+    return {{block.prefix + "output", block.layer, block.hidden_size, block.hidden_size}};
+}
+
+template <class Real>
+std::unique_ptr<Adapter<Real>> make_adapter(const Kernels<Real>& kernels, ParameterTable& table,
+                                            const AdapterSpec& spec) {
+    const AdapterKind& kind = adapter_kind(spec.options.kind);
     if constexpr (std::is_same_v<Real, float>) {
         return kind.make_float(kernels, table, spec);
     } else {
@@ -43,9 +48,9 @@ std::unique_ptr<Adapter<Real>> make_adapter(const AdapterKind& kind, const Kerne
     }
 }
 
-template std::unique_ptr<Adapter<float>> make_adapter<float>(const AdapterKind&, const Kernels<float>&, ParameterTable&,
-                                                             AdapterSpec);
-template std::unique_ptr<Adapter<double>> make_adapter<double>(const AdapterKind&, const Kernels<double>&,
-                                                               ParameterTable&, AdapterSpec);
+template std::unique_ptr<Adapter<float>> make_adapter<float>(const Kernels<float>&, ParameterTable&,
+                                                             const AdapterSpec&);
+template std::unique_ptr<Adapter<double>> make_adapter<double>(const Kernels<double>&, ParameterTable&,
+                                                               const AdapterSpec&);
 
 }  // namespace ladle

@@ -42,6 +42,9 @@ void visit_soup_fields(Visitor&& visit) {
     visit("selected_on", "/provenance", "selected_on", &Soup::selected_on);
 }
 
+/// Throws DataError if the soup's adapter kind is not one of ours.
+void require_known_adapter(const Soup& soup, const std::string& label);
+
 /// The soup in an open file; throws DataError.
 Soup soup_of(const Hdf5Reader& file);
 

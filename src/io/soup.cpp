@@ -5,9 +5,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
+#include "ladle/adapters/adapter.hpp"
 #include "ladle/core/digest.hpp"
 #include "ladle/core/error.hpp"
+
+#include "export_parts.hpp"
 
 namespace ladle {
 namespace {
@@ -37,20 +41,19 @@ Tensor weighted_sum(const std::vector<const Tensor*>& tensors, const std::vector
     return Tensor::from_floats(tensors.front()->shape, sum.data());
 }
 
-void merge_bank(const Soup& soup, const std::vector<double>& weights, std::int64_t layer, bool up, Soup& merged) {
-    const std::int64_t experts = bank_experts(soup, up);
-    for (const char* part : {"weight", "bias"}) {
+/// Adds the merged tensors of a bank to `merged` and the names of all its experts' tensors to `done`.
+void merge_bank(const Soup& soup, const std::vector<double>& weights, const Bank& bank, Soup& merged,
+                std::set<std::string>& done) {
+    for (const std::string& part : bank.parts()) {
         std::vector<const Tensor*> tensors;
-        for (std::int64_t k = 0; k < experts; ++k) {
-            tensors.push_back(&soup.tensor(bank_tensor_name(soup, layer, up, k, part)));
+        for (int k = 0; k < bank.experts; ++k) {
+            const std::string name = bank.tensor_name(k, part);
+            tensors.push_back(&soup.tensor(name));
+            done.insert(name);
         }
-        const std::vector<double> shares = experts == 1 ? std::vector<double>{1.0} : weights;
-        merged.tensors.emplace_back(bank_tensor_name(merged, layer, up, 0, part), weighted_sum(tensors, shares));
+        const std::vector<double> shares = bank.experts == 1 ? std::vector<double>{1.0} : weights;
+        merged.tensors.emplace_back(merged_bank(bank).tensor_name(0, part), weighted_sum(tensors, shares));
     }
-}
-
-bool is_bank_tensor(const std::string& name) {
-    return name.find(".ExpertSoup.") != std::string::npos;
 }
 
 bool same_description(const Soup& a, const Soup& b) {
@@ -115,17 +118,42 @@ bool has_banks(const Soup& soup) {
     return soup.adapter_size > 0;
 }
 
-std::int64_t bank_experts(const Soup& soup, bool up) {
-    return soup.merged || (up ? soup.share_up : soup.share_down) ? 1 : soup.num_experts;
+AdapterOptions adapter_options(const Soup& soup) {
+    AdapterOptions options;
+    options.kind = soup.adapter_kind;
+    options.size = static_cast<int>(soup.adapter_size);
+    options.num_experts = static_cast<int>(soup.num_experts);
+    options.share_down = soup.share_down;
+    options.share_up = soup.share_up;
+    options.activation = soup.activation;
+    return options;
 }
 
-std::string bank_tensor_name(const Soup& soup, std::int64_t layer, bool up, std::int64_t expert,
-                             const std::string& part) {
-    const std::string block = fmt::format("{}.encoder.layer.{}.output", soup.architecture, layer);
-    if (soup.merged) {
-        return fmt::format("{}.soup.{}.{}", block, up ? "up" : "down", part);
+void set_adapter(Soup& soup, const AdapterOptions& options) {
+    const AdapterOptions used = settled(options);
+    soup.adapter_kind = used.kind;
+    soup.adapter_size = adapter_kind(used.kind).site == AdapterSite::none ? 0 : used.size;
+    soup.num_experts = used.num_experts;
+    soup.share_down = used.share_down;
+    soup.share_up = used.share_up;
+    soup.activation = used.activation;
+}
+
+void require_known_adapter(const Soup& soup, const std::string& label) {
+    const auto& kinds = adapter_kinds();
+    if (std::none_of(kinds.begin(), kinds.end(), [&](const AdapterKind& kind) { return kind.name == soup.adapter_kind; })) {
+        throw DataError("cannot read " + label, fmt::format("its adapter kind is \"{}\"", soup.adapter_kind),
+                        "use a soup of a kind that ladle has, or a newer ladle");
     }
-    return fmt::format("{}.ExpertSoup.{}.deepspeed_experts.{}.{}", block, up ? "MoA_B" : "MoA_A", expert, part);
+}
+
+std::vector<Bank> soup_banks(const Soup& soup, std::int64_t layer) {
+    std::vector<Bank> banks =
+        block_banks(adapter_options(soup), block_shape(soup.architecture, layer, soup.hidden_size));
+    if (soup.merged) {
+        std::transform(banks.begin(), banks.end(), banks.begin(), merged_bank);
+    }
+    return banks;
 }
 
 std::string tensor_digest(const Soup& soup) {
@@ -163,12 +191,14 @@ Soup merge_experts(const Soup& soup, std::vector<double> weights) {
     if (!soup.digest.empty()) {
         merged.sources = {soup.digest};
     }
+    std::set<std::string> done;
     for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
-        merge_bank(soup, weights, layer, false, merged);
-        merge_bank(soup, weights, layer, true, merged);
+        for (const Bank& bank : soup_banks(soup, layer)) {
+            merge_bank(soup, weights, bank, merged, done);
+        }
     }
     std::copy_if(soup.tensors.begin(), soup.tensors.end(), std::back_inserter(merged.tensors),
-                 [](const auto& entry) { return !is_bank_tensor(entry.first); });
+                 [&](const auto& entry) { return !done.contains(entry.first); });
     return merged;
 }
 

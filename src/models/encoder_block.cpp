@@ -41,7 +41,7 @@ private:
         for (const std::string& name : names) {
             full.push_back(layer_name_ + name + ".bias");
         }
-        if (!adapter_kind(spec_.adapter_kind).train_biases) {
+        if (!adapter_kind(spec_.adapter.kind).train_biases) {
             return Bias<Real>(tensors_.keep<Real>(full, {width}));
         }
         for (const std::string& name : full) {
@@ -61,6 +61,10 @@ private:
 
 }  // namespace
 
+std::vector<Bank> model_banks(const ModelSpec& spec, int layer) {
+    return block_banks(spec.adapter, block_shape(spec.backbone.architecture, layer, spec.backbone.hidden_size));
+}
+
 template <class Real>
 EncoderBlock<Real>::EncoderBlock(const Kernels<Real>& kernels, const ModelSpec& spec, int layer, NamedTensors& tensors,
                                  ParameterTable& table)
@@ -75,17 +79,11 @@ EncoderBlock<Real>::EncoderBlock(const Kernels<Real>& kernels, const ModelSpec& 
     auto outer = reader.linear({"output.dense"}, hidden, config_.intermediate_size);
     feed_forward_ = std::make_unique<FrozenFeedForward<Real>>(std::move(inner), std::move(outer));
     output_norm_ = reader.norm("output.LayerNorm");
-    const AdapterKind& kind = adapter_kind(spec.adapter_kind);
+    const AdapterKind& kind = adapter_kind(spec.adapter.kind);
     site_ = kind.site;
-    if (site_ != AdapterSite::none) {
-        AdapterSpec adapter = spec.adapter;
-        adapter.prefix =
-            find_architecture(config_.architecture).prefix + ("encoder.layer." + std::to_string(layer)) + ".output";
-        adapter.layer = layer;
-        adapter.hidden_size = hidden;
-        adapter.precision = precision_;
-        adapter.initial_deviation = config_.initializer_range;
-        adapter_ = make_adapter(kind, kernels, table, adapter);
+    for (const Attachment& at : attachments(kind, block_shape(config_.architecture, layer, hidden))) {
+        adapter_ = make_adapter(kernels, table,
+                                {settled(spec.adapter), at, config_.initializer_range, precision_});
     }
 }
 

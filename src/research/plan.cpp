@@ -70,9 +70,6 @@ private:
 std::uint64_t trainable_values(Config config, const BackboneConfig& backbone, int outputs) {
     // Shapes are all that is wanted: nothing is computed.
     config.comm.reduction = "fast";
-    if (!adapter_kind(config.adapter.kind).mixture) {
-        config.adapter.num_experts = 1;
-    }
     Backbone empty;
     empty.config = backbone;
     empty.label = config.model.path;
@@ -101,7 +98,7 @@ std::vector<std::uint64_t> planned_bytes(const std::vector<GridPoint>& points, c
     for (std::size_t i = 0; i < points.size(); ++i) {
         const Config& config = points[i].config;
         const int outputs = facts.data(config).outputs;
-        const AdapterConfig& adapter = config.adapter;
+        const AdapterOptions& adapter = config.adapter;
         const std::string model = fmt::format("{}\n{} {} {} {} {} {}", config.model.path, adapter.kind, adapter.size,
                                               adapter.num_experts, adapter.share_up, adapter.share_down, outputs);
         const auto [entry, is_new] = values_of_model.try_emplace(model);

@@ -277,7 +277,7 @@ std::string equal_compute_table(const TaskGroups& groups) {
                      "ensemble of set"});
     std::string notes;
     for (const Group& mixture : groups) {
-        if (mixture.runs.front()->config.adapter.kind != "adamix") {
+        if (!adapter_kind(mixture.runs.front()->config.adapter.kind).mixture) {
             continue;
         }
         for (const Group& singles : groups) {

@@ -99,11 +99,7 @@ PackedBatch largest_micro_batch(const Split& train, int batch, int leaf, int pas
 WorkerBytes plan_activations(Engine& engine, const PackedBatch& largest, double consistency) {
     const IdleKernels idle;
     const ModelSpec& spec = engine.spec();
-    RoutePlan plan;
-    plan.kind = RoutePlan::Kind::picks;
-    plan.layers = spec.backbone.num_layers;
-    plan.picks.assign(static_cast<std::size_t>(largest.passes * plan.layers * kBanksPerLayer), 0);
-    engine.prepare(plan);
+    engine.prepare(first_experts_plan(spec, largest.passes));
     Arena arena;
     Arena scratch;
     Arena staging;

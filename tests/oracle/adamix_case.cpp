@@ -6,6 +6,8 @@
 namespace ladle::test {
 namespace {
 
+constexpr int kDraws = 2;  // down and up
+
 std::vector<double> as_doubles(const Tensor& tensor) {
     std::vector<double> values(tensor.elements());
     for (std::size_t i = 0; i < values.size(); ++i) {
@@ -109,7 +111,7 @@ AdamixCase<Real>::AdamixCase(const std::string& path, const Kernels<Real>& kerne
     spec.backbone.type_vocab_size = whole("type_vocab_size");
     spec.backbone.pad_token_id = whole("pad_token_id");
     spec.backbone.layer_norm_eps = number("layer_norm_eps");
-    spec.adapter.bottleneck = whole("adapter_size");
+    spec.adapter.size = whole("adapter_size");
     spec.adapter.num_experts = experts = whole("num_experts");
     spec.adapter.share_down = whole("sharing_down") != 0;
     spec.adapter.share_up = whole("sharing_up") != 0;
@@ -216,13 +218,8 @@ typename AdamixCase<Real>::Gradients AdamixCase<Real>::gradients(int step, bool 
 template <class Real>
 RoutePlan AdamixCase<Real>::picks(int step, int passes) const {
     const auto all = numbers("/inputs/picks");
-    const int per_step = 2 * layers * kBanksPerLayer;
-    RoutePlan plan;
-    plan.kind = RoutePlan::Kind::picks;
-    plan.layers = layers;
-    const auto begin = all.begin() + step * per_step;
-    plan.picks.assign(begin, begin + passes * layers * kBanksPerLayer);
-    return plan;
+    const auto begin = all.begin() + step * 2 * layers * kDraws;
+    return RoutePlan::picked({begin, begin + passes * layers * kDraws}, layers, kDraws);
 }
 
 template <class Real>
@@ -230,9 +227,9 @@ RoutePlan AdamixCase<Real>::forced(int level) const {
     const auto masks = numbers("/inputs/level" + std::to_string(level) + "_masks");
     RoutePlan plan;
     plan.kind = RoutePlan::Kind::per_row;
-    plan.expert_of_row = [masks, level, batch = samples, tokens = length](int layer, BankIndex bank, int,
+    plan.expert_of_row = [masks, level, batch = samples, tokens = length](int layer, int draw, int,
                                                                           std::uint32_t sample, std::uint32_t token) {
-        std::size_t at = static_cast<std::size_t>((layer * kBanksPerLayer + static_cast<int>(bank)) * batch) + sample;
+        std::size_t at = static_cast<std::size_t>((layer * kDraws + draw) * batch) + sample;
         if (level == 0) {
             at = at * static_cast<std::size_t>(tokens) + token;
         }

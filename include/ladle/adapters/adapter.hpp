@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "ladle/adapters/bank.hpp"
 #include "ladle/adapters/route_plan.hpp"
 #include "ladle/layers/linear.hpp"
 
@@ -20,13 +21,8 @@ enum class AdapterSite {
 
 /// What an adapter is built from.
 struct AdapterSpec {
-    std::string prefix;  ///< PyTorch name of the block's output, e.g. "bert.encoder.layer.0.output"
-    int layer = 0;
-    int hidden_size = 0;
-    int bottleneck = 16;
-    int num_experts = 4;
-    bool share_down = false;
-    bool share_up = true;
+    AdapterOptions options;  ///< settled
+    Attachment at;
     double initial_deviation = 0.02;
     Precision precision = Precision::fp32;
 };
@@ -41,21 +37,23 @@ public:
     virtual ~Adapter() = default;
     /// Packs what the plan needs; call whenever parameters or routes change, before the micro-batches of a step.
     virtual void prepare(const Kernels<Real>& kernels, const Real* parameters, const RoutePlan& plan) = 0;
-    /// delta [R, hidden] from x [R, hidden]; overwrites delta, which is not x. x must live until backward.
+    /// delta [R, out] from x [R, in]; overwrites delta, which is not x. x must live until backward.
     virtual void forward(const Context<Real>& context, const Rows& rows, const Real* x, Real* delta,
                          AdapterSaved<Real>& saved) const = 0;
-    /// Adds parameter gradients; unless dx is null, overwrites dx [R, hidden], which is not ddelta.
+    /// Adds parameter gradients; unless dx is null, overwrites dx [R, in], which is not ddelta [R, out].
     virtual void backward(const Context<Real>& context, const Rows& rows, const AdapterSaved<Real>& saved,
                           const Real* ddelta, Real* dx, GradientSum<Real>& gradients) const = 0;
 };
 
-/// One row of the list of kinds (src/adapters/registry.cpp).
+/// One row of the list of kinds (src/adapters/registry.cpp). Kinds without an adapter have no functions.
 struct AdapterKind {
     const char* name;
     const char* purpose;  ///< one line for help texts
     AdapterSite site;
-    bool mixture;       ///< uses num_experts and sharing; otherwise one expert
-    bool train_biases;  ///< every bias of the backbone trains
+    bool mixture;                                                              ///< uses num_experts and sharing
+    bool train_biases;                                                         ///< every bias of the backbone trains
+    std::vector<Bank> (*banks)(const AdapterOptions&, const Attachment&);      ///< of one attachment, in model order
+    std::vector<Draw> (*draws)(const AdapterOptions&);                         ///< of one layer
     std::unique_ptr<Adapter<float>> (*make_float)(const Kernels<float>&, ParameterTable&, const AdapterSpec&);
     std::unique_ptr<Adapter<double>> (*make_double)(const Kernels<double>&, ParameterTable&, const AdapterSpec&);
 };
@@ -64,9 +62,11 @@ struct AdapterKind {
 const std::vector<AdapterKind>& adapter_kinds();
 /// The kind of that name; throws ConfigError listing the known names.
 const AdapterKind& adapter_kind(const std::string& name);
-/// Builds an adapter and registers its parameters; a kind that is no mixture gets one expert.
+/// The places where a kind sits in a block.
+std::vector<Attachment> attachments(const AdapterKind& kind, const BlockShape& block);
+/// Builds the adapter of one attachment and registers its parameters.
 template <class Real>
-std::unique_ptr<Adapter<Real>> make_adapter(const AdapterKind& kind, const Kernels<Real>& kernels,
-                                            ParameterTable& table, AdapterSpec spec);
+std::unique_ptr<Adapter<Real>> make_adapter(const Kernels<Real>& kernels, ParameterTable& table,
+                                            const AdapterSpec& spec);
 
 }  // namespace ladle

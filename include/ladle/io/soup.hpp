@@ -6,12 +6,13 @@
 #include <utility>
 #include <vector>
 
+#include "ladle/adapters/bank.hpp"
 #include "ladle/core/tensor.hpp"
 
 namespace ladle {
 
-/// Schema ladle.soup 1.0. Tensor names are PyTorch's: all experts as in the AdaMix repository, or merged as
-/// "<base>.encoder.layer.<l>.output.soup.{down,up}.{weight,bias}"; the head as in transformers.
+/// Schema ladle.soup 1.0. Tensor names are PyTorch's: all experts as in the published repositories, or merged, as the
+/// adapter's banks say (soup_banks); the head as in transformers.
 struct Soup {
     // the model
     std::string architecture;  ///< bert | roberta
@@ -69,11 +70,12 @@ Soup merge_experts(const Soup& soup, std::vector<double> weights = {});
 /// Throws ConfigError if they are not of one model, adapter and task, DataError naming a tensor that is not in all.
 Soup average_soups(const std::vector<Soup>& soups, std::vector<double> weights = {});
 
-/// PyTorch name of one tensor of a bank: part is weight or bias; expert is ignored in a merged soup.
-std::string bank_tensor_name(const Soup& soup, std::int64_t layer, bool up, std::int64_t expert,
-                             const std::string& part);
-/// Experts that a bank of this soup holds: 1 if merged or shared.
-std::int64_t bank_experts(const Soup& soup, bool up);
+/// The adapter that the soup's tensors are of.
+AdapterOptions adapter_options(const Soup& soup);
+/// The reverse: fills the soup's fields of the adapter; kinds without one have size 0.
+void set_adapter(Soup& soup, const AdapterOptions& options);
+/// The banks of one layer in model order; those of a merged soup hold one expert under its merged name.
+std::vector<Bank> soup_banks(const Soup& soup, std::int64_t layer);
 /// Number of the head's outputs.
 std::int64_t num_outputs(const Soup& soup);
 /// Labels of a task of which only the number of outputs is known: LABEL_0, LABEL_1, ...; one output is a regression.

@@ -15,11 +15,13 @@ namespace ladle {
 /// How the model is built around a backbone.
 struct ModelSpec {
     BackboneConfig backbone;
-    AdapterSpec adapter;  ///< prefix and layer are filled in per block
-    std::string adapter_kind = "adamix";
+    AdapterOptions adapter;
     Precision precision = Precision::fp32;
     int num_outputs = 2;  ///< classes, or 1 for regression
 };
+
+/// The banks of one block of the model, in model order.
+std::vector<Bank> model_banks(const ModelSpec& spec, int layer);
 
 /// The rows a block continues with: all of its input rows, or the first row of each segment (what a head reads).
 struct OutputRows {
