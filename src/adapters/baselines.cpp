@@ -4,11 +4,11 @@
 namespace ladle {
 
 AdapterKind bias_kind() {
-    return {"bias", "every bias of the backbone, no adapter", AdapterSite::none, false, true, {}, {}, {}, {}};
+    return {"bias", "every bias of the backbone, no adapter", AdapterSite::none, false, true, false, {}, {}, {}, {}};
 }
 
 AdapterKind head_kind() {
-    return {"head", "the classification head alone", AdapterSite::none, false, false, {}, {}, {}, {}};
+    return {"head", "the classification head alone", AdapterSite::none, false, false, false, {}, {}, {}, {}};
 }
 
 }  // namespace ladle

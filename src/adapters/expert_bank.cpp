@@ -1,23 +1,44 @@
 // Routing and averaging of one projection.
 #include "ladle/adapters/expert_bank.hpp"
 
-#include <algorithm>
+#include <cmath>
+#include <optional>
 
 #include "ladle/core/check.hpp"
 
 namespace ladle {
+namespace {
+
+Initial initial_of(const Bank& bank, double deviation) {
+    switch (bank.start) {
+        case BankStart::normal:
+            return {Initial::Kind::normal, deviation, {}, {}};
+        case BankStart::uniform:
+            return {Initial::Kind::uniform, 1 / std::sqrt(bank.in_features), {}, {}};
+        default:
+            return {};
+    }
+}
+
+}  // namespace
 
 template <class Real>
 ExpertBank<Real>::ExpertBank(const Kernels<Real>& kernels, ParameterTable& table, Bank bank, const AdapterSpec& spec)
     : bank_(std::move(bank)),
       soup_(kernels.make_matrix(bank_.out_features, bank_.in_features, spec.precision, false)),
       soup_weight_(kernels.memory(), shape_elements(bank_.part_shape("weight"))),
-      soup_bias_(kernels.memory(), shape_elements(bank_.part_shape("bias"))) {
+      soup_bias_(kernels.memory(), bank_.has_bias ? shape_elements(bank_.part_shape("bias")) : 0) {
+    Initial start = initial_of(bank_, spec.initial_deviation);
     for (int k = 0; k < bank_.experts; ++k) {
-        const Initial normal = {Initial::Kind::normal, spec.initial_deviation, {}};
         const ParameterId weight =
-            table.add(bank_.tensor_name(k, "weight"), bank_.part_shape("weight"), "adapters", normal);
-        const ParameterId bias = table.add(bank_.tensor_name(k, "bias"), bank_.part_shape("bias"), "adapters", {});
+            table.add(bank_.tensor_name(k, "weight"), bank_.part_shape("weight"), "adapters", start);
+        if (bank_.equal_start) {
+            start.drawn_as = weight - static_cast<ParameterId>(k);
+        }
+        std::optional<ParameterId> bias;
+        if (bank_.has_bias) {
+            bias = table.add(bank_.tensor_name(k, "bias"), bank_.part_shape("bias"), "adapters", {});
+        }
         experts_.emplace_back(kernels, table, weight, bias, spec.precision);
     }
 }
@@ -30,10 +51,11 @@ void ExpertBank<Real>::prepare(const Kernels<Real>& kernels, const Real* paramet
         return;
     }
     std::vector<bool> used(experts_.size(), plan.kind == RoutePlan::Kind::per_row);
+    used[0] = used[0] || bank_.experts == 1;
     for (int pass = 0; pass < plan.passes(); ++pass) {
-        const int pick = plan.pick(pass, bank_.layer, bank_.draw);
-        check(pick >= 0 && pick < bank_.experts, "a route picks one of the bank's experts");
-        used[static_cast<std::size_t>(pick)] = true;
+        const int expert = pick(pass);
+        check(expert >= 0 && expert < bank_.experts, "a route picks one of the bank's experts");
+        used[static_cast<std::size_t>(expert)] = true;
     }
     for (std::size_t k = 0; k < experts_.size(); ++k) {
         if (used[k]) {
@@ -54,7 +76,9 @@ void ExpertBank<Real>::prepare_soup(const Kernels<Real>& kernels, const Real* pa
     for (std::size_t k = 0; k < experts_.size(); ++k) {
         const Real scale = static_cast<Real>(weights[k]);
         kernels.add_scaled(soup_weight_.size(), scale, experts_[k].weight(parameters), soup_weight_.data());
-        kernels.add_scaled(soup_bias_.size(), scale, experts_[k].bias(parameters), soup_bias_.data());
+        if (bank_.has_bias) {
+            kernels.add_scaled(soup_bias_.size(), scale, experts_[k].bias(parameters), soup_bias_.data());
+        }
     }
     kernels.pack(*soup_, soup_weight_.data());
 }
@@ -62,16 +86,20 @@ void ExpertBank<Real>::prepare_soup(const Kernels<Real>& kernels, const Real* pa
 template <class Real>
 void ExpertBank<Real>::forward(const Context<Real>& context, const Rows& rows, const Real* x, Real* y) const {
     if (plan_.kind == RoutePlan::Kind::soup) {
-        context.kernels.product(*soup_, rows.count, x, soup_bias_.data(), y);
+        context.kernels.product(*soup_, rows.count, x, bank_.has_bias ? soup_bias_.data() : nullptr, y);
+        return;
+    }
+    if (plan_.kind == RoutePlan::Kind::per_row && bank_.experts > 1) {
+        forward_per_row(context, rows, x, y);
         return;
     }
     if (plan_.kind == RoutePlan::Kind::per_row) {
-        forward_per_row(context, rows, x, y);
+        experts_[0].forward(context, rows.count, x, y);
         return;
     }
     const int step = passes_at_once(rows);
     for (int pass = 0; pass < rows.passes; pass += step) {
-        const auto& expert = experts_[static_cast<std::size_t>(plan_.pick(pass, bank_.layer, bank_.draw))];
+        const auto& expert = experts_[static_cast<std::size_t>(pick(pass))];
         const int begin = rows.pass_begin(pass);
         expert.forward(context, rows.pass_begin(pass + step) - begin,
                        x + static_cast<std::ptrdiff_t>(begin) * bank_.in_features,
@@ -79,12 +107,15 @@ void ExpertBank<Real>::forward(const Context<Real>& context, const Rows& rows, c
     }
 }
 
+template <class Real>
+int ExpertBank<Real>::pick(int pass) const {
+    return bank_.draw < 0 ? 0 : plan_.pick(pass, bank_.layer, bank_.draw);
+}
+
 /// Passes that share their expert go through products together.
 template <class Real>
 int ExpertBank<Real>::passes_at_once(const Rows& rows) const {
-    const bool one_expert =
-        rows.passes == 1 || plan_.pick(0, bank_.layer, bank_.draw) == plan_.pick(1, bank_.layer, bank_.draw);
-    return one_expert ? rows.passes : 1;
+    return rows.passes == 1 || pick(0) == pick(1) ? rows.passes : 1;
 }
 
 template <class Real>
@@ -114,7 +145,7 @@ void ExpertBank<Real>::backward(const Context<Real>& context, const Rows& rows, 
     check(plan_.kind == RoutePlan::Kind::picks, "only a plan of picks is trained");
     const int step = passes_at_once(rows);
     for (int pass = 0; pass < rows.passes; pass += step) {
-        const auto& expert = experts_[static_cast<std::size_t>(plan_.pick(pass, bank_.layer, bank_.draw))];
+        const auto& expert = experts_[static_cast<std::size_t>(pick(pass))];
         // A leaf gives one partial gradient per tensor, so both passes of one expert are summed before rounding.
         expert.backward_weight(context, rows, pass, pass + step, x, dy, gradients);
         if (dx != nullptr) {

@@ -6,7 +6,7 @@
 
 namespace ladle {
 
-#define LADLE_ADAPTER_KINDS(X) X(adamix) X(houlsby) X(pfeiffer) X(bias) X(head)
+#define LADLE_ADAPTER_KINDS(X) X(adamix) X(houlsby) X(pfeiffer) X(adakron) X(madakron) X(lora) X(adamix_lora) X(bias) X(head)
 
 #define LADLE_DECLARE(name) AdapterKind name##_kind();
 LADLE_ADAPTER_KINDS(LADLE_DECLARE)
@@ -28,13 +28,6 @@ const AdapterKind& adapter_kind(const std::string& name) {
         known += (known.empty() ? "" : ", ") + std::string(kind.name);
     }
     throw ConfigError("unknown adapter.kind '" + name + "'", "known kinds are " + known, "choose one of them");
-}
-
-std::vector<Attachment> attachments(const AdapterKind& kind, const BlockShape& block) {
-    if (kind.site == AdapterSite::none) {
-        return {};
-    }
-    return {{block.prefix + "output", block.layer, block.hidden_size, block.hidden_size}};
 }
 
 template <class Real>

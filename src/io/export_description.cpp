@@ -36,7 +36,7 @@ Tensor as_float32(const Tensor& tensor) {
 }
 
 void check_dimensions(const Soup& soup, const std::string& label) {
-    require_known_adapter(soup, label);
+    check_adapter(soup, label);
     const bool possible = soup.num_layers > 0 && soup.num_layers <= 1024 && soup.num_experts > 0 &&
                           soup.num_experts <= kMost && soup.hidden_size > 0 && soup.hidden_size <= kMost &&
                           soup.adapter_size >= 0 && soup.adapter_size <= kMost;

@@ -2,6 +2,7 @@
 #include "ladle/io/soup.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <limits>
@@ -59,7 +60,8 @@ void merge_bank(const Soup& soup, const std::vector<double>& weights, const Bank
 bool same_description(const Soup& a, const Soup& b) {
     return a.architecture == b.architecture && a.hidden_size == b.hidden_size && a.num_layers == b.num_layers &&
            a.adapter_kind == b.adapter_kind && a.adapter_size == b.adapter_size && a.num_experts == b.num_experts &&
-           a.share_down == b.share_down && a.share_up == b.share_up && a.merged == b.merged && a.task == b.task &&
+           a.lora_targets == b.lora_targets && a.lora_alpha == b.lora_alpha && a.factor_size == b.factor_size &&
+           a.factor_order == b.factor_order && a.factor_experts == b.factor_experts && a.share_down == b.share_down && a.share_up == b.share_up && a.merged == b.merged && a.task == b.task &&
            a.label_names == b.label_names && a.backbone_digest == b.backbone_digest;
 }
 
@@ -126,30 +128,63 @@ AdapterOptions adapter_options(const Soup& soup) {
     options.share_down = soup.share_down;
     options.share_up = soup.share_up;
     options.activation = soup.activation;
+    if (adapter_kind(soup.adapter_kind).has_factors) {
+        options.factor = static_cast<int>(soup.factor_size);
+        options.factor_order = soup.factor_order;
+        options.factor_experts = soup.factor_experts;
+    }
+    options.targets = fmt::format("{}", fmt::join(soup.lora_targets, ","));
+    options.alpha = soup.lora_alpha;
     return options;
 }
 
 void set_adapter(Soup& soup, const AdapterOptions& options) {
     const AdapterOptions used = settled(options);
+    const AdapterKind& kind = adapter_kind(used.kind);
     soup.adapter_kind = used.kind;
-    soup.adapter_size = adapter_kind(used.kind).site == AdapterSite::none ? 0 : used.size;
+    soup.adapter_size = kind.site == AdapterSite::none ? 0 : used.size;
     soup.num_experts = used.num_experts;
     soup.share_down = used.share_down;
     soup.share_up = used.share_up;
     soup.activation = used.activation;
+    if (kind.has_factors) {
+        soup.factor_size = used.factor;
+        soup.factor_order = used.factor_order;
+        soup.factor_experts = kind.mixture ? used.factor_experts : "none";
+    }
+    if (kind.site == AdapterSite::on_projections) {
+        soup.lora_alpha = used.alpha;
+        for (const Projection projection : parse_targets(used.targets)) {
+            soup.lora_targets.push_back(projection_names()[static_cast<std::size_t>(projection)]);
+        }
+    }
 }
 
-void require_known_adapter(const Soup& soup, const std::string& label) {
-    const auto& kinds = adapter_kinds();
-    if (std::none_of(kinds.begin(), kinds.end(), [&](const AdapterKind& kind) { return kind.name == soup.adapter_kind; })) {
-        throw DataError("cannot read " + label, fmt::format("its adapter kind is \"{}\"", soup.adapter_kind),
-                        "use a soup of a kind that ladle has, or a newer ladle");
+void check_adapter(const Soup& soup, const std::string& label) {
+    const auto refuse = [&](const std::string& why) {
+        throw DataError("cannot read " + label, why, "use a soup of a kind that ladle has, or a newer ladle");
+    };
+    const auto one_of = [](const std::string& word, const std::vector<std::string>& words) {
+        return std::find(words.begin(), words.end(), word) != words.end();
+    };
+    try {
+        if (adapter_kind(soup.adapter_kind).has_factors &&
+            (soup.factor_size < 1 || soup.factor_size > soup.adapter_size ||
+             !one_of(soup.factor_order, {"small_outer", "large_outer"}) ||
+             !one_of(soup.factor_experts, {"none", "small", "large", "both"}))) {
+            refuse("the description of its factors is not possible");
+        }
+        if (has_banks(soup)) {
+            soup_banks(soup, 0);
+        }
+    } catch (const ConfigError& error) {
+        refuse(error.what());
     }
 }
 
 std::vector<Bank> soup_banks(const Soup& soup, std::int64_t layer) {
     std::vector<Bank> banks =
-        block_banks(adapter_options(soup), block_shape(soup.architecture, layer, soup.hidden_size));
+        block_banks(adapter_options(soup), block_shape(soup.architecture, layer, soup.hidden_size, soup.intermediate_size));
     if (soup.merged) {
         std::transform(banks.begin(), banks.end(), banks.begin(), merged_bank);
     }

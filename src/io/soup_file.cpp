@@ -46,7 +46,7 @@ Soup read_description(const Hdf5Reader& file) {
         read_field(file, group, name, soup.*field);
     });
     soup.digest = file.digest();
-    require_known_adapter(soup, file.path());
+    check_adapter(soup, file.path());
     constexpr std::int64_t kMost = 1 << 20;
     if (soup.num_layers < 1 || soup.num_layers > 1024 || soup.num_experts < 1 || soup.num_experts > kMost ||
         soup.hidden_size < 1 || soup.hidden_size > kMost || soup.adapter_size < 0 || soup.adapter_size > kMost) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "ladle/adapters/adapter.hpp"
 #include "ladle/research/html.hpp"
 #include "ladle/research/report.hpp"
 #include "ladle/research/statistics.hpp"

@@ -45,6 +45,7 @@ Soup read_checkpoint_soup(const std::string& path, const BackboneConfig& backbon
     soup.architecture = backbone.architecture;
     soup.hidden_size = backbone.hidden_size;
     soup.num_layers = backbone.num_layers;
+    soup.intermediate_size = backbone.intermediate_size;
     soup.backbone_digest = value_of(checkpoint.identity_inputs, "backbone", "");
     set_adapter(soup, config.adapter);
     soup.task = config.data.task;

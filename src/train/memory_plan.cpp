@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "ladle/train/console.hpp"
+#include "ladle/train/evaluate.hpp"
 #include "ladle/train/objective.hpp"
 #include "ladle/train/step.hpp"
 
@@ -33,6 +34,10 @@ public:
     void scatter_rows(int, int, const std::int32_t*, const float*, float*) const override {}
     void add_scattered_rows(int, int, const std::int32_t*, const float*, float*) const override {}
     void add(std::size_t, const float*, float*) const override {}
+    void add_columns(int, int, float, const float*, int, int, float*) const override {}
+    void take_columns(int, int, float, const float*, int, int, float*) const override {}
+    void kronecker(int, int, int, const float*, const float*, float*) const override {}
+    void kronecker_backward(int, int, int, const float*, const float*, const float*, float*, float*) const override {}
     void add_scaled(std::size_t, float, const float*, float*) const override {}
     void dropout(int, int, const RowOrigins&, const DropoutSite&, const float*, float*) const override {}
     void gelu(std::size_t, const float*, float*) const override {}

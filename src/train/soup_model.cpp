@@ -62,6 +62,7 @@ Soup make_soup(const Config& config, const Engine& engine, const Task& task, con
     soup.architecture = spec.backbone.architecture;
     soup.hidden_size = spec.backbone.hidden_size;
     soup.num_layers = spec.backbone.num_layers;
+    soup.intermediate_size = spec.backbone.intermediate_size;
     soup.backbone_digest = backbone_digest;
     soup.tokenizer_digest = train.tokenizer_digest;
     set_adapter(soup, spec.adapter);

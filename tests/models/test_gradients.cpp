@@ -28,7 +28,10 @@ struct Setup {
         : outputs(outputs_), kernels(make_reference_kernels<double>()), batch(2) {
         ModelSpec spec;
         spec.backbone = tiny_backbone(architecture);
-        spec.adapter.size = 3;
+        spec.adapter.size = 4;
+        spec.adapter.factor = 2;
+        spec.adapter.targets = "query,key,value,attention_output,intermediate,output";
+        spec.adapter.dropout = 0.2;
         spec.adapter.kind = kind;
         spec.num_outputs = outputs;
         NamedTensors tensors(tiny_tensors(spec.backbone), "bert.", "tiny");

@@ -16,6 +16,7 @@ namespace ladle {
 enum class AdapterSite {
     none,                     ///< no adapter: head-only and bias-only tuning
     after_feed_forward,       ///< out = norm(dropout(h + delta(h)) + a); AdaMix repository, modeling_bert.py
+    on_projections,           ///< y = projection(x) + scale * delta(x) for each target; Hu et al. 2022
     after_feed_forward_norm,  ///< d = dropout(h); out = norm(d + delta(norm(d + a)) + a); Pfeiffer et al. 2021
 };
 
@@ -35,6 +36,8 @@ template <class Real>
 class Adapter {
 public:
     virtual ~Adapter() = default;
+    /// What its output is multiplied by where it is added.
+    virtual double scale() const { return 1; }
     /// Packs what the plan needs; call whenever parameters or routes change, before the micro-batches of a step.
     virtual void prepare(const Kernels<Real>& kernels, const Real* parameters, const RoutePlan& plan) = 0;
     /// delta [R, out] from x [R, in]; overwrites delta, which is not x. x must live until backward.
@@ -50,10 +53,11 @@ struct AdapterKind {
     const char* name;
     const char* purpose;  ///< one line for help texts
     AdapterSite site;
-    bool mixture;                                                              ///< uses num_experts and sharing
-    bool train_biases;                                                         ///< every bias of the backbone trains
-    std::vector<Bank> (*banks)(const AdapterOptions&, const Attachment&);      ///< of one attachment, in model order
-    std::vector<Draw> (*draws)(const AdapterOptions&);                         ///< of one layer
+    bool mixture;                                                          ///< uses num_experts and sharing
+    bool train_biases;                                                     ///< every bias of the backbone trains
+    bool has_factors;                                                      ///< uses the options of AdaKron
+    std::vector<Bank> (*banks)(const AdapterOptions&, const Attachment&);  ///< of one attachment, in model order
+    std::vector<Draw> (*draws)(const AdapterOptions&);                     ///< of one layer
     std::unique_ptr<Adapter<float>> (*make_float)(const Kernels<float>&, ParameterTable&, const AdapterSpec&);
     std::unique_ptr<Adapter<double>> (*make_double)(const Kernels<double>&, ParameterTable&, const AdapterSpec&);
 };
@@ -62,8 +66,6 @@ struct AdapterKind {
 const std::vector<AdapterKind>& adapter_kinds();
 /// The kind of that name; throws ConfigError listing the known names.
 const AdapterKind& adapter_kind(const std::string& name);
-/// The places where a kind sits in a block.
-std::vector<Attachment> attachments(const AdapterKind& kind, const BlockShape& block);
 /// Builds the adapter of one attachment and registers its parameters.
 template <class Real>
 std::unique_ptr<Adapter<Real>> make_adapter(const Kernels<Real>& kernels, ParameterTable& table,

@@ -12,7 +12,7 @@ namespace ladle {
 template <class Real>
 class ExpertBank {
 public:
-    /// Registers weight [out, in] and bias [out] of each expert in the group "adapters".
+    /// Registers the tensors of each expert in the group "adapters".
     ExpertBank(const Kernels<Real>& kernels, ParameterTable& table, Bank bank, const AdapterSpec& spec);
     int out_features() const { return bank_.out_features; }
     /// Packs the weights that the plan needs; the soup is summed in index order, each term scaled first.
@@ -25,6 +25,7 @@ public:
 
 private:
     void prepare_soup(const Kernels<Real>& kernels, const Real* parameters);
+    int pick(int pass) const;
     int passes_at_once(const Rows& rows) const;
     void forward_per_row(const Context<Real>& context, const Rows& rows, const Real* x, Real* y) const;
 

@@ -18,15 +18,21 @@ struct Soup {
     std::string architecture;  ///< bert | roberta
     std::int64_t hidden_size = 0;
     std::int64_t num_layers = 0;
+    std::int64_t intermediate_size = 0;  ///< 0: not known, and not needed by this adapter
     std::string backbone_digest;  ///< of the pretrained directory it was trained on
     std::string tokenizer_digest;
     // the adapter
-    std::string adapter_kind;  ///< adamix, houlsby, pfeiffer, bias, head
+    std::string adapter_kind;  ///< a kind of adapters/registry.cpp
     std::int64_t adapter_size = 0;
     std::int64_t num_experts = 1;
     bool share_down = false;
     bool share_up = false;
     std::string activation = "gelu";
+    std::vector<std::string> lora_targets;  ///< LoRA only, as the other lora fields
+    double lora_alpha = 0;
+    std::int64_t factor_size = 0;  ///< AdaKron only, as the other factor fields
+    std::string factor_order;      ///< small_outer | large_outer
+    std::string factor_experts;    ///< none | small | large | both
     bool merged = false;
     std::vector<double> weights;  ///< of the experts or soups that were averaged (learned: [banks and head][of them])
     // the task
