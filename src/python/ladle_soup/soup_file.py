@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from . import attach
 
 FORMAT = "ladle.soup 1"
+WRITTEN_BY = "give a file that `ladle convert SOUP --to safetensors FILE` wrote"
 KINDS = attach.BOTTLENECK_KINDS + attach.FACTOR_KINDS + attach.LORA_KINDS + ("bias", "head")
 NUMBER = (int, float)
 # Fields that are looked at, with their types; files of older versions lack those with a default.
@@ -76,9 +77,9 @@ def _read(path, with_tensors):
             tensors = {name: file.get_tensor(name) for name in file.keys()} if with_tensors else {}
     except (OSError, SafetensorError) as error:
         refuse(what, f"it is no safetensors file that can be read ({error})",
-               "give a file that `ladle convert SOUP --to safetensors FILE` wrote")
+               WRITTEN_BY)
     if "ladle.soup" not in metadata:
-        refuse(what, 'it has no "ladle.soup" in its metadata', "write it with `ladle convert SOUP --to safetensors FILE`")
+        refuse(what, 'it has no "ladle.soup" in its metadata', WRITTEN_BY)
     try:
         description = json.loads(metadata["ladle.soup"])
     except ValueError as error:
@@ -106,7 +107,8 @@ def _problems(d):
     kind = d["adapter_kind"]
     rules = [
         (d["architecture"] in ("bert", "roberta"), "architecture"), (kind in KINDS, "adapter_kind"),
-        (d["hidden_size"] > 0, "hidden_size"), (d["num_layers"] > 0, "num_layers"), (d["num_experts"] > 0, "num_experts"),
+        (d["hidden_size"] > 0, "hidden_size"), (d["num_layers"] > 0, "num_layers"),
+        (d["num_experts"] > 0, "num_experts"),
         (kind in attach.MIXTURE_KINDS or d["num_experts"] == 1, "num_experts"),
         (all(isinstance(name, str) for name in d["label_names"]), "label_names"),
         (d["regression"] != bool(d["label_names"]), "label_names")]
