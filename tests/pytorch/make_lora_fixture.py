@@ -145,8 +145,9 @@ def make_inputs(case):
         case["type_vocab_size"] - 1), "labels": labels}
     if case["kind"] == "adamix-lora":
         banks = [1 if case[shared] else case["num_experts"] for shared in ("share_down", "share_up")]
-        inputs["routing"] = np.stack([draw.integers(0, count, (PASSES, case["layers"], len(case["lora_targets"])))
-                                      for count in banks], -1).reshape(PASSES, case["layers"], -1)
+        routes = np.stack([draw.integers(0, count, (PASSES, case["layers"], 1)) for count in banks], -1)
+        # All targets of a layer take the same experts.
+        inputs["routing"] = np.tile(routes, (1, 1, len(case["lora_targets"]), 1)).reshape(PASSES, case["layers"], -1)
     return {name: value.astype(np.float32 if value.dtype.kind == "f" else np.int32) for name, value in inputs.items()}
 
 
