@@ -28,10 +28,11 @@ std::vector<Draw> draws(const AdapterOptions& options) {
 
 std::vector<Bank> banks(const AdapterOptions& options, const Attachment& at) {
     if (options.size % options.factor != 0) {
-        throw ConfigError(fmt::format("adapter.size = {}", options.size),
-                          fmt::format("it is the product of AdaKron's factors, and one of them is {} wide (adapter.factor)",
-                                      options.factor),
-                          "choose a multiple");
+        throw ConfigError(
+            fmt::format("adapter.size = {}", options.size),
+            fmt::format("it is the product of AdaKron's factors, and one of them is {} wide (adapter.factor)",
+                        options.factor),
+            "choose a multiple");
     }
     const std::vector<Draw> names = draws(options);
     const char* modules[] = {"MoA_A1", "MoA_A2", "MoA_B"};

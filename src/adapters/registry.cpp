@@ -6,7 +6,8 @@
 
 namespace ladle {
 
-#define LADLE_ADAPTER_KINDS(X) X(adamix) X(houlsby) X(pfeiffer) X(adakron) X(madakron) X(lora) X(adamix_lora) X(bias) X(head)
+#define LADLE_ADAPTER_KINDS(X) \
+    X(adamix) X(houlsby) X(pfeiffer) X(adakron) X(madakron) X(lora) X(adamix_lora) X(bias) X(head)
 
 #define LADLE_DECLARE(name) AdapterKind name##_kind();
 LADLE_ADAPTER_KINDS(LADLE_DECLARE)

@@ -98,8 +98,7 @@ Soup guess_description(const TensorMap& tensors, const std::string& label) {
     const auto experts_of = [&](const Bank& bank) {
         return count_while_found([&](std::int64_t k) { return bank.tensor_name(k, "weight"); });
     };
-    soup.num_layers =
-        count_while_found([&](std::int64_t layer) { return first_bank(layer).tensor_name(0, "weight"); });
+    soup.num_layers = count_while_found([&](std::int64_t layer) { return first_bank(layer).tensor_name(0, "weight"); });
     const std::int64_t down = experts_of(first_bank(0));
     const std::int64_t up = experts_of(soup_banks(soup, 0).back());
     soup.num_experts = std::max(down, up);

@@ -8,11 +8,10 @@
 #include <limits>
 #include <set>
 
+#include "export_parts.hpp"
 #include "ladle/adapters/adapter.hpp"
 #include "ladle/core/digest.hpp"
 #include "ladle/core/error.hpp"
-
-#include "export_parts.hpp"
 
 namespace ladle {
 namespace {
@@ -61,8 +60,9 @@ bool same_description(const Soup& a, const Soup& b) {
     return a.architecture == b.architecture && a.hidden_size == b.hidden_size && a.num_layers == b.num_layers &&
            a.adapter_kind == b.adapter_kind && a.adapter_size == b.adapter_size && a.num_experts == b.num_experts &&
            a.lora_targets == b.lora_targets && a.lora_alpha == b.lora_alpha && a.factor_size == b.factor_size &&
-           a.factor_order == b.factor_order && a.factor_experts == b.factor_experts && a.share_down == b.share_down && a.share_up == b.share_up && a.merged == b.merged && a.task == b.task &&
-           a.label_names == b.label_names && a.backbone_digest == b.backbone_digest;
+           a.factor_order == b.factor_order && a.factor_experts == b.factor_experts && a.share_down == b.share_down &&
+           a.share_up == b.share_up && a.merged == b.merged && a.task == b.task && a.label_names == b.label_names &&
+           a.backbone_digest == b.backbone_digest;
 }
 
 /// Throws DataError naming a tensor of `a` that `b` does not have in the same shape.
@@ -183,8 +183,8 @@ void check_adapter(const Soup& soup, const std::string& label) {
 }
 
 std::vector<Bank> soup_banks(const Soup& soup, std::int64_t layer) {
-    std::vector<Bank> banks =
-        block_banks(adapter_options(soup), block_shape(soup.architecture, layer, soup.hidden_size, soup.intermediate_size));
+    std::vector<Bank> banks = block_banks(
+        adapter_options(soup), block_shape(soup.architecture, layer, soup.hidden_size, soup.intermediate_size));
     if (soup.merged) {
         std::transform(banks.begin(), banks.end(), banks.begin(), merged_bank);
     }

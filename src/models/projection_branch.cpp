@@ -7,8 +7,7 @@ template <class Real>
 void ProjectionBranch<Real>::forward(const Context<Real>& context, const Rows& rows, const Real* x, Columns columns,
                                      Real* y, BranchSaved<Real>& saved) const {
     const ArenaScope scope(context.scratch);
-    const auto site =
-        static_cast<Site>(static_cast<int>(Site::projection_input) + static_cast<int>(at_.projection));
+    const auto site = static_cast<Site>(static_cast<int>(Site::projection_input) + static_cast<int>(at_.projection));
     saved.dropout = context.dropout.at(site, at_.layer, dropout_);
     if (saved.dropout.threshold != 0) {
         Real* dropped = take(context.arena, rows, at_.in_features);

@@ -140,10 +140,10 @@ std::vector<std::string> distance_charts(const RunFiles& run) {
                 lines[layer].y.push_back(distances[layer]);
             }
         }
-        charts.push_back(line_chart({fmt::format("Distance between {} experts",
-                                                 run.history.epochs.front().expert_distances[bank].first),
-                                     "epoch", "mean Euclidean distance over pairs"},
-                                    lines));
+        charts.push_back(line_chart(
+            {fmt::format("Distance between {} experts", run.history.epochs.front().expert_distances[bank].first),
+             "epoch", "mean Euclidean distance over pairs"},
+            lines));
     }
     return charts;
 }

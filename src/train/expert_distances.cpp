@@ -25,9 +25,9 @@ double square_distance(const float* a, const float* b, std::size_t count) {
 double distance(const Bank& bank, int a, int b, const Offsets& offsets, const float* values) {
     double squares = 0;
     for (const std::string& part : bank.parts()) {
-        squares += square_distance(values + offsets.at(bank.tensor_name(a, part)),
-                                   values + offsets.at(bank.tensor_name(b, part)),
-                                   shape_elements(bank.part_shape(part)));
+        squares +=
+            square_distance(values + offsets.at(bank.tensor_name(a, part)),
+                            values + offsets.at(bank.tensor_name(b, part)), shape_elements(bank.part_shape(part)));
     }
     return std::sqrt(squares);
 }

@@ -43,8 +43,9 @@ BOOST_AUTO_TEST_CASE(columns_are_added_and_taken) {
 
         std::vector<double> taken(x.size());
         reference().take_columns(c.rows, c.width, 0.75, widened(y).data(), c.wide, c.first, taken.data());
-        BOOST_TEST(taken.back() == 0.75 * static_cast<double>(y[area(c.rows - 1, c.wide) +
-                                                                 static_cast<std::size_t>(c.first + c.width - 1)]));
+        BOOST_TEST(
+            taken.back() ==
+            0.75 * static_cast<double>(y[area(c.rows - 1, c.wide) + static_cast<std::size_t>(c.first + c.width - 1)]));
         Guarded<float> found_taken(x.size());
         kernels_under_test().take_columns(c.rows, c.width, 0.75F, y.data(), c.wide, c.first, found_taken.data());
         compare(taken, found_taken.data(), "taken " + name);
@@ -65,7 +66,8 @@ BOOST_AUTO_TEST_CASE(outer_products_of_rows) {
         std::vector<double> y(dy.size());
         reference().kronecker(c.rows, c.outer, c.inner, wide_a.data(), wide_b.data(), y.data());
         // The outer index is the slow one.
-        BOOST_TEST(y[static_cast<std::size_t>(c.inner - 1)] == wide_a[0] * wide_b[static_cast<std::size_t>(c.inner - 1)]);
+        BOOST_TEST(y[static_cast<std::size_t>(c.inner - 1)] ==
+                   wide_a[0] * wide_b[static_cast<std::size_t>(c.inner - 1)]);
         BOOST_TEST(y.back() == wide_a.back() * wide_b.back());
         Guarded<float> found(y.size());
         kernels_under_test().kronecker(c.rows, c.outer, c.inner, a.data(), b.data(), found.data());

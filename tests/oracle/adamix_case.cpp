@@ -49,8 +49,8 @@ RoutePlan AdamixCase<Real>::forced(int level) const {
     const auto masks = this->numbers("/inputs/level" + std::to_string(level) + "_masks");
     RoutePlan plan;
     plan.kind = RoutePlan::Kind::per_row;
-    plan.expert_of_row = [masks, level, batch = this->samples, tokens = this->length](int layer, int draw, int,
-                                                                          std::uint32_t sample, std::uint32_t token) {
+    plan.expert_of_row = [masks, level, batch = this->samples, tokens = this->length](
+                             int layer, int draw, int, std::uint32_t sample, std::uint32_t token) {
         std::size_t at = static_cast<std::size_t>((layer * kDraws + draw) * batch) + sample;
         if (level == 0) {
             at = at * static_cast<std::size_t>(tokens) + token;

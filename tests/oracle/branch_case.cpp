@@ -41,10 +41,7 @@ std::string container(const Draw& draw, const nlohmann::json& config) {
         return config.at("lora_targets").at(0).get<std::string>() + (draw.name == "a" ? ".A" : ".B");
     }
     const bool partial = config.at("kind") == "madakron_partial";
-    return draw.name == "up"           ? "MoA_B"
-           : draw.name == "down_large" ? "MoA_A1"
-           : partial                   ? "MoA_A"
-                                       : "MoA_A2";
+    return draw.name == "up" ? "MoA_B" : draw.name == "down_large" ? "MoA_A1" : partial ? "MoA_A" : "MoA_A2";
 }
 
 }  // namespace

@@ -26,7 +26,9 @@ public:
     std::string name_in_file(const std::string& name) const;
     /// Name of a tensor of the soup in the file.
     std::string merged_name_in_file(const Bank& bank, const std::string& part) const;
-    bool is_adakron() const { return config.at("kind").template get<std::string>().find("adakron") != std::string::npos; }
+    bool is_adakron() const {
+        return config.at("kind").template get<std::string>().find("adakron") != std::string::npos;
+    }
 
     nlohmann::json config;
 };

@@ -3,6 +3,7 @@
 
 #include <boost/test/unit_test.hpp>
 #include <cstring>
+#include <map>
 
 #include "ladle/core/error.hpp"
 #include "support/device_kernels.hpp"
@@ -92,6 +93,21 @@ TokenRows PackedFixture::tokens() const {
 }
 
 template <class Real>
+std::unique_ptr<Classifier<Real>> GoldenCase<Real>::make_model(const ModelSpec& spec,
+                                                               ParameterTable& parameter_table) const {
+    TensorMap backbone;
+    for (const std::string& name : file.members("/weights")) {
+        const bool adapter =
+            name.find("ExpertSoup") != std::string::npos || name.find(".experts_") != std::string::npos;
+        if (!adapter) {
+            backbone[name] = file.tensor("/weights/" + name);
+        }
+    }
+    NamedTensors tensors(std::move(backbone), spec.backbone.architecture + ".", file.path());
+    return std::make_unique<Classifier<Real>>(kernels, spec, tensors, parameter_table);
+}
+
+template <class Real>
 void GoldenCase<Real>::build(const ModelSpec& spec,
                              const std::function<std::string(const std::string&)>& name_in_file) {
     layers = spec.backbone.num_layers;
@@ -99,15 +115,7 @@ void GoldenCase<Real>::build(const ModelSpec& spec,
     const Shape inputs = file.shape("/inputs/input_ids");
     samples = static_cast<int>(inputs[0]);
     length = static_cast<int>(inputs[1]);
-    TensorMap backbone;
-    for (const std::string& name : file.members("/weights")) {
-        const bool adapter = name.find("ExpertSoup") != std::string::npos || name.find(".experts_") != std::string::npos;
-        if (!adapter) {
-            backbone[name] = file.tensor("/weights/" + name);
-        }
-    }
-    NamedTensors tensors(std::move(backbone), spec.backbone.architecture + ".", file.path());
-    model = std::make_unique<Classifier<Real>>(kernels, spec, tensors, table);
+    model = make_model(spec, table);
     parameters.resize(table.total_count());
     for (const Parameter& parameter : table.all()) {
         const auto values =
@@ -117,16 +125,42 @@ void GoldenCase<Real>::build(const ModelSpec& spec,
 }
 
 template <class Real>
-std::vector<Real> GoldenCase<Real>::logits(const RoutePlan& plan, int passes) {
+std::vector<Real> GoldenCase<Real>::forward(Classifier<Real>& classifier, const std::vector<Real>& values,
+                                            const RoutePlan& plan, int passes) {
     const PackedFixture batch(file, passes);
     Arena arena;
     Arena scratch;
     Arena staging;
     ClassifierSaved<Real> saved;
-    model->prepare(kernels, parameters.data(), plan);
+    classifier.prepare(kernels, values.data(), plan);
     std::vector<Real> result(static_cast<std::size_t>(passes * samples * outputs));
-    model->forward({kernels, arena, scratch, staging, parameters.data(), {}}, batch.tokens(), result.data(), saved);
+    classifier.forward({kernels, arena, scratch, staging, values.data(), {}}, batch.tokens(), result.data(), saved);
     return result;
+}
+
+template <class Real>
+std::vector<Real> GoldenCase<Real>::logits(const RoutePlan& plan, int passes) {
+    return forward(*model, parameters, plan, passes);
+}
+
+template <class Real>
+std::vector<Real> GoldenCase<Real>::logits_of(const ModelSpec& spec, const TensorList& tensors) {
+    std::map<std::string, std::string> merged_names;
+    for (int layer = 0; layer < layers; ++layer) {
+        for (const Bank& bank : model_banks(spec, layer)) {
+            merged_names[bank.tensor_name(0, "weight")] = merged_bank(bank).tensor_name(0, "weight");
+        }
+    }
+    const TensorMap found(tensors.begin(), tensors.end());
+    ParameterTable other;
+    const auto merged = make_model(spec, other);
+    std::vector<Real> values;
+    for (const Parameter& parameter : other.all()) {
+        const auto name = merged_names.find(parameter.name);
+        const auto tensor = found.at(name == merged_names.end() ? parameter.name : name->second).to_floats();
+        values.insert(values.end(), tensor.begin(), tensor.end());
+    }
+    return forward(*merged, values, RoutePlan::soup(), 1);
 }
 
 template <class Real>

@@ -38,6 +38,8 @@ class GoldenCase {
 public:
     /// Logits [passes * B, C] for a plan, with the current parameters; dropout off.
     std::vector<Real> logits(const RoutePlan& plan, int passes);
+    /// Logits of another model on the file's backbone and batch: merged tensors, experts alone.
+    std::vector<Real> logits_of(const ModelSpec& spec, const TensorList& tensors);
     /// Hidden states [R, H] per layer, all rows, first pass.
     std::vector<std::vector<Real>> hidden(const RoutePlan& plan);
     struct Gradients {
@@ -61,9 +63,15 @@ public:
     int layers = 0, samples = 0, outputs = 0, length = 0;
 
 protected:
-    GoldenCase(const std::string& path, const Kernels<Real>& kernels_) : file(path, Hdf5Origin::foreign), kernels(kernels_) {}
+    GoldenCase(const std::string& path, const Kernels<Real>& kernels_)
+        : file(path, Hdf5Origin::foreign), kernels(kernels_) {}
     /// Builds the model from /weights; names_in_file gives the name of a trainable tensor there.
     void build(const ModelSpec& spec, const std::function<std::string(const std::string&)>& name_in_file);
+
+private:
+    std::unique_ptr<Classifier<Real>> make_model(const ModelSpec& spec, ParameterTable& parameter_table) const;
+    std::vector<Real> forward(Classifier<Real>& classifier, const std::vector<Real>& values, const RoutePlan& plan,
+                              int passes);
 };
 
 }  // namespace ladle::test

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "branch_case.hpp"
+#include "ladle/core/error.hpp"
 #include "ladle/io/soup.hpp"
 #include "observation.hpp"
 #include "support/device_kernels.hpp"
@@ -124,6 +125,18 @@ void check_soup(BranchCase<Real>& model) {
                kTolerance);
 }
 
+/// The mean of the experts' outputs: a single LoRA on the same backbone.
+void check_outputs(BranchCase<double>& model) {
+    const Soup soup = average_outputs(make_soup(model));
+    BOOST_TEST(soup.adapter_size == soup.num_experts * model.config.at("r").get<std::int64_t>());
+    ModelSpec spec = model.model->spec();
+    spec.adapter = adapter_options(soup);
+    spec.adapter.num_experts = 1;
+    const auto logits = model.logits_of(spec, soup.tensors);
+    BOOST_TEST(largest_difference(model.numbers("/outputs/eval_logits_output_averaging"), logits) < kTolerance);
+    BOOST_TEST(largest_difference(model.numbers("/outputs/eval_logits"), logits) > 1e-3);
+}
+
 template <class Real>
 void check_file(const std::string& path, const Kernels<Real>& kernels) {
     BranchCase<Real> model(path, kernels, Precision::fp32);
@@ -149,8 +162,7 @@ Observation observe(BranchCase<Real>& model) {
 
 }  // namespace
 
-BOOST_DATA_TEST_CASE(double_reference_follows_the_golden_branches, boost::unit_test::data::make(branch_files()),
-                     path) {
+BOOST_DATA_TEST_CASE(double_reference_follows_the_golden_branches, boost::unit_test::data::make(branch_files()), path) {
     check_file(path, *make_reference_kernels<double>());
 }
 
@@ -159,6 +171,22 @@ BOOST_DATA_TEST_CASE(kernels_under_test_follow_the_golden_branches, boost::unit_
     const auto device = device_kernels_under_test();
     const auto cpu = device == nullptr ? make_cpu_kernels("auto", Precision::fp32) : nullptr;
     check_file(path, device == nullptr ? *cpu : *device);
+}
+
+BOOST_AUTO_TEST_CASE(averaged_outputs_of_a_mixture_are_one_wider_lora) {
+    int checked = 0;
+    const auto kernels = make_reference_kernels<double>();
+    for (const std::string& path : branch_files()) {
+        BranchCase<double> model(path, *kernels, Precision::fp32);
+        const AdapterOptions& adapter = model.model->spec().adapter;
+        if (model.is_adakron() || adapter.num_experts == 1 || adapter.share_down || adapter.share_up) {
+            BOOST_CHECK_THROW(average_outputs(make_soup(model)), ConfigError);
+        } else {
+            check_outputs(model);
+            ++checked;
+        }
+    }
+    BOOST_TEST(checked > 0);
 }
 
 BOOST_AUTO_TEST_CASE(kernels_under_test_in_bfloat16_agree_on_branches_with_the_reference_that_rounds_alike) {

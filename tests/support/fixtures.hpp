@@ -22,7 +22,9 @@ inline std::string fixture_kind(const std::string& path) {
     if (file.has_attribute("/", "config")) {
         const auto config = nlohmann::json::parse(file.text("/", "config"), nullptr, false);
         const std::string kind = config.is_object() ? config.value("kind", "") : "";
-        return kind.find("lora") != std::string::npos ? "lora" : kind.find("adakron") != std::string::npos ? "adakron" : "unknown";
+        return kind.find("lora") != std::string::npos      ? "lora"
+               : kind.find("adakron") != std::string::npos ? "adakron"
+                                                           : "unknown";
     }
     return file.has("/config") ? "adamix" : "unknown";
 }

@@ -84,8 +84,7 @@ BOOST_AUTO_TEST_CASE(a_resumed_run_drops_what_it_will_report_again) {
                     log.write(step_record(step));
                 }
                 if (step > 0 && step % 2 == 0) {
-                    log.write(
-                        EpochRecord{.step = step, .epoch = step / 2 - 1, .expert_distances = {{"down", {1.5}}}});
+                    log.write(EpochRecord{.step = step, .epoch = step / 2 - 1, .expert_distances = {{"down", {1.5}}}});
                     log.write(eval_record(step));
                 }
             }

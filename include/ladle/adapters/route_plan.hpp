@@ -19,7 +19,8 @@ struct RoutePlan {
     int layers = 0;               ///< of picks
     int draws = 0;                ///< of picks: per layer
     std::vector<double> weights;  ///< of the soup [experts]; empty: uniform. A shared bank has weight 1.
-    /// Expert of a row: (layer, draw, experts to choose from, row of the sample in its split, token) -> 0 .. experts - 1.
+    /// Expert of a row: (layer, draw, experts to choose from, row of the sample in its split, token) -> 0 .. experts
+    /// - 1.
     std::function<int(int layer, int draw, int experts, std::uint32_t sample, std::uint32_t token)> expert_of_row;
 
     /// Passes that the picks cover; 0 for other kinds of plan.

@@ -252,7 +252,8 @@ public:
     virtual void add_scattered_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const = 0;
     /// Adds x to y.
     virtual void add(std::size_t count, const Real* x, Real* y) const = 0;
-    /// Adds scale * x [R, width] to the columns first .. first + width - 1 of y [R, y_width], the product rounded first.
+    /// Adds scale * x [R, width] to the columns first .. first + width - 1 of y [R, y_width], the product rounded
+    /// first.
     virtual void add_columns(int rows, int width, Real scale, const Real* x, int y_width, int first, Real* y) const = 0;
     /// y [R, width] = scale * the columns first .. first + width - 1 of x [R, x_width].
     virtual void take_columns(int rows, int width, Real scale, const Real* x, int x_width, int first,

@@ -15,9 +15,9 @@ namespace ladle {
 /// How a tensor is filled before training.
 struct Initial {
     enum class Kind { zeros, normal, uniform, values } kind = Kind::zeros;
-    double deviation = 0.02;                     ///< of normal; of uniform the bound: within +-deviation
-    std::vector<float> values;                   ///< of values: pretrained numbers of the tensor
-    std::optional<std::size_t> drawn_as = {};    ///< takes the random numbers of the tensor with this number
+    double deviation = 0.02;                   ///< of normal; of uniform the bound: within +-deviation
+    std::vector<float> values;                 ///< of values: pretrained numbers of the tensor
+    std::optional<std::size_t> drawn_as = {};  ///< takes the random numbers of the tensor with this number
 };
 
 /// One trainable tensor.

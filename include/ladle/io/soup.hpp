@@ -19,7 +19,7 @@ struct Soup {
     std::int64_t hidden_size = 0;
     std::int64_t num_layers = 0;
     std::int64_t intermediate_size = 0;  ///< 0: not known, and not needed by this adapter
-    std::string backbone_digest;  ///< of the pretrained directory it was trained on
+    std::string backbone_digest;         ///< of the pretrained directory it was trained on
     std::string tokenizer_digest;
     // the adapter
     std::string adapter_kind;  ///< a kind of adapters/registry.cpp
@@ -48,7 +48,7 @@ struct Soup {
     double score = 0;  ///< on the first dev split, of the metric that decided
     std::string metric;
     std::vector<std::string> sources;  ///< content digests of the soups it was made from
-    std::string method;                ///< uniform | weighted | greedy | learned; empty: nothing was averaged
+    std::string method;                ///< uniform | weighted | greedy | learned | outputs; empty: nothing was averaged
     std::string selected_on;           ///< eval.select of whatever was chosen: the step, and the weights
     std::vector<std::pair<std::string, Tensor>> tensors;  ///< float32, in model order
     std::string digest;  ///< content digest of the file; set by read_soup and write_soup
@@ -70,6 +70,11 @@ std::string tensor_digest(const Soup& soup);
 /// number of weights is not that of the experts.
 /// Source: AdaMix repository, src/transformers/models/expert_soup.py.
 Soup merge_experts(const Soup& soup, std::vector<double> weights = {});
+
+/// One LoRA whose output is the mean of the experts' outputs: all A_k below each other, all B_k side by side, of rank
+/// num_experts * adapter_size with the same alpha. Throws ConfigError where the experts are no LoRA mixture, or a side
+/// is shared (then merge_experts is the same).
+Soup average_outputs(const Soup& soup);
 
 /// The weighted mean of several runs' soups, head included; weights are used as given (uniform if empty).
 /// One soup of weight 1 is itself; of an average, config, machine, seed and step remain where all soups have the same.

@@ -44,10 +44,9 @@ __global__ void __launch_bounds__(kBlockThreads)
     }
     const float* row_a = a + row_offset(at.row, outer);
     const float* row_b = b + row_offset(at.row, inner);
-    const float4 v = {product_at(at.column, outer, inner, row_a, row_b),
-                      product_at(at.column + 1, outer, inner, row_a, row_b),
-                      product_at(at.column + 2, outer, inner, row_a, row_b),
-                      product_at(at.column + 3, outer, inner, row_a, row_b)};
+    const float4 v = {
+        product_at(at.column, outer, inner, row_a, row_b), product_at(at.column + 1, outer, inner, row_a, row_b),
+        product_at(at.column + 2, outer, inner, row_a, row_b), product_at(at.column + 3, outer, inner, row_a, row_b)};
     store_quad<false>(y + row_offset(at.row, outer * inner, at.column), v, at.size);
 }
 

@@ -57,11 +57,11 @@ void ReferenceKernels<Real>::kronecker_backward(int rows, int outer, int inner, 
     }
 }
 
-#define LADLE_INSTANTIATE(Real)                                                                                       \
-    template void ReferenceKernels<Real>::add_columns(int, int, Real, const Real*, int, int, Real*) const;            \
-    template void ReferenceKernels<Real>::take_columns(int, int, Real, const Real*, int, int, Real*) const;           \
-    template void ReferenceKernels<Real>::kronecker(int, int, int, const Real*, const Real*, Real*) const;            \
-    template void ReferenceKernels<Real>::kronecker_backward(int, int, int, const Real*, const Real*, const Real*,    \
+#define LADLE_INSTANTIATE(Real)                                                                                    \
+    template void ReferenceKernels<Real>::add_columns(int, int, Real, const Real*, int, int, Real*) const;         \
+    template void ReferenceKernels<Real>::take_columns(int, int, Real, const Real*, int, int, Real*) const;        \
+    template void ReferenceKernels<Real>::kronecker(int, int, int, const Real*, const Real*, Real*) const;         \
+    template void ReferenceKernels<Real>::kronecker_backward(int, int, int, const Real*, const Real*, const Real*, \
                                                              Real*, Real*) const;
 LADLE_INSTANTIATE(float)
 LADLE_INSTANTIATE(double)
