@@ -106,7 +106,7 @@ std::vector<Option> adapter_rows() {
          "adamix-lora, or bias or head as baselines.",
          true},
         {"adapter.size", [](C& c) -> F { return &c.adapter.size; }, between(1, 65536), "unit",
-         "The bottleneck of each adapter has this width.", true},
+         "The bottleneck of each adapter has this width; of LoRA it is the rank.", true},
         {"adapter.num_experts", [](C& c) -> F { return &c.adapter.num_experts; }, between(1, 4096), "expert",
          "Each projection that is not shared has this many experts.", true},
         {"adapter.share_up",

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <set>
 
@@ -152,6 +153,7 @@ void set_adapter(Soup& soup, const AdapterOptions& options) {
         soup.factor_order = used.factor_order;
         soup.factor_experts = kind.mixture ? used.factor_experts : "none";
     }
+    soup.lora_targets.clear();
     if (kind.site == AdapterSite::on_projections) {
         soup.lora_alpha = used.alpha;
         for (const Projection projection : parse_targets(used.targets)) {
@@ -167,6 +169,10 @@ void check_adapter(const Soup& soup, const std::string& label) {
     const auto one_of = [](const std::string& word, const std::vector<std::string>& words) {
         return std::find(words.begin(), words.end(), word) != words.end();
     };
+    constexpr std::int64_t kMost = 1 << 20;
+    if (soup.intermediate_size < 0 || soup.intermediate_size > kMost) {
+        refuse(fmt::format("its intermediate_size is {}", soup.intermediate_size));
+    }
     try {
         if (adapter_kind(soup.adapter_kind).has_factors &&
             (soup.factor_size < 1 || soup.factor_size > soup.adapter_size ||
@@ -174,8 +180,19 @@ void check_adapter(const Soup& soup, const std::string& label) {
              !one_of(soup.factor_experts, {"none", "small", "large", "both"}))) {
             refuse("the description of its factors is not possible");
         }
-        if (has_banks(soup)) {
-            soup_banks(soup, 0);
+        for (const Bank& bank : has_banks(soup) ? soup_banks(soup, 0) : std::vector<Bank>()) {
+            if (bank.in_features < 1 || bank.out_features < 1) {
+                refuse("its adapter sits in the feed-forward part, whose width is missing");
+            }
+        }
+        if (adapter_kind(soup.adapter_kind).site == AdapterSite::on_projections &&
+            !(std::isfinite(soup.lora_alpha) && soup.lora_alpha > 0)) {
+            refuse(fmt::format("its lora_alpha is {}", soup.lora_alpha));
+        }
+        Soup settled_soup;
+        set_adapter(settled_soup, adapter_options(soup));
+        if (settled_soup.lora_targets != soup.lora_targets) {
+            refuse(fmt::format("its lora_targets are {}", fmt::join(soup.lora_targets, "; ")));
         }
     } catch (const ConfigError& error) {
         refuse(error.what());
