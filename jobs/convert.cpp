@@ -51,12 +51,15 @@ SoupExport parse_target(const JobOptions& job) {
 
 std::string verify(const JobOptions& job, const Soup& soup, const SoupExport& target, Communicator& comm) {
     verify_export(soup, target);
+    // A model without code of its own holds no soup that could be compared.
+    const bool by_logits_only = target.format == SoupFormat::model && !has_own_code(soup);
+    const std::string read = by_logits_only ? ", read back" : ", read back and equal";
     if (job.config.model.path.empty()) {
-        return ", read back and equal";
+        return read;
     }
     const LogitDifference difference = compare_logits(soup, target, job.config, comm);
-    return fmt::format(", read back and equal, logits of {} sequences differ by at most {:.3g} ({:.3g} allowed)",
-                       difference.samples, difference.largest, difference.limit);
+    return fmt::format("{}, logits of {} sequences differ by at most {:.3g} ({:.3g} allowed)", read, difference.samples,
+                       difference.largest, difference.limit);
 }
 
 int convert(const JobOptions& job, Communicator& comm) {
@@ -86,8 +89,8 @@ Job convert_job() {
     JobSpec spec;
     spec.name = "convert";
     spec.purpose =
-        "Converts a soup to and from AdaMix and AdaKron .bin files, safetensors, adapters and PEFT directories, and to "
-        "whole model directories.";
+        "Converts a soup to and from AdaMix .bin files, safetensors, adapters and PEFT directories, and to whole "
+        "models.";
     spec.options = {"data.task", "model.path"};
     spec.switches = {
         {"to", "FORMAT",

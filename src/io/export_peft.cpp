@@ -116,7 +116,8 @@ std::string readme(const Soup& soup) {
         "model = {}.from_pretrained(BACKBONE, num_labels={})\n"
         "model = PeftModel.from_pretrained(model, \"path/to/this/directory\").eval()\n"
         "```\n\n"
-        "BACKBONE is the pretrained model of the run; num_labels must be given, because PEFT does not store it.\n\n{}",
+        "BACKBONE is the pretrained model of the run; num_labels must be given, because PEFT does not store it.\n"
+        "PEFT warns that it ignores the key ladle: it says where the adapter comes from.\n\n{}",
         soup.adapter_kind, task_text(soup), classifier_class(soup), classifier_class(soup), num_outputs(soup),
         readme_facts(soup));
 }

@@ -70,7 +70,8 @@ for kind in adamix-lora madakron bias head; do
     expect 0 "$equal" convert $kind/soup.h5 --to safetensors $kind.safetensors "${with[@]}"
     expect 0 "soup" convert $kind.safetensors --to soup back.h5
     same back.h5 $kind/soup.h5
-    expect 0 "read back and equal" convert $kind/soup.h5 --to model $kind.model "${with[@]}"
+    expect 0 "sequences differ by at most" convert $kind/soup.h5 --to model $kind.model "${with[@]}"
+    [ $kind = adamix-lora ] || grep -qF "$equal" out || fail "the model of $kind"
     expect 2 "name a new or empty directory" convert $kind/soup.h5 --to model $kind.model "${with[@]}"
 done
 for soup in run/soup.h5 run/best.h5 adamix-lora/best.h5; do
@@ -78,7 +79,6 @@ for soup in run/soup.h5 run/best.h5 adamix-lora/best.h5; do
     expect 0 "soup" convert "model.${soup//\//.}" --to soup back.h5
     same back.h5 $soup
 done
-grep -qF "$equal" out || expect 0 "$equal" convert madakron/soup.h5 --to model madakron.again "${with[@]}"
 expect 3 "has no ladle_soup" convert adamix-lora.model --to soup none.h5
 expect 0 "accuracy" evaluate --model.path adamix-lora.model --data.dir data --data.task sample
 expect 0 "peft (PEFT computes exactly this), kind adamix-lora" convert adamix-lora/soup.h5 lora.peft "${with[@]}"
