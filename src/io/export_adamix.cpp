@@ -1,5 +1,6 @@
-// The AdaMix repository's pytorch_model_expert_soup.bin: experts and head in one plain dictionary.
-// Source: AdaMix repository, run_glue.py (saving) and src/transformers/models/expert_soup.py (names).
+// The pytorch_model_expert_soup.bin of the AdaMix and AdaKron repositories: experts and head in one plain dictionary.
+// Source: AdaMix repository, run_glue.py (saving) and src/transformers/models/expert_soup.py (names); the same files of
+// the AdaKron repository, whose banks hold one expert each.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -22,9 +23,11 @@ std::string score_name(const Bank& bank) {
     return bank.expert_name.substr(0, bank.expert_name.find(".deepspeed_experts.")) + ".expert_score_weight";
 }
 
-/// The same soup as a mixture without merging: of a merged one every expert is the merged one.
+/// The same soup as a mixture without merging: of a merged one every expert is the merged one. AdaKron's code has room
+/// for one.
 Soup file_layout(const Soup& soup, bool one_expert) {
     Soup layout = soup;
+    one_expert = one_expert || (soup.merged && has_factors(soup));
     layout.merged = false;
     layout.num_experts = one_expert ? 1 : soup.num_experts;
     layout.share_down = soup.share_down && !one_expert;
@@ -44,31 +47,23 @@ void check_scores(const Tensor& scores, std::int64_t experts, const std::string&
 
 std::string readme(const Soup& soup, const Soup& layout, const std::string& path) {
     const std::string file = path.substr(path.rfind('/') + 1);
+    const std::string code = has_factors(soup) ? "AdaKron" : "AdaMix";
+    const std::string warning =
+        has_factors(soup)
+            ? "The code loads with strict=False: check that the model has exactly the keys of this file.\n"
+              "With a file of AdaMix, or another size, it says nothing and evaluates random projections.\n"
+            : "The code loads soups without checking names: with any other number it says nothing and\n"
+              "evaluates random experts.\n";
     return fmt::format(
-        "{}: {} of task {} for the AdaMix code (github.com/microsoft/AdaMix).\n\n"
-        "Evaluate it with exactly these flags of its run_glue.py. The code loads soups without checking names: with\n"
-        "any other number it says nothing and evaluates random experts.\n\n"
+        "{}: {} of task {} for the {} code, made by ladle.\n\n"
+        "Evaluate it with exactly these flags of its run_glue.py.\n{}\n"
         "  --apply_expert_soup --adapter_size {} --num_experts {} --sharing_down {} --sharing_up {} \\\n"
         "  --inference_level 3 --expert_soup_path {}\n\n"
         "The pooler and all other weights are those of the pretrained model.\n"
-        "Labels in order of the outputs: {}\n"
-        "Backbone SHA-256: {}\nTensors SHA-256 (as ladle inspect shows it): {}\n"
+        "{}"
         "ladle convert reads this file back; {}.json beside it holds what the file itself cannot say.\n",
-        file, soup.merged ? "the merged experts" : "all experts", soup.task.empty() ? "unknown" : soup.task,
-        layout.adapter_size, layout.num_experts, layout.share_down ? 1 : 0, layout.share_up ? 1 : 0, file,
-        soup.regression ? "none (regression)" : fmt::format("{}", fmt::join(soup.label_names, ", ")),
-        soup.backbone_digest.empty() ? "unknown" : soup.backbone_digest, tensor_digest(soup), file);
-}
-
-void refuse_kind(const Soup& soup) {
-    if (soup.adapter_kind == "adamix" || soup.adapter_kind == "houlsby") {
-        return;
-    }
-    const bool pfeiffer = soup.adapter_kind == "pfeiffer";
-    throw ConfigError(fmt::format("a soup of kind {} cannot become an AdaMix file", soup.adapter_kind),
-                      pfeiffer ? "the AdaMix code places adapters before the layer norm, this kind after it"
-                               : "the AdaMix code loads experts and a head, this kind has no experts",
-                      pfeiffer ? "convert to adapters or safetensors" : "convert to safetensors");
+        file, soup.merged ? "the merged experts" : "all experts", task_text(soup), code, warning, layout.adapter_size,
+        layout.num_experts, layout.share_down ? 1 : 0, layout.share_up ? 1 : 0, file, readme_facts(soup), file);
 }
 
 /// Copies of a merged expert back to one; throws if they differ.
@@ -101,7 +96,6 @@ TensorMap collapse_copies(TensorMap tensors, const Soup& soup, const Soup& layou
 }  // namespace
 
 void export_adamix(const Soup& soup, const SoupExport& target) {
-    refuse_kind(soup);
     const Soup layout = file_layout(soup, target.one_expert);
     TensorList file;
     for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {

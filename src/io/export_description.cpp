@@ -35,6 +35,8 @@ Tensor as_float32(const Tensor& tensor) {
     return tensor.dtype == DType::f32 ? tensor : Tensor::from_floats(tensor.shape, tensor.to_floats().data());
 }
 
+}  // namespace
+
 void check_dimensions(const Soup& soup, const std::string& label) {
     check_adapter(soup, label);
     const bool possible = soup.num_layers > 0 && soup.num_layers <= 1024 && soup.num_experts > 0 &&
@@ -44,8 +46,6 @@ void check_dimensions(const Soup& soup, const std::string& label) {
         refuse(label, "its description is not that of a BERT or RoBERTa soup");
     }
 }
-
-}  // namespace
 
 ordered_json describe_soup(const Soup& soup) {
     ordered_json description;
@@ -83,42 +83,6 @@ Soup parse_description(const json& description, const std::string& label) {
     return soup;
 }
 
-Soup guess_description(const TensorMap& tensors, const std::string& label) {
-    Soup soup;
-    soup.adapter_kind = "adamix";
-    soup.architecture = !tensors.empty() && tensors.rbegin()->first.starts_with("roberta.") ? "roberta" : "bert";
-    const auto count_while_found = [&](const auto& name_of) {
-        std::int64_t count = 0;
-        while (tensors.contains(name_of(count))) {
-            ++count;
-        }
-        return count;
-    };
-    const auto first_bank = [&](std::int64_t layer) { return soup_banks(soup, layer).front(); };
-    const auto experts_of = [&](const Bank& bank) {
-        return count_while_found([&](std::int64_t k) { return bank.tensor_name(k, "weight"); });
-    };
-    soup.num_layers = count_while_found([&](std::int64_t layer) { return first_bank(layer).tensor_name(0, "weight"); });
-    const std::int64_t down = experts_of(first_bank(0));
-    const std::int64_t up = experts_of(soup_banks(soup, 0).back());
-    soup.num_experts = std::max(down, up);
-    soup.share_down = down == 1 && up > 1;
-    soup.share_up = up == 1 && down > 1;
-    if (soup.num_layers == 0 || up == 0 || (down != up && down != 1 && up != 1)) {
-        refuse(label, "it holds no AdaMix experts (names with .ExpertSoup.MoA_A.deepspeed_experts.0.weight)");
-    }
-    const Shape& shape = tensors.at(first_bank(0).tensor_name(0, "weight")).shape;
-    const auto head = tensors.find(soup.architecture == "bert" ? "classifier.bias" : "classifier.out_proj.bias");
-    if (shape.size() != 2 || head == tensors.end() || head->second.shape.size() != 1) {
-        refuse(label, "its experts or its classifier have unexpected shapes");
-    }
-    soup.adapter_size = shape[0];
-    soup.hidden_size = shape[1];
-    set_unknown_labels(soup, head->second.shape[0]);
-    check_dimensions(soup, label);
-    return soup;
-}
-
 std::vector<std::pair<std::string, Shape>> head_tensors(const Soup& soup) {
     const std::int64_t hidden = soup.hidden_size;
     const std::int64_t outputs = num_outputs(soup);
@@ -143,15 +107,7 @@ void take_tensors(Soup& soup, TensorMap tensors, const std::string& label) {
         }
         soup.tensors.emplace_back(name, as_float32(found.mapped()));
     };
-    for (std::int64_t layer = 0; has_banks(soup) && layer < soup.num_layers; ++layer) {
-        for (const Bank& bank : soup_banks(soup, layer)) {
-            for (int k = 0; k < bank.experts; ++k) {
-                for (const std::string& part : bank.parts()) {
-                    take(bank.tensor_name(k, part), bank.part_shape(part));
-                }
-            }
-        }
-    }
+    visit_bank_tensors(soup, take);
     const auto head = head_tensors(soup);
     if (soup.adapter_kind == "bias") {
         std::vector<std::pair<std::string, Shape>> biases;

@@ -48,6 +48,23 @@ void visit_soup_fields(Visitor&& visit) {
     visit("selected_on", "/provenance", "selected_on", &Soup::selected_on);
 }
 
+/// Why a soup cannot be written in a format, and what can be done instead; an empty `why`: it can.
+struct Misfit {
+    std::string why;
+    std::string fix;
+};
+Misfit adamix_misfit(const Soup& soup, const SoupExport& target);
+Misfit adapters_misfit(const Soup& soup, const SoupExport& target);
+Misfit peft_misfit(const Soup& soup, const SoupExport& target);
+Misfit model_misfit(const Soup& soup, const SoupExport& target);
+
+/// True if each bank has one expert: it is merged, or there was only one.
+bool holds_one_expert(const Soup& soup);
+/// True for kinds that sit on projections.
+bool is_lora(const Soup& soup);
+/// True for AdaKron's kinds.
+bool has_factors(const Soup& soup);
+
 /// Throws DataError if the soup's adapter is not one that ladle has.
 void check_adapter(const Soup& soup, const std::string& label);
 
@@ -60,9 +77,32 @@ nlohmann::ordered_json describe_soup(const Soup& soup);
 /// The reverse; throws DataError naming `label` and the key that is missing or of the wrong type.
 Soup parse_description(const nlohmann::json& description, const std::string& label);
 
-/// Layers, sizes, sharing and labels of a soup whose description was lost, from its tensors: names as in the AdaMix
-/// repository. Throws DataError if they are no AdaMix soup.
+/// Throws DataError if architecture, adapter or sizes are not possible.
+void check_dimensions(const Soup& soup, const std::string& label);
+
+/// Kind, layers, sizes, sharing and labels of a soup whose description was lost, from its tensors: names as in the
+/// AdaMix or AdaKron repository, told apart by their down projections. Throws DataError if they are neither.
 Soup guess_description(const TensorMap& tensors, const std::string& label);
+
+/// The tensors of a torch file, of a safetensors file, or of both if they are equal; throws DataError.
+TensorMap read_either(const std::string& directory, const char* torch_file, const char* safetensors_file);
+
+/// The text at that key; empty if there is none.
+std::string text_of(const nlohmann::json& object, const char* key);
+
+/// Calls visit(name, shape) for every tensor of the banks in model order.
+template <class Visitor>
+void visit_bank_tensors(const Soup& soup, Visitor&& visit) {
+    for (std::int64_t layer = 0; has_banks(soup) && layer < soup.num_layers; ++layer) {
+        for (const Bank& bank : soup_banks(soup, layer)) {
+            for (int k = 0; k < bank.experts; ++k) {
+                for (const std::string& part : bank.parts()) {
+                    visit(bank.tensor_name(k, part), bank.part_shape(part));
+                }
+            }
+        }
+    }
+}
 
 /// Fills soup.tensors in model order as float32 from tensors under the names of soups; throws DataError naming a
 /// missing, surplus or misshapen one. A bias-only soup may hold any biases.
@@ -71,6 +111,17 @@ void take_tensors(Soup& soup, TensorMap tensors, const std::string& label);
 /// Names and shapes of the head's tensors in model order.
 std::vector<std::pair<std::string, Shape>> head_tensors(const Soup& soup);
 
+/// Name of the output that has no label, or of each: what the configurations of transformers need.
+std::vector<std::string> output_names(const Soup& soup);
+/// The same as an object {name: index}.
+nlohmann::ordered_json output_numbers(const Soup& soup);
+/// "BertForSequenceClassification" or the same of RoBERTa.
+std::string classifier_class(const Soup& soup);
+/// The task's name, or "unknown".
+std::string task_text(const Soup& soup);
+/// The end of every README: labels, base model, digests, licence.
+std::string readme_facts(const Soup& soup);
+
 /// The writers and readers of the single formats; see export.hpp.
 void export_adamix(const Soup& soup, const SoupExport& target);
 Soup import_adamix(const std::string& path);
@@ -78,5 +129,9 @@ void export_safetensors(const Soup& soup, const SoupExport& target);
 Soup import_safetensors(const std::string& path);
 void export_adapters(const Soup& soup, const SoupExport& target);
 Soup import_adapters(const std::string& directory);
+void export_peft(const Soup& soup, const SoupExport& target);
+Soup import_peft(const std::string& directory);
+void export_model(const Soup& soup, const SoupExport& target);
+Soup import_model(const std::string& directory);
 
 }  // namespace ladle

@@ -98,6 +98,14 @@ ModelSpec soup_spec(const Soup& soup, const BackboneConfig& backbone, const Conf
     return spec;
 }
 
+void require_backbone(const Soup& soup, const std::string& backbone_digest, const std::string& directory) {
+    if (!soup.backbone_digest.empty() && soup.backbone_digest != backbone_digest) {
+        throw DataError("this soup does not fit the backbone",
+                        fmt::format("it was trained on other weights than those in {}", directory),
+                        "set model.path to the backbone of the training run");
+    }
+}
+
 void load_soup(const Soup& soup, Engine& engine) {
     std::map<std::string, const Tensor*> tensors;
     const auto names = model_parameter_names(soup);

@@ -20,6 +20,10 @@ Soup make_soup(const Config& config, const Engine& engine, const Task& task, con
 /// Throws DataError if the backbone has other dimensions than the one it was trained on.
 ModelSpec soup_spec(const Soup& soup, const BackboneConfig& backbone, const Config& config);
 
+/// Throws DataError if the soup says that it was trained on other weights than those of this digest; a soup that does
+/// not say so passes. `directory` is for messages.
+void require_backbone(const Soup& soup, const std::string& backbone_digest, const std::string& directory);
+
 /// Name of each of a soup's tensors in the engine's table: a merged bank is expert 0 of a mixture of one.
 std::map<std::string, std::string> model_parameter_names(const Soup& soup);
 
