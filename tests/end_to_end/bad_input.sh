@@ -107,6 +107,7 @@ bad_lora() { bad_adapter "$1" "$2" --adapter.kind lora "${@:3}"; }
 bad_lora 'there is no projection "valve"' 2 --adapter.targets query,valve
 bad_lora "query is there twice" 1 --adapter.targets query,value,query
 bad_lora "it names no projection" 1 --adapter.targets ""
+bad_lora 'there is no projection ""' 1 --adapter.targets query,
 bad_lora 'there is no projection " value"' 1 --adapter.targets "query, value"
 bad_lora "adapter.alpha must be above 0" 2 --adapter.alpha 0
 bad_lora "adapter.dropout must be from 0 to 0.999" 1 --adapter.dropout 1
