@@ -53,9 +53,13 @@ std::vector<std::string> projection_names() {
 }
 
 std::vector<Projection> parse_targets(const std::string& targets) {
+    if (targets.empty()) {
+        refuse_targets(targets, "it names no projection");
+    }
     const std::vector<std::string> names = projection_names();
     std::set<Projection> found;
-    std::stringstream words(targets);
+    // With a comma more, nothing after the last one is a word as well.
+    std::stringstream words(targets + ",");
     for (std::string word; std::getline(words, word, ',');) {
         const auto at = std::find(names.begin(), names.end(), word);
         if (at == names.end()) {
@@ -64,9 +68,6 @@ std::vector<Projection> parse_targets(const std::string& targets) {
         if (!found.insert(static_cast<Projection>(at - names.begin())).second) {
             refuse_targets(targets, word + " is there twice");
         }
-    }
-    if (found.empty()) {
-        refuse_targets(targets, "it names no projection");
     }
     return {found.begin(), found.end()};
 }

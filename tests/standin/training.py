@@ -17,6 +17,12 @@ import harness  # noqa: E402
 TOLERANCE = 1e-5
 LOSSES = ("task_loss", "consistency_loss")
 NAME = "NOT A GPU: CPU stand-in"
+# What has kernels of its own: AdaKron, and LoRA on every projection with its dropout, as a mixture.
+KINDS = {
+    "adakron": ["--adapter.size", 12, "--adapter.factor", 3],
+    "adamix-lora": ["--adapter.targets", "query,key,value,attention_output,intermediate,output", "--adapter.size", 4,
+                    "--adapter.dropout", 0.1, "--adapter.start", "apart"],
+}
 
 bench = harness.Bench()
 # One GPU for each rank.
@@ -101,6 +107,19 @@ def fast_sums():
     bench.expect("soup.h5" in harness.differing("fp32-1", "fast"), "comm.reduction = fast is not another sum")
 
 
+def other_kinds():
+    """The other kinds follow the CPU backend as well, with the same bytes on one and two ranks."""
+    for kind, options in KINDS.items():
+        more = ("--adapter.kind", kind, *options)
+        train(f"{kind}-cpu", 1, *more, device="cpu")
+        for ranks in (1, 2):
+            train(f"{kind}-{ranks}", ranks, *more)
+        same(f"{kind}-1", f"{kind}-2")
+        difference = largest_difference(f"{kind}-cpu", f"{kind}-1")
+        print(f"{kind}: losses of 8 steps: largest difference from the CPU backend {difference:.1e}")
+        bench.expect(difference <= TOLERANCE, f"{kind}: the losses are not those of the CPU backend")
+
+
 def provenance():
     """Manifest, soup, best and every checkpoint: the kernels that made them and the build name the stand-in."""
     manifest = json.loads(pathlib.Path("fp32-4", "manifest.json").read_text())
@@ -129,5 +148,6 @@ follows_the_cpu()
 same_bytes("fp32")
 same_bytes("bf16")
 fast_sums()
+other_kinds()
 provenance()
 bench.finish()
