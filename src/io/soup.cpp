@@ -169,9 +169,17 @@ void check_adapter(const Soup& soup, const std::string& label) {
     const auto one_of = [](const std::string& word, const std::vector<std::string>& words) {
         return std::find(words.begin(), words.end(), word) != words.end();
     };
+    // They become ints below, and one divides another.
     constexpr std::int64_t kMost = 1 << 20;
-    if (soup.intermediate_size < 0 || soup.intermediate_size > kMost) {
-        refuse(fmt::format("its intermediate_size is {}", soup.intermediate_size));
+    const std::pair<const char*, std::int64_t> sizes[] = {{"hidden_size", soup.hidden_size},
+                                                          {"intermediate_size", soup.intermediate_size},
+                                                          {"adapter_size", soup.adapter_size},
+                                                          {"num_experts", soup.num_experts},
+                                                          {"factor_size", soup.factor_size}};
+    for (const auto& [name, size] : sizes) {
+        if (size < 0 || size > kMost) {
+            refuse(fmt::format("its {} is {}", name, size));
+        }
     }
     try {
         if (adapter_kind(soup.adapter_kind).has_factors &&

@@ -157,6 +157,9 @@ BOOST_AUTO_TEST_CASE(description_impossible_numbers) {
     for (const char* size : {"0", "-4", "3", "16", "4294967300"}) {
         BOOST_CHECK_THROW(parse("factor_size", size), ladle::DataError);
     }
+    soup.adapter_size = std::int64_t{1} << 32;
+    BOOST_CHECK_THROW(parse("factor_size", "4294967296"), ladle::DataError);
+    soup.adapter_size = 8;
     BOOST_CHECK_THROW(parse("factor_order", "\"\""), ladle::DataError);
     BOOST_CHECK_THROW(parse("factor_experts", "\"all\""), ladle::DataError);
 
