@@ -93,6 +93,7 @@ void refuse_unknown_keys(const json& params, const JsonFields& fields) {
 /// Rotary scaling of the Hugging Face layout: rope_scaling, or the rope_parameters of transformers 5.
 std::optional<RopeScaling> hugging_face_scaling(const json& rope, const std::string& label) {
     const JsonFields fields(rope, label, "config.json");
+    fields.expect("partial_rotary_factor", 1.0);
     const char* key = fields.has("rope_type") || !fields.has("type") ? "rope_type" : "type";
     const std::string type = fields.has(key) ? fields.text(key) : "default";
     if (type == "default") {
@@ -184,7 +185,7 @@ DecoderConfig parse_llama_config(const json& config, const std::string& label) {
 }
 
 DecoderConfig parse_gguf_metadata(const json& metadata, const std::string& label) {
-    const JsonFields fields(metadata, label, "the metadata");
+    const JsonFields fields(metadata, label, "GGUF metadata");
     fields.field("general.architecture");
     fields.expect("general.architecture", "llama");
     fields.expect("llama.rope.scaling.type", "none");

@@ -20,7 +20,9 @@ ladle::GgufFile open(const std::string& bytes) {
 
 std::vector<float> floats_of(const std::vector<std::byte>& bytes) {
     std::vector<float> values(bytes.size() / sizeof(float));
-    std::memcpy(values.data(), bytes.data(), bytes.size());
+    if (!bytes.empty()) {
+        std::memcpy(values.data(), bytes.data(), bytes.size());
+    }
     return values;
 }
 

@@ -365,6 +365,8 @@ BOOST_AUTO_TEST_CASE(what_is_not_computed_is_refused) {
     refuses("mlp_bias", true, "mlp_bias");
     refuses("rope_scaling", {{"type", "linear"}, {"factor", 2.0}}, "type is \"linear\"");
     refuses("rope_scaling", {{"rope_type", "llama3"}}, "has no factor");
+    refuses("rope_parameters", {{"rope_theta", 1e4}, {"partial_rotary_factor", 0.5}}, "partial_rotary_factor");
+    refuses("rope_parameters", {{"rope_type", "default"}}, "has no rope_theta");
     refuses("num_key_value_heads", 3, "not a multiple");
     refuses("num_attention_heads", 3, "not a multiple");
     refuses("head_dim", 15, "odd");
