@@ -14,7 +14,8 @@
 #   --gpu       a build with CUDA; what only a GPU can show is run and written to tests/evidence/DATE-GPU.md (ten to
 #               twenty minutes; --pytorch installs PyTorch to be compared with). Without a GPU: exit code 77
 #   --werror    warnings of the compiler are errors
-# Environment: LADLE_GLUE_DIR (default ../shared/data/glue), LADLE_FIXTURES, LADLE_TOKENS, LADLE_JOBS (default: cores).
+# Environment: LADLE_GLUE_DIR (default ../shared/data/glue), LADLE_MATH_DIR (default ../shared/data/math),
+# LADLE_SMOLLM2_GGUF, LADLE_FIXTURES, LADLE_TOKENS, LADLE_JOBS (default: cores).
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -35,7 +36,7 @@ while [ $# -gt 0 ]; do
         --gpu) gpu=yes ;;
         --werror) werror=ON ;;
         --) shift; break ;;
-        *) sed -n '3,17s/^# //p' "$0" >&2; exit 2 ;;
+        *) sed -n '3,18s/^# //p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
@@ -183,6 +184,9 @@ cmake --build --preset $preset --parallel "$jobs" "${targets[@]}"
 # What the tests find in their environment.
 export LADLE_GLUE_DIR=${LADLE_GLUE_DIR:-$root/../shared/data/glue}
 [ -d "$LADLE_GLUE_DIR" ] || skipped+=("tests on real GLUE files: no $LADLE_GLUE_DIR (set LADLE_GLUE_DIR)")
+export LADLE_MATH_DIR=${LADLE_MATH_DIR:-$root/../shared/data/math}
+[ -d "$LADLE_MATH_DIR" ] || skipped+=("a test on published math files: no $LADLE_MATH_DIR (set LADLE_MATH_DIR)")
+[ -n "${LADLE_SMOLLM2_GGUF:-}" ] || skipped+=("SmolLM2's own tokenizer: set LADLE_SMOLLM2_GGUF to its GGUF file")
 if LADLE_MINILM_DIR=$(jobs/fetch_minilm.sh "$root/build/cache"); then
     export LADLE_MINILM_DIR
 else

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "ladle/core/digest.hpp"
+#include "file_digests.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"
 #include "ladle/io/files.hpp"
@@ -43,7 +43,7 @@ PretrainedWeights open_sharded(const std::string& directory, const std::string& 
         files.insert(file);
     }
     PretrainedWeights weights;
-    Digest digest;
+    FileDigests digests;
     for (const std::string& file : files) {
         const std::string path = directory + "/" + file;
         for (auto& [name, tensor] : open_safetensors(path)) {
@@ -53,16 +53,15 @@ PretrainedWeights open_sharded(const std::string& directory, const std::string& 
             }
             weights.tensors.emplace(name, std::move(tensor));
         }
-        const std::string bytes = file_digest(path);
-        digest.add_text(file).add_text(bytes);
-        weights.files += file + " = " + bytes + "\n";
+        digests.add(directory, file);
     }
     for (const auto& [tensor, file] : file_of) {
         if (!weights.tensors.contains(tensor)) {
             refuse(directory + "/" + file, "tensor " + tensor + " is missing, " + index_path + " lists it");
         }
     }
-    weights.digest = digest.finish();
+    weights.files = digests.files();
+    weights.digest = digests.finish();
     return weights;
 }
 
