@@ -114,7 +114,7 @@ std::vector<double> PackedTokens::packed(const std::vector<double>& padded, std:
 }
 
 template <class Real>
-LlamaCase<Real>::LlamaCase(const std::string& path, const Kernels<Real>& kernels_)
+LlamaCase<Real>::LlamaCase(const std::string& path, const Kernels<Real>& kernels_, Precision precision)
     : file(path, Hdf5Origin::foreign),
       kernels(kernels_),
       batch(file, static_cast<int>(file.integer("/", "ignore_index"))) {
@@ -123,7 +123,7 @@ LlamaCase<Real>::LlamaCase(const std::string& path, const Kernels<Real>& kernels
         weights[name] = file.tensor("/weights/" + name);
     }
     NamedTensors tensors(std::move(weights), "llama.", path);
-    model = std::make_unique<Decoder<Real>>(kernels, read_config(file), Precision::fp32, tensors);
+    model = std::make_unique<Decoder<Real>>(kernels, read_config(file), precision, tensors);
 }
 
 template <class Real>
@@ -168,6 +168,42 @@ typename LlamaCase<Real>::Pass LlamaCase<Real>::run() {
     return result;
 }
 
+template <class Real>
+typename LlamaCase<Real>::Golden LlamaCase<Real>::golden() const {
+    const auto dim = static_cast<std::size_t>(model->config().dim);
+    Golden result;
+    for (int layer = 0; layer < model->config().layers; ++layer) {
+        const std::string name = "/trace/layer" + std::to_string(layer) + "/block_output";
+        result.blocks.push_back(batch.packed(numbers(name), dim));
+    }
+    result.logits = batch.packed(numbers("/outputs/logits"), static_cast<std::size_t>(model->config().vocab));
+    result.loss = numbers("/outputs/loss").at(0);
+    result.dembedding = batch.packed(numbers("/trace/grad_embedding_output"), dim);
+    return result;
+}
+
+template <class Real>
+std::map<std::string, double> training_differences(LlamaCase<Real>& model) {
+    const auto expected = model.golden();
+    const auto found = model.run();
+    std::map<std::string, double> result;
+    for (std::size_t layer = 0; layer < expected.blocks.size(); ++layer) {
+        result["block " + std::to_string(layer)] =
+            largest_difference(expected.blocks[layer], found.hidden.at(layer + 1)) / kLogitTolerance;
+    }
+    result["logits"] = largest_difference(expected.logits, found.logits) / kLogitTolerance;
+    result["loss"] = std::abs(expected.loss - found.loss) / kLossTolerance;
+    double largest = 0;
+    for (const double gradient : expected.dembedding) {
+        largest = std::max(largest, std::abs(gradient));
+    }
+    result["gradient of the embedding output"] =
+        largest_difference(expected.dembedding, found.dembedding) / (kGradientTolerance * largest);
+    return result;
+}
+
+template std::map<std::string, double> training_differences(LlamaCase<float>&);
+template std::map<std::string, double> training_differences(LlamaCase<double>&);
 template class LlamaCase<float>;
 template class LlamaCase<double>;
 
