@@ -54,8 +54,13 @@ LADLE_INLINE Floats load_scores(const float* p, int n) {
     return n == kLanes ? v : (lane_numbers() < n ? v : broadcast(-__builtin_inff()));
 }
 
-/// Log of the sum of the exponentials.
-float log_sum(int classes, const float* logits) {
+/// log softmax(logits)[c] = (logits[c] - largest) - log_sum; with the two added first, large logits would lose digits.
+struct Softmax {
+    float largest;
+    float log_sum;
+};
+
+Softmax softmax_of(int classes, const float* logits) {
     Floats largest = broadcast(-__builtin_inff());
     for_pieces(
         classes, [&](int j, int n, int)
@@ -65,7 +70,7 @@ float log_sum(int classes, const float* logits) {
     for_pieces(
         classes, [&](int j, int n, int slot)
                      __attribute__((always_inline)) { sums[slot] += exponential(load_scores(logits + j, n) - shift); });
-    return shift + __builtin_logf(sum_slots(sums));
+    return {shift, __builtin_logf(sum_slots(sums))};
 }
 
 }  // namespace
@@ -106,15 +111,16 @@ void token_cross_entropy(const TokenCrossEntropy<float>& call) {
         const float* logits = call.logits + r * call.classes;
         const std::int32_t token = call.index[r];
         const std::int32_t label = call.labels[token];
-        const float shift = log_sum(call.classes, logits);
-        call.losses[token] = call.weight * (shift - logits[label]);
+        const Softmax softmax = softmax_of(call.classes, logits);
+        call.losses[token] = call.weight * (softmax.log_sum - (logits[label] - softmax.largest));
         if (call.dlogits == nullptr) {
             continue;
         }
         float* dlogits = call.dlogits + r * call.classes;
         for_pieces(
             call.classes, [&](int j, int n, int) __attribute__((always_inline)) {
-                store_piece(dlogits + j, call.weight * exponential(load_piece(logits + j, n) - shift), n);
+                const Floats below = load_piece(logits + j, n) - softmax.largest;
+                store_piece(dlogits + j, call.weight * exponential(below - softmax.log_sum), n);
             });
         dlogits[label] -= call.weight;
     }
