@@ -44,6 +44,7 @@ template <class Real>
 Decoder<Real>::Decoder(const Kernels<Real>& kernels, const DecoderConfig& config, Precision precision,
                        NamedTensors& tensors)
     : config_(config), rotary_(kernels.memory(), config.max_positions, rotary_frequencies(config)) {
+    check(config.max_positions > 0, "a decoder is built for a longest sequence");
     check(config.kv_heads > 0 && config.heads % config.kv_heads == 0, "each head of keys has its query heads");
     const std::string words = "tok_embeddings.weight";
     words_ = tensors.keep<Real>({words}, {config.vocab, config.dim});

@@ -41,7 +41,8 @@ struct NextTokens {
 template <class Real>
 class Decoder {
 public:
-    /// Builds everything from pretrained tensors; throws DataError if one is missing, misshapen or surplus.
+    /// Builds everything from pretrained tensors; throws DataError if one is missing, misshapen or surplus. The config
+    /// must say max_positions, for which the rotary tables are made.
     Decoder(const Kernels<Real>& kernels, const DecoderConfig& config, Precision precision, NamedTensors& tensors);
     const DecoderConfig& config() const { return config_; }
     const RotaryTable<Real>& rotary() const { return rotary_; }
