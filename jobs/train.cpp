@@ -24,7 +24,7 @@ void describe(const Config& config, Engine& engine, const RunData& data, const M
     fmt::print(
         "{} on {}: {} training samples, {} steps of {} samples\n{} rank{} of {} thread{}, {} summed over ranks per "
         "step, {}\n",
-        engine.spec().adapter_kind, data.task.name, data.train.samples(), plan.total_steps,
+        engine.spec().adapter.kind, data.task.name, data.train.samples(), plan.total_steps,
         config.train.batch * config.train.accumulate, ranks, ranks == 1 ? "" : "s", config.cpu.threads,
         config.cpu.threads == 1 ? "" : "s", readable_bytes(static_cast<std::uint64_t>(sum_bytes)),
         engine.kernels().description());

@@ -3,7 +3,7 @@
 # Usage: tests/run.sh [--pytorch] [--slurm] [--browser] [--werror]
 #        [--sanitize | --standin | --fuzz | --lint | --gpu]
 #        [-- ctest arguments, or with --gpu pieces of tests/gpu/evidence.sh]
-#   --pytorch   also the round trips through PyTorch and the Python library adapters (several GB of Python packages)
+#   --pytorch   also the round trips through PyTorch and the Python libraries adapters and peft (several GB of packages)
 #   --slurm     also a Slurm cluster of four nodes on this machine (as root; two to four minutes)
 #   --browser   also reports in a real browser (installs chromium; where it is there already, they run anyway)
 #   --sanitize  a build with address and undefined-behaviour sanitizers; unit, gradient, kernel and stand-in tests only
@@ -55,15 +55,19 @@ make_venv() {
     "$directory/bin/python" -m pip install --quiet "$@" && "$directory/bin/python" -c "$check"
 }
 
-# make_venvs: both Python environments, base (torch, transformers) and adapters (what it lacks comes from base).
+# make_venvs: the Python environments: base (torch, transformers), adapters and peft (what they lack comes from base).
 make_venvs() {
     borrowed='' make_venv build/venv-base \
         'import torch, safetensors, h5py, scipy, tokenizers, transformers; assert transformers.__version__ == "5.23.0"' \
         torch transformers==5.23.0 safetensors h5py scipy tokenizers || return 1
-    borrowed=$(build/venv-base/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
-        make_venv build/venv-adapters \
+    local borrowed
+    borrowed=$(build/venv-base/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || return 1
+    make_venv build/venv-adapters \
         'import adapters, transformers; assert transformers.__version__ == "4.57.6"' \
-        adapters==1.3.0 transformers==4.57.6
+        adapters==1.3.0 transformers==4.57.6 || return 1
+    make_venv build/venv-peft \
+        'import peft, transformers; assert (peft.__version__, transformers.__version__) == ("0.21.2", "5.23.0")' \
+        peft==0.21.2
 }
 
 if [ $fuzz = yes ]; then
@@ -157,7 +161,8 @@ fi
 if [ $pytorch = yes ]; then
     if make_venvs; then
         options+=("-DLADLE_PYTHON=$root/build/venv-base/bin/python"
-            "-DLADLE_PYTHON_ADAPTERS=$root/build/venv-adapters/bin/python")
+            "-DLADLE_PYTHON_ADAPTERS=$root/build/venv-adapters/bin/python"
+            "-DLADLE_PYTHON_PEFT=$root/build/venv-peft/bin/python")
     else
         skipped+=("round trips through PyTorch: their Python packages could not be installed; the result is a failure")
         failed=1

@@ -17,9 +17,9 @@ std::string sidecar_path(const std::string& path) {
     return path + ".json";
 }
 
-std::string score_name(const Soup& soup, std::int64_t layer, bool up) {
-    return fmt::format("{}.encoder.layer.{}.output.ExpertSoup.{}.expert_score_weight", soup.architecture, layer,
-                       up ? "MoA_B" : "MoA_A");
+/// "....MoA_A.deepspeed_experts.{k}" has the scores "....MoA_A.expert_score_weight".
+std::string score_name(const Bank& bank) {
+    return bank.expert_name.substr(0, bank.expert_name.find(".deepspeed_experts.")) + ".expert_score_weight";
 }
 
 /// The same soup as a mixture without merging: of a merged one every expert is the merged one.
@@ -75,12 +75,12 @@ void refuse_kind(const Soup& soup) {
 TensorMap collapse_copies(TensorMap tensors, const Soup& soup, const Soup& layout, const std::string& path) {
     TensorMap merged;
     for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
-        for (const bool up : {false, true}) {
-            for (const char* part : {"weight", "bias"}) {
-                const std::string first_name = bank_tensor_name(layout, layer, up, 0, part);
+        for (const Bank& bank : soup_banks(layout, layer)) {
+            for (const std::string& part : bank.parts()) {
+                const std::string first_name = bank.tensor_name(0, part);
                 auto first = tensors.extract(first_name);
-                for (std::int64_t k = 1; k < bank_experts(layout, up); ++k) {
-                    const auto copy = tensors.extract(bank_tensor_name(layout, layer, up, k, part));
+                for (int k = 1; k < bank.experts; ++k) {
+                    const auto copy = tensors.extract(bank.tensor_name(k, part));
                     if (first.empty() || copy.empty() || copy.mapped().bytes != first.mapped().bytes) {
                         throw DataError("cannot read " + path,
                                         "the experts at " + first_name + " differ, but " + sidecar_path(path) +
@@ -89,7 +89,7 @@ TensorMap collapse_copies(TensorMap tensors, const Soup& soup, const Soup& layou
                     }
                 }
                 if (!first.empty()) {
-                    merged.emplace(bank_tensor_name(soup, layer, up, 0, part), std::move(first.mapped()));
+                    merged.emplace(merged_bank(bank).tensor_name(0, part), std::move(first.mapped()));
                 }
             }
         }
@@ -105,14 +105,13 @@ void export_adamix(const Soup& soup, const SoupExport& target) {
     const Soup layout = file_layout(soup, target.one_expert);
     TensorList file;
     for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
-        for (const bool up : {false, true}) {
-            const std::vector<float> zeros(static_cast<std::size_t>(bank_experts(layout, up)), 0.0F);
-            file.emplace_back(score_name(soup, layer, up),
-                              Tensor::from_floats({bank_experts(layout, up)}, zeros.data()));
-            for (std::int64_t k = 0; k < bank_experts(layout, up); ++k) {
-                for (const char* part : {"weight", "bias"}) {
-                    file.emplace_back(bank_tensor_name(layout, layer, up, k, part),
-                                      soup.tensor(bank_tensor_name(soup, layer, up, k, part)));
+        for (const Bank& bank : soup_banks(layout, layer)) {
+            const std::vector<float> zeros(static_cast<std::size_t>(bank.experts), 0.0F);
+            file.emplace_back(score_name(bank), Tensor::from_floats({bank.experts}, zeros.data()));
+            for (int k = 0; k < bank.experts; ++k) {
+                for (const std::string& part : bank.parts()) {
+                    const std::string name = bank.tensor_name(k, part);
+                    file.emplace_back(name, soup.tensor(soup.merged ? merged_bank(bank).tensor_name(0, part) : name));
                 }
             }
         }
@@ -151,11 +150,11 @@ Soup import_adamix(const std::string& path) {
     }
     const Soup layout = file_layout(soup, one_expert);
     for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
-        for (const bool up : {false, true}) {
-            const std::string name = score_name(soup, layer, up);
+        for (const Bank& bank : soup_banks(layout, layer)) {
+            const std::string name = score_name(bank);
             const auto scores = tensors.extract(name);
             if (!scores.empty()) {
-                check_scores(scores.mapped(), bank_experts(layout, up), name, path);
+                check_scores(scores.mapped(), bank.experts, name, path);
             }
         }
     }

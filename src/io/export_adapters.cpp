@@ -24,10 +24,10 @@ constexpr const char* kHeadConfigFile = "head_config.json";
 constexpr const char* kAdapterFiles[] = {"pytorch_adapter.bin", "adapter.safetensors"};
 constexpr const char* kHeadFiles[] = {"pytorch_model_head.bin", "model_head.safetensors"};
 
-std::string tensor_name(const Soup& soup, const std::string& adapter, std::int64_t layer, bool up,
+std::string tensor_name(const Soup& soup, const std::string& adapter, std::int64_t layer, const std::string& bank,
                         const std::string& part) {
     return fmt::format("{}.encoder.layer.{}.output.adapters.{}.{}.{}", soup.architecture, layer, adapter,
-                       up ? "adapter_up" : "adapter_down.0", part);
+                       bank == "up" ? "adapter_up" : "adapter_down.0", part);
 }
 
 std::string model_class(const Soup& soup, const char* purpose) {
@@ -140,11 +140,10 @@ void write_directory(const Soup& soup, const std::string& directory, const std::
     make_directories(directory);
     TensorList tensors;
     for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
-        for (const bool up : {false, true}) {
-            for (const char* part : {"weight", "bias"}) {
-                const std::int64_t expert = std::min(k, bank_experts(soup, up) - 1);
-                tensors.emplace_back(tensor_name(soup, adapter, layer, up, part),
-                                     soup.tensor(bank_tensor_name(soup, layer, up, expert, part)));
+        for (const Bank& bank : soup_banks(soup, layer)) {
+            for (const std::string& part : bank.parts()) {
+                tensors.emplace_back(tensor_name(soup, adapter, layer, bank.name, part),
+                                     soup.tensor(bank.tensor_name(bank.experts == 1 ? 0 : k, part)));
             }
         }
     }
@@ -259,13 +258,13 @@ Soup describe_foreign(const json& file, const TensorMap& tensors, const TensorMa
     const auto before = file["config"].find("original_ln_before");
     soup.adapter_kind = before != file["config"].end() && *before == true ? "pfeiffer" : "houlsby";
     const std::string name = text_of(file, "name");
-    const auto first = tensors.find(tensor_name(soup, name, 0, false, "weight"));
+    const auto first = tensors.find(tensor_name(soup, name, 0, "down", "weight"));
     if (first == tensors.end() || first->second.shape.size() != 2) {
         refuse(path, "there is no adapter after the output of layer 0");
     }
     soup.adapter_size = first->second.shape[0];
     soup.hidden_size = first->second.shape[1];
-    while (tensors.contains(tensor_name(soup, name, soup.num_layers, false, "weight"))) {
+    while (tensors.contains(tensor_name(soup, name, soup.num_layers, "down", "weight"))) {
         ++soup.num_layers;
     }
     const auto bias = head.find(soup.architecture == "bert" ? "classifier.bias" : "classifier.out_proj.bias");
@@ -298,12 +297,12 @@ OneAdapter read_directory(const std::string& directory, std::int64_t k) {
     check_config(file["config"], soup, path);
     const std::string name = file["name"];
     for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
-        for (const bool up : {false, true}) {
-            for (const char* part : {"weight", "bias"}) {
-                auto tensor = tensors.extract(tensor_name(soup, name, layer, up, part));
+        for (const Bank& bank : soup_banks(soup, layer)) {
+            for (const std::string& part : bank.parts()) {
+                auto tensor = tensors.extract(tensor_name(soup, name, layer, bank.name, part));
                 if (!tensor.empty()) {
-                    const std::int64_t expert = bank_experts(soup, up) == 1 ? 0 : k;
-                    result.tensors.emplace(bank_tensor_name(soup, layer, up, expert, part), std::move(tensor.mapped()));
+                    result.tensors.emplace(bank.tensor_name(bank.experts == 1 ? 0 : k, part),
+                                           std::move(tensor.mapped()));
                 }
             }
         }

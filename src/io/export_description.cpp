@@ -36,6 +36,7 @@ Tensor as_float32(const Tensor& tensor) {
 }
 
 void check_dimensions(const Soup& soup, const std::string& label) {
+    check_adapter(soup, label);
     const bool possible = soup.num_layers > 0 && soup.num_layers <= 1024 && soup.num_experts > 0 &&
                           soup.num_experts <= kMost && soup.hidden_size > 0 && soup.hidden_size <= kMost &&
                           soup.adapter_size >= 0 && soup.adapter_size <= kMost;
@@ -93,20 +94,20 @@ Soup guess_description(const TensorMap& tensors, const std::string& label) {
         }
         return count;
     };
-    const auto experts_of = [&](bool up) {
-        return count_while_found([&](std::int64_t k) { return bank_tensor_name(soup, 0, up, k, "weight"); });
+    const auto first_bank = [&](std::int64_t layer) { return soup_banks(soup, layer).front(); };
+    const auto experts_of = [&](const Bank& bank) {
+        return count_while_found([&](std::int64_t k) { return bank.tensor_name(k, "weight"); });
     };
-    soup.num_layers =
-        count_while_found([&](std::int64_t layer) { return bank_tensor_name(soup, layer, false, 0, "weight"); });
-    const std::int64_t down = experts_of(false);
-    const std::int64_t up = experts_of(true);
+    soup.num_layers = count_while_found([&](std::int64_t layer) { return first_bank(layer).tensor_name(0, "weight"); });
+    const std::int64_t down = experts_of(first_bank(0));
+    const std::int64_t up = experts_of(soup_banks(soup, 0).back());
     soup.num_experts = std::max(down, up);
     soup.share_down = down == 1 && up > 1;
     soup.share_up = up == 1 && down > 1;
     if (soup.num_layers == 0 || up == 0 || (down != up && down != 1 && up != 1)) {
         refuse(label, "it holds no AdaMix experts (names with .ExpertSoup.MoA_A.deepspeed_experts.0.weight)");
     }
-    const Shape& shape = tensors.at(bank_tensor_name(soup, 0, false, 0, "weight")).shape;
+    const Shape& shape = tensors.at(first_bank(0).tensor_name(0, "weight")).shape;
     const auto head = tensors.find(soup.architecture == "bert" ? "classifier.bias" : "classifier.out_proj.bias");
     if (shape.size() != 2 || head == tensors.end() || head->second.shape.size() != 1) {
         refuse(label, "its experts or its classifier have unexpected shapes");
@@ -142,13 +143,12 @@ void take_tensors(Soup& soup, TensorMap tensors, const std::string& label) {
         }
         soup.tensors.emplace_back(name, as_float32(found.mapped()));
     };
-    const std::int64_t size = soup.adapter_size;
     for (std::int64_t layer = 0; has_banks(soup) && layer < soup.num_layers; ++layer) {
-        for (const bool up : {false, true}) {
-            const std::int64_t out = up ? soup.hidden_size : size;
-            for (std::int64_t k = 0; k < bank_experts(soup, up); ++k) {
-                take(bank_tensor_name(soup, layer, up, k, "weight"), {out, up ? size : soup.hidden_size});
-                take(bank_tensor_name(soup, layer, up, k, "bias"), {out});
+        for (const Bank& bank : soup_banks(soup, layer)) {
+            for (int k = 0; k < bank.experts; ++k) {
+                for (const std::string& part : bank.parts()) {
+                    take(bank.tensor_name(k, part), bank.part_shape(part));
+                }
             }
         }
     }

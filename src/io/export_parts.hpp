@@ -17,6 +17,7 @@ void visit_soup_fields(Visitor&& visit) {
     visit("architecture", "/model", "architecture", &Soup::architecture);
     visit("hidden_size", "/model", "hidden_size", &Soup::hidden_size);
     visit("num_layers", "/model", "num_layers", &Soup::num_layers);
+    visit("intermediate_size", "/model", "intermediate_size", &Soup::intermediate_size);
     visit("backbone_sha256", "/model", "backbone_sha256", &Soup::backbone_digest);
     visit("tokenizer_sha256", "/model", "tokenizer_sha256", &Soup::tokenizer_digest);
     visit("adapter_kind", "/adapter", "kind", &Soup::adapter_kind);
@@ -25,6 +26,11 @@ void visit_soup_fields(Visitor&& visit) {
     visit("share_down", "/adapter", "share_down", &Soup::share_down);
     visit("share_up", "/adapter", "share_up", &Soup::share_up);
     visit("activation", "/adapter", "activation", &Soup::activation);
+    visit("lora_targets", "/adapter", "lora_targets", &Soup::lora_targets);
+    visit("lora_alpha", "/adapter", "lora_alpha", &Soup::lora_alpha);
+    visit("factor_size", "/adapter", "factor_size", &Soup::factor_size);
+    visit("factor_order", "/adapter", "factor_order", &Soup::factor_order);
+    visit("factor_experts", "/adapter", "factor_experts", &Soup::factor_experts);
     visit("merged", "/adapter", "merged", &Soup::merged);
     visit("weights", "/adapter", "weights", &Soup::weights);
     visit("task", "/task", "name", &Soup::task);
@@ -41,6 +47,9 @@ void visit_soup_fields(Visitor&& visit) {
     visit("method", "/provenance", "method", &Soup::method);
     visit("selected_on", "/provenance", "selected_on", &Soup::selected_on);
 }
+
+/// Throws DataError if the soup's adapter is not one that ladle has.
+void check_adapter(const Soup& soup, const std::string& label);
 
 /// The soup in an open file; throws DataError.
 Soup soup_of(const Hdf5Reader& file);

@@ -33,7 +33,7 @@ void FrozenLinear<Real>::backward(const Context<Real>& context, const Rows& rows
 
 template <class Real>
 TrainableLinear<Real>::TrainableLinear(const Kernels<Real>& kernels, const ParameterTable& table, ParameterId weight,
-                                       ParameterId bias, Precision precision)
+                                       std::optional<ParameterId> bias, Precision precision)
     : table_(&table), weight_id_(weight), bias_id_(bias) {
     const Shape& shape = table.at(weight).shape;
     matrix_ = kernels.make_matrix(static_cast<int>(shape[0]), static_cast<int>(shape[1]), precision, true);
@@ -59,7 +59,9 @@ void TrainableLinear<Real>::backward_weight(const Context<Real>& context, const 
                                             int last_pass, const Real* x, const Real* dy,
                                             GradientSum<Real>& gradients) const {
     gradients.add_weight(rows, first_pass, last_pass, weight_id_, dy, x, context.scratch);
-    gradients.add_bias(rows, first_pass, last_pass, {bias_id_}, dy, context.scratch);
+    if (bias_id_) {
+        gradients.add_bias(rows, first_pass, last_pass, {*bias_id_}, dy, context.scratch);
+    }
 }
 
 template class Bias<float>;

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "ladle/adapters/adapter.hpp"
 #include "ladle/research/html.hpp"
 #include "ladle/research/report.hpp"
 #include "ladle/research/statistics.hpp"
@@ -277,7 +278,7 @@ std::string equal_compute_table(const TaskGroups& groups) {
                      "ensemble of set"});
     std::string notes;
     for (const Group& mixture : groups) {
-        if (mixture.runs.front()->config.adapter.kind != "adamix") {
+        if (!adapter_kind(mixture.runs.front()->config.adapter.kind).mixture) {
             continue;
         }
         for (const Group& singles : groups) {

@@ -42,11 +42,7 @@ Backbone load_backbone(const std::string& directory, bool shapes_suffice) {
 ModelSpec model_spec(const Config& config, const BackboneConfig& backbone, int num_outputs) {
     ModelSpec spec;
     spec.backbone = backbone;
-    spec.adapter_kind = config.adapter.kind;
-    spec.adapter.bottleneck = config.adapter.size;
-    spec.adapter.num_experts = config.adapter.num_experts;
-    spec.adapter.share_down = config.adapter.share_down;
-    spec.adapter.share_up = config.adapter.share_up;
+    spec.adapter = settled(config.adapter);
     spec.precision = precision_of(config);
     spec.num_outputs = num_outputs;
     return spec;

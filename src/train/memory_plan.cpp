@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "ladle/train/console.hpp"
+#include "ladle/train/evaluate.hpp"
 #include "ladle/train/objective.hpp"
 #include "ladle/train/step.hpp"
 
@@ -34,6 +35,10 @@ public:
     void add_scattered_rows(int, int, const std::int32_t*, const float*, float*) const override {}
     void copy_columns(int, int, const float*, int, float*, int) const override {}
     void add(std::size_t, const float*, float*) const override {}
+    void add_columns(int, int, float, const float*, int, int, float*) const override {}
+    void take_columns(int, int, float, const float*, int, int, float*) const override {}
+    void kronecker(int, int, int, const float*, const float*, float*) const override {}
+    void kronecker_backward(int, int, int, const float*, const float*, const float*, float*, float*) const override {}
     void add_scaled(std::size_t, float, const float*, float*) const override {}
     void dropout(int, int, const RowOrigins&, const DropoutSite&, const float*, float*) const override {}
     void gelu(std::size_t, const float*, float*) const override {}
@@ -106,11 +111,7 @@ PackedBatch largest_micro_batch(const Split& train, int batch, int leaf, int pas
 WorkerBytes plan_activations(Engine& engine, const PackedBatch& largest, double consistency) {
     const IdleKernels idle;
     const ModelSpec& spec = engine.spec();
-    RoutePlan plan;
-    plan.kind = RoutePlan::Kind::picks;
-    plan.layers = spec.backbone.num_layers;
-    plan.picks.assign(static_cast<std::size_t>(largest.passes * plan.layers * kBanksPerLayer), 0);
-    engine.prepare(plan);
+    engine.prepare(first_experts_plan(spec, largest.passes));
     Arena arena;
     Arena scratch;
     Arena staging;

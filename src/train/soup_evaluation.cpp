@@ -128,7 +128,7 @@ ModelSpec evaluation_spec(const EvaluationInput& input, const Backbone& backbone
     }
     if (!input.soup) {
         ModelSpec spec = model_spec(config, backbone.config, input.task.num_outputs());
-        spec.adapter_kind = "head";
+        spec.adapter.kind = "head";
         return spec;
     }
     const ModelSpec spec = soup_spec(*input.soup, backbone.config, config);

@@ -129,11 +129,11 @@ BOOST_AUTO_TEST_CASE(description_impossible_numbers) {
     soup.architecture = "bert";
     soup.hidden_size = 4;
     soup.num_layers = 1;
+    soup.adapter_kind = "adamix";
     soup.num_experts = 2;
     soup.adapter_size = 2;
-    const std::string sound = ladle::describe_soup(soup).dump();
     const auto parse = [&](const std::string& key, const std::string& value) {
-        auto changed = ladle::parse_json(sound, "d");
+        auto changed = ladle::parse_json(ladle::describe_soup(soup).dump(), "d");
         changed[key] = ladle::parse_json(value, "d");
         return ladle::parse_description(changed, "d");
     };
@@ -143,6 +143,33 @@ BOOST_AUTO_TEST_CASE(description_impossible_numbers) {
     }
     for (const char* seed : {"-1", "1e300", "\"1\""}) {
         BOOST_CHECK_THROW(parse("seed", seed), ladle::DataError);
+    }
+    BOOST_CHECK_THROW(parse("adapter_kind", "\"no\""), ladle::DataError);
+    BOOST_CHECK_THROW(parse("intermediate_size", "-1"), ladle::DataError);
+    BOOST_CHECK_THROW(parse("intermediate_size", "4294967297"), ladle::DataError);
+
+    soup.adapter_kind = "adakron";
+    soup.adapter_size = 8;
+    soup.factor_size = 4;
+    soup.factor_order = "small_outer";
+    soup.factor_experts = "none";
+    BOOST_TEST(parse("seed", "1").factor_size == 4);
+    for (const char* size : {"0", "-4", "3", "16", "4294967300"}) {
+        BOOST_CHECK_THROW(parse("factor_size", size), ladle::DataError);
+    }
+    BOOST_CHECK_THROW(parse("factor_order", "\"\""), ladle::DataError);
+    BOOST_CHECK_THROW(parse("factor_experts", "\"all\""), ladle::DataError);
+
+    soup.adapter_kind = "lora";
+    soup.lora_alpha = 16;
+    soup.lora_targets = {"query"};
+    BOOST_TEST(parse("seed", "1").lora_alpha == 16);
+    for (const char* targets :
+         {"[]", "[\"query\",\"query\"]", "[\"head\"]", "[\"query,value\"]", "[\"intermediate\"]"}) {
+        BOOST_CHECK_THROW(parse("lora_targets", targets), ladle::DataError);
+    }
+    for (const char* alpha : {"0", "-1", "null"}) {
+        BOOST_CHECK_THROW(parse("lora_alpha", alpha), ladle::DataError);
     }
 }
 

@@ -44,10 +44,11 @@ Soup make_soup(const std::string& architecture, const std::string& kind, std::in
     soup.machine = "abacus";
     soup.sources = {std::string(64, 'a')};
     for (std::int64_t layer = 0; ladle::has_banks(soup) && layer < 2; ++layer) {
-        for (const bool up : {false, true}) {
-            for (std::int64_t k = 0; k < ladle::bank_experts(soup, up); ++k) {
-                add(soup, ladle::bank_tensor_name(soup, layer, up, k, "weight"), up ? Shape{6, 3} : Shape{3, 6});
-                add(soup, ladle::bank_tensor_name(soup, layer, up, k, "bias"), up ? Shape{6} : Shape{3});
+        for (const ladle::Bank& bank : ladle::soup_banks(soup, layer)) {
+            for (int k = 0; k < bank.experts; ++k) {
+                for (const std::string& part : bank.parts()) {
+                    add(soup, bank.tensor_name(k, part), bank.part_shape(part));
+                }
             }
         }
     }
@@ -204,8 +205,8 @@ BOOST_AUTO_TEST_CASE(adapters_directory_of_others_is_understood) {
     BOOST_TEST(back.adapter_kind == "houlsby");
     BOOST_TEST(back.num_experts == 1);
     BOOST_TEST(back.label_names[2] == "contradiction");
-    BOOST_TEST((back.tensor(ladle::bank_tensor_name(back, 1, true, 0, "bias")).bytes ==
-                merged.tensor(ladle::bank_tensor_name(merged, 1, true, 0, "bias")).bytes));
+    BOOST_TEST((back.tensor("bert.encoder.layer.1.output.ExpertSoup.MoA_B.deepspeed_experts.0.bias").bytes ==
+                merged.tensor("bert.encoder.layer.1.output.soup.up.bias").bytes));
     for (const auto& [key, value] : {std::pair<const char*, nlohmann::json>{"non_linearity", "relu"},
                                      {"scaling", 2.0},
                                      {"residual_before_ln", false},

@@ -52,6 +52,19 @@ public:
         inner_.copy_columns(rows, width, x, x_stride, y, y_stride);
     }
     void add(std::size_t count, const Real* x, Real* y) const override { inner_.add(count, x, y); }
+    void add_columns(int rows, int width, Real scale, const Real* x, int y_width, int first, Real* y) const override {
+        inner_.add_columns(rows, width, scale, x, y_width, first, y);
+    }
+    void take_columns(int rows, int width, Real scale, const Real* x, int x_width, int first, Real* y) const override {
+        inner_.take_columns(rows, width, scale, x, x_width, first, y);
+    }
+    void kronecker(int rows, int outer, int inner, const Real* a, const Real* b, Real* y) const override {
+        inner_.kronecker(rows, outer, inner, a, b, y);
+    }
+    void kronecker_backward(int rows, int outer, int inner, const Real* a, const Real* b, const Real* dy, Real* da,
+                            Real* db) const override {
+        inner_.kronecker_backward(rows, outer, inner, a, b, dy, da, db);
+    }
     void add_scaled(std::size_t count, Real scale, const Real* x, Real* y) const override {
         inner_.add_scaled(count, scale, x, y);
     }

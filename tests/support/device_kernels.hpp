@@ -153,6 +153,38 @@ public:
         inner_->add(count, lent.in(x, count), lent.out(y, count));
         lent.finish();
     }
+    void add_columns(int rows, int width, float scale, const float* x, int y_width, int first,
+                     float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, area(rows, width));
+        inner_->add_columns(rows, width, scale, placed, y_width, first, lent.out(y, area(rows, y_width)));
+        lent.finish();
+    }
+    void take_columns(int rows, int width, float scale, const float* x, int x_width, int first,
+                      float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, area(rows, x_width));
+        inner_->take_columns(rows, width, scale, placed, x_width, first, lent.out(y, area(rows, width)));
+        lent.finish();
+    }
+    void kronecker(int rows, int outer, int inner, const float* a, const float* b, float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed_a = lent.in(a, area(rows, outer));
+        const float* placed_b = lent.in(b, area(rows, inner));
+        inner_->kronecker(rows, outer, inner, placed_a, placed_b, lent.out(y, area(rows, outer * inner)));
+        lent.finish();
+    }
+    void kronecker_backward(int rows, int outer, int inner, const float* a, const float* b, const float* dy, float* da,
+                            float* db) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed_a = lent.in(a, area(rows, outer));
+        const float* placed_b = lent.in(b, area(rows, inner));
+        const float* placed_dy = lent.in(dy, area(rows, outer * inner));
+        float* placed_da = lent.out(da, area(rows, outer));
+        inner_->kronecker_backward(rows, outer, inner, placed_a, placed_b, placed_dy, placed_da,
+                                   lent.out(db, area(rows, inner)));
+        lent.finish();
+    }
     void add_scaled(std::size_t count, float scale, const float* x, float* y) const override {
         LentArrays lent(inner_->memory());
         inner_->add_scaled(count, scale, lent.in(x, count), lent.out(y, count));

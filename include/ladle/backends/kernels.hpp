@@ -318,6 +318,12 @@ public:
     virtual void copy_columns(int rows, int width, const Real* x, int x_stride, Real* y, int y_stride) const = 0;
     /// Adds x to y.
     virtual void add(std::size_t count, const Real* x, Real* y) const = 0;
+    /// Adds scale * x [R, width] to the columns first .. first + width - 1 of y [R, y_width], the product rounded
+    /// first.
+    virtual void add_columns(int rows, int width, Real scale, const Real* x, int y_width, int first, Real* y) const = 0;
+    /// y [R, width] = scale * the columns first .. first + width - 1 of x [R, x_width].
+    virtual void take_columns(int rows, int width, Real scale, const Real* x, int x_width, int first,
+                              Real* y) const = 0;
     /// Adds scale * x to y, the product rounded first.
     virtual void add_scaled(std::size_t count, Real scale, const Real* x, Real* y) const = 0;
     /// y = dropout(x) per row; in place allowed. Its backward is the same call on dy.
@@ -329,6 +335,11 @@ public:
     virtual void gelu(std::size_t count, const Real* x, Real* y) const = 0;
     /// dx = dy * gelu'(x); dx may be dy.
     virtual void gelu_backward(std::size_t count, const Real* x, const Real* dy, Real* dx) const = 0;
+    /// Outer product of each row: y [R, outer * inner], y[i * inner + j] = a[i] * b[j] from a [R, outer], b [R, inner].
+    virtual void kronecker(int rows, int outer, int inner, const Real* a, const Real* b, Real* y) const = 0;
+    /// da [R, outer] and db [R, inner] from dy [R, outer * inner]; sums in order of the index.
+    virtual void kronecker_backward(int rows, int outer, int inner, const Real* a, const Real* b, const Real* dy,
+                                    Real* da, Real* db) const = 0;
     /// y = tanh(x); in place allowed.
     virtual void tanh(std::size_t count, const Real* x, Real* y) const = 0;
     /// dx = dy * (1 - y^2) from the output y; dx may be dy.

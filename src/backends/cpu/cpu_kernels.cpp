@@ -77,6 +77,21 @@ public:
         plain_->copy_columns(rows, width, x, x_stride, y, y_stride);
     }
     void add(std::size_t count, const float* x, float* y) const override { loops_.add(count, x, y); }
+    void add_columns(int rows, int width, float scale, const float* x, int y_width, int first,
+                     float* y) const override {
+        plain_->add_columns(rows, width, scale, x, y_width, first, y);
+    }
+    void take_columns(int rows, int width, float scale, const float* x, int x_width, int first,
+                      float* y) const override {
+        plain_->take_columns(rows, width, scale, x, x_width, first, y);
+    }
+    void kronecker(int rows, int outer, int inner, const float* a, const float* b, float* y) const override {
+        plain_->kronecker(rows, outer, inner, a, b, y);
+    }
+    void kronecker_backward(int rows, int outer, int inner, const float* a, const float* b, const float* dy, float* da,
+                            float* db) const override {
+        plain_->kronecker_backward(rows, outer, inner, a, b, dy, da, db);
+    }
     void add_scaled(std::size_t count, float scale, const float* x, float* y) const override {
         plain_->add_scaled(count, scale, x, y);
     }

@@ -7,6 +7,7 @@
 #include "adamw.hpp"
 #include "attention.hpp"
 #include "blas.hpp"
+#include "branches.hpp"
 #include "device.hpp"
 #include "functions.hpp"
 #include "independence.hpp"
@@ -99,6 +100,21 @@ public:
         cuda::copy_columns(stream(), rows, width, x, x_stride, y, y_stride);
     }
     void add(std::size_t count, const float* x, float* y) const override { cuda::add(stream(), count, x, y); }
+    void add_columns(int rows, int width, float scale, const float* x, int y_width, int first,
+                     float* y) const override {
+        cuda::add_columns(stream(), rows, width, scale, x, y_width, first, y);
+    }
+    void take_columns(int rows, int width, float scale, const float* x, int x_width, int first,
+                      float* y) const override {
+        cuda::take_columns(stream(), rows, width, scale, x, x_width, first, y);
+    }
+    void kronecker(int rows, int outer, int inner, const float* a, const float* b, float* y) const override {
+        cuda::kronecker(stream(), rows, outer, inner, a, b, y);
+    }
+    void kronecker_backward(int rows, int outer, int inner, const float* a, const float* b, const float* dy, float* da,
+                            float* db) const override {
+        cuda::kronecker_backward(stream(), rows, outer, inner, a, b, dy, da, db);
+    }
     void add_scaled(std::size_t count, float scale, const float* x, float* y) const override {
         cuda::add_scaled(stream(), count, scale, x, y);
     }

@@ -44,6 +44,11 @@ public:
     void add_scattered_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const override;
     void copy_columns(int rows, int width, const Real* x, int x_stride, Real* y, int y_stride) const override;
     void add(std::size_t count, const Real* x, Real* y) const override;
+    void add_columns(int rows, int width, Real scale, const Real* x, int y_width, int first, Real* y) const override;
+    void take_columns(int rows, int width, Real scale, const Real* x, int x_width, int first, Real* y) const override;
+    void kronecker(int rows, int outer, int inner, const Real* a, const Real* b, Real* y) const override;
+    void kronecker_backward(int rows, int outer, int inner, const Real* a, const Real* b, const Real* dy, Real* da,
+                            Real* db) const override;
     void add_scaled(std::size_t count, Real scale, const Real* x, Real* y) const override;
     void dropout(int rows, int width, const RowOrigins& origins, const DropoutSite& site, const Real* x,
                  Real* y) const override;
