@@ -26,26 +26,27 @@ RotaryTable<Real>::RotaryTable(DeviceMemory& memory, int positions, const std::v
 }
 
 template <class Real>
-void RotaryTable<Real>::forward(const Context<Real>& context, int rows, int heads, const std::uint32_t* positions,
+void RotaryTable<Real>::forward(const Context<Real>& context, const Rows& rows, int heads, int row_width,
                                 Real* x) const {
-    turn(context, rows, heads, positions, false, x);
+    turn(context, rows, heads, row_width, false, x);
 }
 
 template <class Real>
-void RotaryTable<Real>::backward(const Context<Real>& context, int rows, int heads, const std::uint32_t* positions,
+void RotaryTable<Real>::backward(const Context<Real>& context, const Rows& rows, int heads, int row_width,
                                  Real* dx) const {
-    turn(context, rows, heads, positions, true, dx);
+    turn(context, rows, heads, row_width, true, dx);
 }
 
 template <class Real>
-void RotaryTable<Real>::turn(const Context<Real>& context, int rows, int heads, const std::uint32_t* positions,
-                             bool inverse, Real* x) const {
+void RotaryTable<Real>::turn(const Context<Real>& context, const Rows& rows, int heads, int row_width, bool inverse,
+                             Real* x) const {
     Rotary<Real> call;
-    call.rows = rows;
+    call.rows = rows.count;
     call.heads = heads;
     call.head_dim = 2 * half_;
+    call.row_width = row_width;
     call.inverse = inverse;
-    call.positions = positions;
+    call.positions = rows.placed.origins.token;
     call.cosine = cosine_.data();
     call.sine = sine_.data();
     call.x = x;

@@ -13,19 +13,21 @@ DecoderBlock<Real>::DecoderBlock(const Kernels<Real>& kernels, const DecoderConf
         return std::make_unique<FrozenRmsNorm<Real>>(
             config.dim, tensors.keep<Real>({prefix + name + ".weight"}, {config.dim}), config.norm_eps);
     };
-    const auto linear = [&](const std::string& name, int out, int in) {
-        return std::make_unique<FrozenLinear<Real>>(
-            tensors.keep_matrix(kernels, {prefix + name + ".weight"}, {out, in}, precision), Bias<Real>(nullptr));
+    const auto linear = [&](std::vector<std::string> names, int out, int in) {
+        for (std::string& name : names) {
+            name = prefix + name + ".weight";
+        }
+        return std::make_unique<FrozenLinear<Real>>(tensors.keep_matrix(kernels, names, {out, in}, precision),
+                                                    Bias<Real>(nullptr));
     };
     attention_norm_ = norm("attention_norm");
-    query_ = linear("attention.wq", query_dim(), config.dim);
-    key_ = linear("attention.wk", kv_dim(), config.dim);
-    value_ = linear("attention.wv", kv_dim(), config.dim);
-    attention_output_ = linear("attention.wo", config.dim, query_dim());
+    query_ = linear({"attention.wq"}, query_dim(), config.dim);
+    key_value_ = linear({"attention.wk", "attention.wv"}, kv_dim(), config.dim);
+    attention_output_ = linear({"attention.wo"}, config.dim, query_dim());
     ffn_norm_ = norm("ffn_norm");
-    gate_ = linear("feed_forward.w1", config.ffn, config.dim);
-    up_ = linear("feed_forward.w3", config.ffn, config.dim);
-    down_ = linear("feed_forward.w2", config.dim, config.ffn);
+    gate_ = linear({"feed_forward.w1"}, config.ffn, config.dim);
+    up_ = linear({"feed_forward.w3"}, config.ffn, config.dim);
+    down_ = linear({"feed_forward.w2"}, config.dim, config.ffn);
 }
 
 template <class Real>
@@ -89,19 +91,13 @@ void DecoderBlock<Real>::forward_projections(const Context<Real>& context, const
     Real* normed = take(context.scratch, count, config_.dim);
     attention_norm_->forward(context, count, x, normed, saved.attention_norm);
     Real* query = take(context.arena, count, query_dim());
-    Real* key = take(context.scratch, count, kv_dim());
-    Real* value = take(context.scratch, count, kv_dim());
+    Real* key_value = take(context.arena, count, 2 * kv_dim());
     query_->forward(context, count, normed, query);
     // Site q: adds to query, from normed.
-    key_->forward(context, count, normed, key);
-    // Site k: adds to key, from normed.
-    value_->forward(context, count, normed, value);
-    // Site v: adds to value, from normed.
-    rotary_.forward(context, count, config_.heads, rows.placed.origins.token, query);
-    rotary_.forward(context, count, config_.kv_heads, rows.placed.origins.token, key);
-    Real* key_value = take(context.arena, count, 2 * kv_dim());
-    context.kernels.copy_columns(count, kv_dim(), key, kv_dim(), key_value, 2 * kv_dim());
-    context.kernels.copy_columns(count, kv_dim(), value, kv_dim(), key_value + kv_dim(), 2 * kv_dim());
+    key_value_->forward(context, count, normed, key_value);
+    // Sites k and v: add to the first and to the last kv_dim columns of key_value, from normed.
+    rotary_.forward(context, rows, config_.heads, query_dim(), query);
+    rotary_.forward(context, rows, config_.kv_heads, 2 * kv_dim(), key_value);
     saved.query = query;
     saved.key_value = key_value;
     saved.log_sum = take(context.arena, count, config_.heads);
@@ -181,28 +177,20 @@ void DecoderBlock<Real>::backward_ffn(const Context<Real>& context, const Rows& 
     ffn_norm_->backward(context, count, saved.ffn_norm, dnormed, dy, dh);
 }
 
-/// dx = dh + the gradient through queries, keys and values; turns dquery back.
+/// dx = dh + the gradient through queries, keys and values; turns dquery and the keys of dkey_value back.
 template <class Real>
 void DecoderBlock<Real>::backward_projections(const Context<Real>& context, const Rows& rows,
-                                              const DecoderBlockSaved<Real>& saved, Real* dquery,
-                                              const Real* dkey_value, const Real* dh, Real* dx,
-                                              GradientSum<Real>& gradients) const {
+                                              const DecoderBlockSaved<Real>& saved, Real* dquery, Real* dkey_value,
+                                              const Real* dh, Real* dx, GradientSum<Real>& gradients) const {
     const ArenaScope scope(context.scratch);
     const int count = rows.count;
-    const auto size = static_cast<std::size_t>(count) * static_cast<std::size_t>(config_.dim);
-    Real* dkey = take(context.scratch, count, kv_dim());
-    Real* dvalue = take(context.scratch, count, kv_dim());
-    context.kernels.copy_columns(count, kv_dim(), dkey_value, 2 * kv_dim(), dkey, kv_dim());
-    context.kernels.copy_columns(count, kv_dim(), dkey_value + kv_dim(), 2 * kv_dim(), dvalue, kv_dim());
-    rotary_.backward(context, count, config_.kv_heads, rows.placed.origins.token, dkey);
-    rotary_.backward(context, count, config_.heads, rows.placed.origins.token, dquery);
-    // Sites q, k and v: their gradients are dquery, dkey and dvalue.
+    rotary_.backward(context, rows, config_.kv_heads, 2 * kv_dim(), dkey_value);
+    rotary_.backward(context, rows, config_.heads, query_dim(), dquery);
+    // Sites k and v: their gradients are the columns of dkey_value. Site q: its gradient is dquery.
     Real* dnormed = take(context.scratch, count, config_.dim);
     query_->backward(context, rows, dquery, dnormed, gradients);
-    key_->backward(context, rows, dkey, dx, gradients);
-    context.kernels.add(size, dx, dnormed);
-    value_->backward(context, rows, dvalue, dx, gradients);
-    context.kernels.add(size, dx, dnormed);
+    key_value_->backward(context, rows, dkey_value, dx, gradients);
+    context.kernels.add(static_cast<std::size_t>(count) * static_cast<std::size_t>(config_.dim), dx, dnormed);
     attention_norm_->backward(context, count, saved.attention_norm, dnormed, dh, dx);
 }
 

@@ -33,7 +33,6 @@ public:
     void gather_rows(int, int, const std::int32_t*, const float*, float*) const override {}
     void scatter_rows(int, int, const std::int32_t*, const float*, float*) const override {}
     void add_scattered_rows(int, int, const std::int32_t*, const float*, float*) const override {}
-    void copy_columns(int, int, const float*, int, float*, int) const override {}
     void add(std::size_t, const float*, float*) const override {}
     void add_columns(int, int, float, const float*, int, int, float*) const override {}
     void take_columns(int, int, float, const float*, int, int, float*) const override {}

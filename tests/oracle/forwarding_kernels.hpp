@@ -48,9 +48,6 @@ public:
     void add_scattered_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const override {
         inner_.add_scattered_rows(count, width, index, x, y);
     }
-    void copy_columns(int rows, int width, const Real* x, int x_stride, Real* y, int y_stride) const override {
-        inner_.copy_columns(rows, width, x, x_stride, y, y_stride);
-    }
     void add(std::size_t count, const Real* x, Real* y) const override { inner_.add(count, x, y); }
     void add_columns(int rows, int width, Real scale, const Real* x, int y_width, int first, Real* y) const override {
         inner_.add_columns(rows, width, scale, x, y_width, first, y);

@@ -20,7 +20,7 @@ private:
         const int half = call.head_dim / 2;
         std::vector<Real> kept(static_cast<std::size_t>(call.head_dim));
         for (int h = 0; h < call.rows * call.heads; ++h) {
-            Real* head = call.x + h * call.head_dim;
+            Real* head = call.x + h / call.heads * call.row_width + h % call.heads * call.head_dim;
             std::copy_n(head, call.head_dim, kept.begin());
             for (int j = 0; j < call.head_dim; ++j) {
                 const int paired = j < half ? 2 * j : 2 * (j - half) + 1;

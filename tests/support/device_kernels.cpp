@@ -97,7 +97,7 @@ void DeviceKernels::rotary(const Rotary<float>& call) const {
     lended.positions = lent.in(call.positions, area(call.rows));
     lended.cosine = lent.in(call.cosine, angles);
     lended.sine = lent.in(call.sine, angles);
-    lended.x = lent.out(call.x, area(call.rows, call.heads * call.head_dim));
+    lended.x = lent.out(call.x, area(call.rows, call.row_width));
     inner_->rotary(lended);
     lent.finish();
 }

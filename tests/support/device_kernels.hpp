@@ -142,12 +142,6 @@ public:
         inner_->add_scattered_rows(count, width, lent.in(index, area(count)), lent.in(x, area(count, width)), placed);
         lent.finish();
     }
-    void copy_columns(int rows, int width, const float* x, int x_stride, float* y, int y_stride) const override {
-        LentArrays lent(inner_->memory());
-        const float* placed = lent.in(x, strided_area(rows, width, x_stride));
-        inner_->copy_columns(rows, width, placed, x_stride, lent.out(y, strided_area(rows, width, y_stride)), y_stride);
-        lent.finish();
-    }
     void add(std::size_t count, const float* x, float* y) const override {
         LentArrays lent(inner_->memory());
         inner_->add(count, lent.in(x, count), lent.out(y, count));
@@ -329,10 +323,6 @@ public:
 private:
     static std::size_t area(int rows, int columns = 1) {
         return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
-    }
-    /// Up to the last element of rows that lie `stride` apart.
-    static std::size_t strided_area(int rows, int width, int stride) {
-        return rows == 0 ? 0 : area(rows - 1, stride) + area(width);
     }
     template <class Index>
     static Index largest(const Index* index, int count) {

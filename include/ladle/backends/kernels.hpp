@@ -122,11 +122,12 @@ struct Rotary {
     int rows = 0;
     int heads = 0;
     int head_dim = 0;                          ///< even
+    int row_width = 0;                         ///< elements from one row of x to the next, at least heads * head_dim
     bool inverse = false;                      ///< turns back: the backward pass
     const std::uint32_t* positions = nullptr;  ///< [R]
     const Real* cosine = nullptr;              ///< [positions, head_dim / 2]
     const Real* sine = nullptr;                ///< [positions, head_dim / 2]
-    Real* x = nullptr;                         ///< [R, heads * head_dim]
+    Real* x = nullptr;                         ///< [R, row_width], of which the first heads * head_dim columns
 };
 
 /// Multi-head softmax attention of packed samples: segment s has query rows query_offsets[s] .. query_offsets[s+1] and
@@ -314,8 +315,6 @@ public:
     virtual void scatter_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const = 0;
     /// Adds x [count, width] to y[index]; indices are distinct.
     virtual void add_scattered_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const = 0;
-    /// The first `width` columns of y, rows y_stride elements apart, = those of x, rows x_stride elements apart.
-    virtual void copy_columns(int rows, int width, const Real* x, int x_stride, Real* y, int y_stride) const = 0;
     /// Adds x to y.
     virtual void add(std::size_t count, const Real* x, Real* y) const = 0;
     /// Adds scale * x [R, width] to the columns first .. first + width - 1 of y [R, y_width], the product rounded

@@ -1,10 +1,10 @@
 // Rotary positions: tables of cosines and sines, and the turning of queries and keys.
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
 #include "ladle/layers/context.hpp"
+#include "ladle/layers/rows.hpp"
 
 namespace ladle {
 
@@ -16,14 +16,13 @@ public:
     int positions() const { return positions_; }
     const DeviceArray<Real>& cosine() const { return cosine_; }  ///< [positions, head_dim / 2]
     const DeviceArray<Real>& sine() const { return sine_; }      ///< [positions, head_dim / 2]
-    /// Turns x [rows, heads * head_dim] in place by the rows' positions [rows].
-    void forward(const Context<Real>& context, int rows, int heads, const std::uint32_t* positions, Real* x) const;
+    /// Turns the first heads * head_dim columns of x [rows, row_width] in place by the rows' positions.
+    void forward(const Context<Real>& context, const Rows& rows, int heads, int row_width, Real* x) const;
     /// The same for a gradient: turns back.
-    void backward(const Context<Real>& context, int rows, int heads, const std::uint32_t* positions, Real* dx) const;
+    void backward(const Context<Real>& context, const Rows& rows, int heads, int row_width, Real* dx) const;
 
 private:
-    void turn(const Context<Real>& context, int rows, int heads, const std::uint32_t* positions, bool inverse,
-              Real* x) const;
+    void turn(const Context<Real>& context, const Rows& rows, int heads, int row_width, bool inverse, Real* x) const;
 
     int positions_;
     int half_;

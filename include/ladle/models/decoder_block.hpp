@@ -65,7 +65,7 @@ private:
     void backward_ffn(const Context<Real>& context, const Rows& rows, const DecoderBlockSaved<Real>& saved,
                       const Real* dy, Real* dh, GradientSum<Real>& gradients) const;
     void backward_projections(const Context<Real>& context, const Rows& rows, const DecoderBlockSaved<Real>& saved,
-                              Real* dquery, const Real* dkey_value, const Real* dh, Real* dx,
+                              Real* dquery, Real* dkey_value, const Real* dh, Real* dx,
                               GradientSum<Real>& gradients) const;
 
     DecoderConfig config_;
@@ -73,8 +73,7 @@ private:
     const RotaryTable<Real>& rotary_;
     std::unique_ptr<FrozenRmsNorm<Real>> attention_norm_;
     std::unique_ptr<FrozenLinear<Real>> query_;
-    std::unique_ptr<FrozenLinear<Real>> key_;
-    std::unique_ptr<FrozenLinear<Real>> value_;
+    std::unique_ptr<FrozenLinear<Real>> key_value_;  ///< keys, then values
     std::unique_ptr<FrozenLinear<Real>> attention_output_;
     std::unique_ptr<FrozenRmsNorm<Real>> ffn_norm_;
     std::unique_ptr<FrozenLinear<Real>> gate_;

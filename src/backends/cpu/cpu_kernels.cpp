@@ -73,9 +73,6 @@ public:
             add(static_cast<std::size_t>(width), x + r * width, y + static_cast<std::ptrdiff_t>(index[r]) * width);
         }
     }
-    void copy_columns(int rows, int width, const float* x, int x_stride, float* y, int y_stride) const override {
-        plain_->copy_columns(rows, width, x, x_stride, y, y_stride);
-    }
     void add(std::size_t count, const float* x, float* y) const override { loops_.add(count, x, y); }
     void add_columns(int rows, int width, float scale, const float* x, int y_width, int first,
                      float* y) const override {

@@ -96,9 +96,6 @@ public:
     void add_scattered_rows(int count, int width, const std::int32_t* index, const float* x, float* y) const override {
         cuda::add_scattered_rows(stream(), count, width, index, x, y);
     }
-    void copy_columns(int rows, int width, const float* x, int x_stride, float* y, int y_stride) const override {
-        cuda::copy_columns(stream(), rows, width, x, x_stride, y, y_stride);
-    }
     void add(std::size_t count, const float* x, float* y) const override { cuda::add(stream(), count, x, y); }
     void add_columns(int rows, int width, float scale, const float* x, int y_width, int first,
                      float* y) const override {

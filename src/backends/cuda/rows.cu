@@ -32,17 +32,6 @@ __global__ void __launch_bounds__(kBlockThreads)
     store_quad<kVector>(y + row_offset(at.row, width, at.column), v, at.size);
 }
 
-template <bool kVector>
-__global__ void __launch_bounds__(kBlockThreads)
-    copy_columns(int rows, int width, const float* x, int x_stride, float* y, int y_stride) {
-    const RowQuad at = row_quad(rows, width);
-    if (at.size == 0) {
-        return;
-    }
-    const float4 v = load_quad<kVector>(x + row_offset(at.row, x_stride, at.column), at.size);
-    store_quad<kVector>(y + row_offset(at.row, y_stride, at.column), v, at.size);
-}
-
 /// (a, b) turned by the angle: a * cosine - b * sine, a * sine + b * cosine.
 __device__ inline float2 turn(float a, float b, float cosine, float sine) {
     return {fmaf(a, cosine, -__fmul_rn(b, sine)), fmaf(a, sine, __fmul_rn(b, cosine))};
@@ -56,7 +45,7 @@ __global__ void __launch_bounds__(kBlockThreads) rotary(Rotary<float> call) {
     if (at.size == 0) {
         return;
     }
-    float* x = call.x + row_offset(at.row, width, at.column);
+    float* x = call.x + row_offset(at.row, call.row_width, at.column);
     const float4 v = load_quad<kVector>(x, at.size);
     const float sign = call.inverse ? -1.0F : 1.0F;
     const int half = call.head_dim / 2;
@@ -171,22 +160,12 @@ void add_scattered_rows(cudaStream_t stream, int count, int width, const std::in
     });
 }
 
-void copy_columns(cudaStream_t stream, int rows, int width, const float* x, int x_stride, float* y, int y_stride) {
-    if (is_empty(rows, width)) {
-        return;
-    }
-    choose(width % 4 == 0 && x_stride % 4 == 0 && y_stride % 4 == 0 && are_aligned(x, y), [&](auto vector) {
-        launch_independent(kernels::copy_columns<decltype(vector)::value>, row_grid(rows, width), dim3(kBlockThreads),
-                           stream, rows, width, x, x_stride, y, y_stride);
-    });
-}
-
 void rotary(cudaStream_t stream, const Rotary<float>& call) {
     const int width = call.heads * call.head_dim;
     if (is_empty(call.rows, width)) {
         return;
     }
-    choose(width % 4 == 0 && are_aligned(call.x), [&](auto vector) {
+    choose(call.row_width % 4 == 0 && are_aligned(call.x), [&](auto vector) {
         launch_independent(kernels::rotary<decltype(vector)::value>, row_grid(call.rows, width), dim3(kBlockThreads),
                            stream, call);
     });

@@ -20,9 +20,6 @@ void gather_rows(cudaStream_t stream, int count, int width, const std::int32_t* 
 void scatter_rows(cudaStream_t stream, int count, int width, const std::int32_t* index, const float* x, float* y);
 /// Adds x [count, width] fp32 to the rows y[index]; indices are distinct; y and x must not overlap.
 void add_scattered_rows(cudaStream_t stream, int count, int width, const std::int32_t* index, const float* x, float* y);
-/// Overwrites columns 0..width-1 of the rows of y fp32, y_stride elements apart, with those of x; y and x must not
-/// overlap.
-void copy_columns(cudaStream_t stream, int rows, int width, const float* x, int x_stride, float* y, int y_stride);
 /// As Kernels<float>::rotary, in place.
 void rotary(cudaStream_t stream, const Rotary<float>& call);
 /// Adds x [count] fp32 to y.

@@ -39,7 +39,7 @@ void ReferenceKernels<Real>::rotary(const Rotary<Real>& call) const {
     for (int r = 0; r < call.rows; ++r) {
         const std::ptrdiff_t angles = static_cast<std::ptrdiff_t>(call.positions[r]) * half;
         for (int h = 0; h < call.heads; ++h) {
-            Real* head = call.x + (static_cast<std::ptrdiff_t>(r) * call.heads + h) * call.head_dim;
+            Real* head = call.x + static_cast<std::ptrdiff_t>(r) * call.row_width + h * call.head_dim;
             for (int i = 0; i < half; ++i) {
                 const Real c = call.cosine[angles + i];
                 const Real s = call.inverse ? -call.sine[angles + i] : call.sine[angles + i];

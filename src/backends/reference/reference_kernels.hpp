@@ -42,7 +42,6 @@ public:
     void gather_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const override;
     void scatter_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const override;
     void add_scattered_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const override;
-    void copy_columns(int rows, int width, const Real* x, int x_stride, Real* y, int y_stride) const override;
     void add(std::size_t count, const Real* x, Real* y) const override;
     void add_columns(int rows, int width, Real scale, const Real* x, int y_width, int first, Real* y) const override;
     void take_columns(int rows, int width, Real scale, const Real* x, int x_width, int first, Real* y) const override;

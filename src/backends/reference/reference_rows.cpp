@@ -149,14 +149,6 @@ void ReferenceKernels<Real>::add_scattered_rows(int count, int width, const std:
 }
 
 template <class Real>
-void ReferenceKernels<Real>::copy_columns(int rows, int width, const Real* x, int x_stride, Real* y,
-                                          int y_stride) const {
-    for (std::ptrdiff_t r = 0; r < rows; ++r) {
-        std::copy_n(x + r * x_stride, width, y + r * y_stride);
-    }
-}
-
-template <class Real>
 void ReferenceKernels<Real>::add_scaled(std::size_t count, Real scale, const Real* x, Real* y) const {
     for (std::size_t i = 0; i < count; ++i) {
         y[i] += scale * x[i];
@@ -199,7 +191,6 @@ void ReferenceKernels<Real>::dropout(int rows, int width, const RowOrigins& orig
     template void ReferenceKernels<Real>::gather_rows(int, int, const std::int32_t*, const Real*, Real*) const;        \
     template void ReferenceKernels<Real>::scatter_rows(int, int, const std::int32_t*, const Real*, Real*) const;       \
     template void ReferenceKernels<Real>::add_scattered_rows(int, int, const std::int32_t*, const Real*, Real*) const; \
-    template void ReferenceKernels<Real>::copy_columns(int, int, const Real*, int, Real*, int) const;                  \
     template void ReferenceKernels<Real>::add(std::size_t, const Real*, Real*) const;                                  \
     template void ReferenceKernels<Real>::add_scaled(std::size_t, Real, const Real*, Real*) const;                     \
     template void ReferenceKernels<Real>::dropout(int, int, const RowOrigins&, const DropoutSite&, const Real*, Real*) \

@@ -82,7 +82,7 @@ void rotary(const Rotary<float>& call) {
         const float* cosine = call.cosine + static_cast<std::ptrdiff_t>(call.positions[r]) * half;
         const float* sine = call.sine + static_cast<std::ptrdiff_t>(call.positions[r]) * half;
         for (int h = 0; h < call.heads; ++h) {
-            float* head = call.x + (r * call.heads + h) * call.head_dim;
+            float* head = call.x + r * call.row_width + static_cast<std::ptrdiff_t>(h) * call.head_dim;
             for (int i = 0; i < half; ++i) {
                 const float a = head[2 * i];
                 const float b = head[2 * i + 1];
