@@ -142,7 +142,7 @@ Attention<Real> EncoderBlock<Real>::attention_call(const Rows& rows, const Outpu
     Attention<Real> call;
     call.precision = precision_;
     call.segments = rows.segments();
-    call.heads = config_.num_heads;
+    call.heads = call.kv_heads = config_.num_heads;
     call.head_dim = config_.head_dim();
     call.query_offsets = output.rows.placed.segment_offsets;
     call.key_offsets = rows.placed.segment_offsets;

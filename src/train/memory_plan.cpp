@@ -44,6 +44,11 @@ public:
     void gelu_backward(std::size_t, const float*, const float*, float*) const override {}
     void tanh(std::size_t, const float*, float*) const override {}
     void tanh_backward(std::size_t, const float*, const float*, float*) const override {}
+    void silu_product(std::size_t, const float*, const float*, float*) const override {}
+    void silu_product_backward(std::size_t, const float*, const float*, const float*, float*, float*) const override {}
+    void rotary(const Rotary<float>&) const override {}
+    void rms_norm(const RmsNorm<float>&) const override {}
+    void rms_norm_backward(const RmsNormBackward<float>&) const override {}
     void residual_norm(const ResidualNorm<float>&) const override {}
     void residual_norm_backward(const ResidualNormBackward<float>&) const override {}
     void feed_forward(const FeedForward<float>&) const override {}
@@ -51,6 +56,7 @@ public:
     void attention(const Attention<float>&) const override {}
     void attention_backward(const AttentionBackward<float>&) const override {}
     void cross_entropy(int, int, const float*, const std::int32_t*, const float*, float*, float*) const override {}
+    void token_cross_entropy(const TokenCrossEntropy<float>&) const override {}
     void squared_error(int, const float*, const float*, const float*, float*, float*) const override {}
     void consistency(int, int, const float*, const float*, const float*, float*, float*, float*) const override {}
     void add_fixed_point(std::size_t, const float*, double, std::int64_t*, std::int64_t*) const override {}

@@ -77,6 +77,16 @@ public:
     void tanh_backward(std::size_t count, const Real* y, const Real* dy, Real* dx) const override {
         inner_.tanh_backward(count, y, dy, dx);
     }
+    void silu_product(std::size_t count, const Real* gate, const Real* up, Real* y) const override {
+        inner_.silu_product(count, gate, up, y);
+    }
+    void silu_product_backward(std::size_t count, const Real* gate, const Real* up, const Real* dy, Real* dgate,
+                               Real* dup) const override {
+        inner_.silu_product_backward(count, gate, up, dy, dgate, dup);
+    }
+    void rotary(const Rotary<Real>& call) const override { inner_.rotary(call); }
+    void rms_norm(const RmsNorm<Real>& call) const override { inner_.rms_norm(call); }
+    void rms_norm_backward(const RmsNormBackward<Real>& call) const override { inner_.rms_norm_backward(call); }
     void residual_norm(const ResidualNorm<Real>& call) const override { inner_.residual_norm(call); }
     void residual_norm_backward(const ResidualNormBackward<Real>& call) const override {
         inner_.residual_norm_backward(call);
@@ -103,6 +113,7 @@ public:
                        Real* losses, Real* dlogits) const override {
         inner_.cross_entropy(samples, classes, logits, labels, weights, losses, dlogits);
     }
+    void token_cross_entropy(const TokenCrossEntropy<Real>& call) const override { inner_.token_cross_entropy(call); }
     void squared_error(int samples, const Real* logits, const Real* targets, const Real* weights, Real* losses,
                        Real* dlogits) const override {
         inner_.squared_error(samples, logits, targets, weights, losses, dlogits);

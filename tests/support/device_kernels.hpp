@@ -216,6 +216,23 @@ public:
         inner_->tanh_backward(count, lent.in(y, count), placed, lent.out(dx, count));
         lent.finish();
     }
+    void silu_product(std::size_t count, const float* gate, const float* up, float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed[] = {lent.in(gate, count), lent.in(up, count)};
+        inner_->silu_product(count, placed[0], placed[1], lent.out(y, count));
+        lent.finish();
+    }
+    void silu_product_backward(std::size_t count, const float* gate, const float* up, const float* dy, float* dgate,
+                               float* dup) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed[] = {lent.in(gate, count), lent.in(up, count), lent.in(dy, count)};
+        inner_->silu_product_backward(count, placed[0], placed[1], placed[2], lent.out(dgate, count),
+                                      lent.out(dup, count));
+        lent.finish();
+    }
+    void rotary(const Rotary<float>& call) const override;
+    void rms_norm(const RmsNorm<float>& call) const override;
+    void rms_norm_backward(const RmsNormBackward<float>& call) const override;
     void residual_norm(const ResidualNorm<float>& call) const override;
     void residual_norm_backward(const ResidualNormBackward<float>& call) const override;
     void feed_forward(const FeedForward<float>& call) const override;
@@ -236,6 +253,7 @@ public:
                               lent.out(dlogits, count));
         lent.finish();
     }
+    void token_cross_entropy(const TokenCrossEntropy<float>& call) const override;
     void squared_error(int samples, const float* logits, const float* targets, const float* weights, float* losses,
                        float* dlogits) const override {
         LentArrays lent(inner_->memory());
@@ -306,7 +324,8 @@ private:
     static std::size_t area(int rows, int columns = 1) {
         return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
     }
-    static int largest(const std::int32_t* index, int count) {
+    template <class Index>
+    static Index largest(const Index* index, int count) {
         return count == 0 ? 0 : *std::max_element(index, index + count);
     }
     /// Elements of a flat array up to the end of its last part.

@@ -26,7 +26,7 @@ float* loop_scratch(std::size_t floats) {
 float* attention_scratch(const Attention<float>& call) {
     int keys = 0;
     for (int s = 0; s < call.segments; ++s) {
-        keys = std::max(keys, call.key_offsets[s + 1] - call.key_offsets[s]);
+        keys = std::max(keys, call.ends_of_keys()[s] - call.key_offsets[s]);
     }
     return loop_scratch(cpu::attention_scratch_floats(keys, call.head_dim));
 }
@@ -105,6 +105,16 @@ public:
     void tanh_backward(std::size_t count, const float* y, const float* dy, float* dx) const override {
         loops_.tanh_backward(count, y, dy, dx);
     }
+    void silu_product(std::size_t count, const float* gate, const float* up, float* y) const override {
+        loops_.silu_product(count, gate, up, y);
+    }
+    void silu_product_backward(std::size_t count, const float* gate, const float* up, const float* dy, float* dgate,
+                               float* dup) const override {
+        loops_.silu_product_backward(count, gate, up, dy, dgate, dup);
+    }
+    void rotary(const Rotary<float>& call) const override { loops_.rotary(call); }
+    void rms_norm(const RmsNorm<float>& call) const override { loops_.rms_norm(call); }
+    void rms_norm_backward(const RmsNormBackward<float>& call) const override { loops_.rms_norm_backward(call); }
     void residual_norm(const ResidualNorm<float>& call) const override {
         loops_.residual_norm(call, loop_scratch(cpu::row_scratch_floats(call.width)));
     }
@@ -124,6 +134,7 @@ public:
                        float* losses, float* dlogits) const override {
         plain_->cross_entropy(samples, classes, logits, labels, weights, losses, dlogits);
     }
+    void token_cross_entropy(const TokenCrossEntropy<float>& call) const override { loops_.token_cross_entropy(call); }
     void squared_error(int samples, const float* logits, const float* targets, const float* weights, float* losses,
                        float* dlogits) const override {
         plain_->squared_error(samples, logits, targets, weights, losses, dlogits);

@@ -129,6 +129,18 @@ public:
     void tanh_backward(std::size_t count, const float* y, const float* dy, float* dx) const override {
         cuda::tanh_backward(stream(), count, y, dy, dx);
     }
+    void silu_product(std::size_t count, const float* gate, const float* up, float* y) const override {
+        cuda::silu_product(stream(), count, gate, up, y);
+    }
+    void silu_product_backward(std::size_t count, const float* gate, const float* up, const float* dy, float* dgate,
+                               float* dup) const override {
+        cuda::silu_product_backward(stream(), count, gate, up, dy, dgate, dup);
+    }
+    void rotary(const Rotary<float>& call) const override { cuda::rotary(stream(), call); }
+    void rms_norm(const RmsNorm<float>& call) const override { cuda::rms_norm(stream(), call); }
+    void rms_norm_backward(const RmsNormBackward<float>& call) const override {
+        cuda::rms_norm_backward(stream(), call);
+    }
     void residual_norm(const ResidualNorm<float>& call) const override { cuda::residual_norm(stream(), call); }
     void residual_norm_backward(const ResidualNormBackward<float>& call) const override {
         cuda::residual_norm_backward(stream(), call);
@@ -154,6 +166,9 @@ public:
     void cross_entropy(int samples, int classes, const float* logits, const std::int32_t* labels, const float* weights,
                        float* losses, float* dlogits) const override {
         cuda::cross_entropy(stream(), samples, classes, logits, labels, weights, losses, dlogits);
+    }
+    void token_cross_entropy(const TokenCrossEntropy<float>& call) const override {
+        cuda::token_cross_entropy(stream(), call);
     }
     void squared_error(int samples, const float* logits, const float* targets, const float* weights, float* losses,
                        float* dlogits) const override {

@@ -63,6 +63,26 @@ struct TanhBackward {
     __device__ float operator()(float y, float dy) const { return __fmul_rn(dy, fmaf(-y, y, 1.0F)); }
 };
 
+/// 1 / (1 + exp(-x)), and the same of -x.
+struct Sigmoids {
+    float of_x;
+    float of_minus_x;
+};
+
+__device__ inline Sigmoids sigmoids(float x) {
+    const float e = expf(-fabsf(x));
+    const float larger_one = __fdiv_rn(1.0F, __fadd_rn(1.0F, e));
+    const float smaller_one = __fmul_rn(e, larger_one);
+    return x < 0.0F ? Sigmoids{smaller_one, larger_one} : Sigmoids{larger_one, smaller_one};
+}
+
+/// silu(gate) * up
+struct SiluProduct {
+    __device__ float operator()(float gate, float up) const {
+        return __fmul_rn(__fmul_rn(gate, sigmoids(gate).of_x), up);
+    }
+};
+
 struct Identity {
     __device__ float operator()(float x) const { return x; }
 };
@@ -94,6 +114,26 @@ __global__ void __launch_bounds__(kBlockThreads)
     if (c_bf16 != nullptr) {
         store_quad<kVector>(c_bf16 + at.first, v, at.size);
     }
+}
+
+template <bool kVector>
+__global__ void __launch_bounds__(kBlockThreads)
+    silu_product_backward(std::size_t count, const float* gate, const float* up, const float* dy, float* dgate,
+                          float* dup) {
+    const FlatQuad at = flat_quad(count);
+    if (at.size == 0) {
+        return;
+    }
+    const float4 x = load_quad<kVector>(gate + at.first, at.size);
+    const float4 u = load_quad<kVector>(up + at.first, at.size);
+    const float4 d = load_quad<kVector>(dy + at.first, at.size);
+    const float4 slope = map_quad(x, [](float v) {
+        const Sigmoids s = sigmoids(v);
+        return __fmul_rn(s.of_x, fmaf(v, s.of_minus_x, 1.0F));
+    });
+    const float4 silu = map_quad(x, [](float v) { return __fmul_rn(v, sigmoids(v).of_x); });
+    store_quad<kVector>(dgate + at.first, multiply_quads(multiply_quads(d, u), slope), at.size);
+    store_quad<kVector>(dup + at.first, multiply_quads(d, silu), at.size);
 }
 
 inline constexpr int kTile = 32;
@@ -175,6 +215,21 @@ void tanh(cudaStream_t stream, std::size_t count, const float* x, float* y) {
 
 void tanh_backward(cudaStream_t stream, std::size_t count, const float* y, const float* dy, float* dx) {
     map_pairs<kernels::TanhBackward>(stream, count, y, dy, dx, nullptr);
+}
+
+void silu_product(cudaStream_t stream, std::size_t count, const float* gate, const float* up, float* y) {
+    map_pairs<kernels::SiluProduct>(stream, count, gate, up, y, nullptr);
+}
+
+void silu_product_backward(cudaStream_t stream, std::size_t count, const float* gate, const float* up, const float* dy,
+                           float* dgate, float* dup) {
+    if (count == 0) {
+        return;
+    }
+    choose(are_aligned(gate, up, dy, dgate, dup), [&](auto vector) {
+        launch_independent(kernels::silu_product_backward<decltype(vector)::value>, flat_grid(count),
+                           dim3(kBlockThreads), stream, count, gate, up, dy, dgate, dup);
+    });
 }
 
 void to_bfloat16(cudaStream_t stream, std::size_t count, const float* x, __nv_bfloat16* y) {

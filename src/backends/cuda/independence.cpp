@@ -38,7 +38,7 @@ public:
             results_.emplace_back(memory, columns * rows());
         }
         call_.segments = static_cast<int>(lengths.size());
-        call_.heads = kHeads;
+        call_.heads = call_.kv_heads = kHeads;
         call_.head_dim = head_dim;
         call_.longest_query = call_.longest_key = *std::max_element(lengths.begin(), lengths.end());
         call_.query_offsets = call_.key_offsets = offsets_.data();

@@ -56,6 +56,12 @@ public:
     void gelu_backward(std::size_t count, const Real* x, const Real* dy, Real* dx) const override;
     void tanh(std::size_t count, const Real* x, Real* y) const override;
     void tanh_backward(std::size_t count, const Real* y, const Real* dy, Real* dx) const override;
+    void silu_product(std::size_t count, const Real* gate, const Real* up, Real* y) const override;
+    void silu_product_backward(std::size_t count, const Real* gate, const Real* up, const Real* dy, Real* dgate,
+                               Real* dup) const override;
+    void rotary(const Rotary<Real>& call) const override;
+    void rms_norm(const RmsNorm<Real>& call) const override;
+    void rms_norm_backward(const RmsNormBackward<Real>& call) const override;
     void residual_norm(const ResidualNorm<Real>& call) const override;
     void residual_norm_backward(const ResidualNormBackward<Real>& call) const override;
     void feed_forward(const FeedForward<Real>& call) const override;
@@ -65,6 +71,7 @@ public:
 
     void cross_entropy(int samples, int classes, const Real* logits, const std::int32_t* labels, const Real* weights,
                        Real* losses, Real* dlogits) const override;
+    void token_cross_entropy(const TokenCrossEntropy<Real>& call) const override;
     void squared_error(int samples, const Real* logits, const Real* targets, const Real* weights, Real* losses,
                        Real* dlogits) const override;
     void consistency(int samples, int classes, const Real* first, const Real* second, const Real* weights, Real* losses,

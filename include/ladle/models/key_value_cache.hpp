@@ -1,0 +1,33 @@
+// Keys and values of the tokens that sequences have so far, so that generation computes each token once.
+// Sits beside decoder_block; used by models/decoder and generation.
+#pragma once
+
+#include <vector>
+
+#include "ladle/core/device_memory.hpp"
+#include "ladle/models/decoder_config.hpp"
+
+namespace ladle {
+
+template <class Real>
+class KeyValueCache {
+public:
+    /// Room for capacities[s] tokens of sequence s, no more: per layer [sum of capacities, 2 * kv_heads * head_dim].
+    KeyValueCache(DeviceMemory& memory, const DecoderConfig& config, const std::vector<int>& capacities);
+    int capacity(int sequence) const;
+    /// Tokens that the sequence has.
+    int length(int sequence) const;
+    /// Row of the sequence's first token in every layer.
+    int begin(int sequence) const;
+    /// Room of one layer.
+    Real* layer(int layer) { return layers_.at(static_cast<std::size_t>(layer)).data(); }
+    /// Counts `tokens` more that are about to be written. Throws InternalError if there is no room.
+    void grow(int sequence, int tokens);
+
+private:
+    std::vector<int> offsets_;  ///< [sequences + 1] rows
+    std::vector<int> lengths_;  ///< [sequences]
+    std::vector<DeviceArray<Real>> layers_;
+};
+
+}  // namespace ladle

@@ -1,0 +1,226 @@
+// Embeddings, blocks and output of a decoder.
+#include "ladle/models/decoder.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <string>
+
+#include "ladle/core/check.hpp"
+
+namespace ladle {
+namespace {
+
+// Rows whose logits are held at a time: whole blocks of the CPU's products, and 128 MiB of a vocabulary of 128,256.
+constexpr int kLogitRows = 256;
+
+double scaled_frequency(double frequency, const RopeScaling& scaling) {
+    const double periods = scaling.original_positions * frequency / (2 * std::numbers::pi);
+    if (periods > scaling.high_frequency_factor) {
+        return frequency;
+    }
+    if (periods < scaling.low_frequency_factor) {
+        return frequency / scaling.factor;
+    }
+    const double kept =
+        (periods - scaling.low_frequency_factor) / (scaling.high_frequency_factor - scaling.low_frequency_factor);
+    return frequency * ((1 - kept) / scaling.factor + kept);
+}
+
+}  // namespace
+
+std::vector<double> rotary_frequencies(const DecoderConfig& config) {
+    check(config.head_dim % 2 == 0, "heads have pairs of elements");
+    std::vector<double> frequencies;
+    for (int i = 0; i < config.head_dim; i += 2) {
+        const double frequency = std::pow(config.rope_theta, -static_cast<double>(i) / config.head_dim);
+        frequencies.push_back(config.rope_scaling.has_value() ? scaled_frequency(frequency, *config.rope_scaling)
+                                                              : frequency);
+    }
+    return frequencies;
+}
+
+template <class Real>
+Decoder<Real>::Decoder(const Kernels<Real>& kernels, const DecoderConfig& config, Precision precision,
+                       NamedTensors& tensors)
+    : config_(config), rotary_(kernels.memory(), config.max_positions, rotary_frequencies(config)) {
+    check(config.max_positions > 0, "a decoder is built for a longest sequence");
+    check(config.kv_heads > 0 && config.heads % config.kv_heads == 0, "each head of keys has its query heads");
+    const std::string words = "tok_embeddings.weight";
+    words_ = tensors.keep<Real>({words}, {config.vocab, config.dim});
+    for (int layer = 0; layer < config.layers; ++layer) {
+        blocks_.push_back(std::make_unique<DecoderBlock<Real>>(kernels, config_, precision, layer, rotary_, tensors));
+    }
+    norm_ = std::make_unique<FrozenRmsNorm<Real>>(config.dim, tensors.keep<Real>({"norm.weight"}, {config.dim}),
+                                                  config.norm_eps);
+    output_ = tensors.keep_matrix(kernels, {config.tied_output ? words : "output.weight"}, {config.vocab, config.dim},
+                                  precision);
+    tensors.finish({});
+}
+
+template <class Real>
+Real* Decoder<Real>::take(Arena& arena, int rows, int width) const {
+    return arena.take<Real>(static_cast<std::size_t>(rows) * static_cast<std::size_t>(width));
+}
+
+template <class Real>
+const Real* Decoder<Real>::forward(const Context<Real>& context, const TokenRows& tokens,
+                                   DecoderSaved<Real>& saved) const {
+    saved.rows = place_rows(context.arena, tokens.rows);
+    const Rows& rows = saved.rows;
+    check(rows.placed.longest_segment <= config_.max_positions, "samples fit the table of positions");
+    saved.blocks.assign(blocks_.size(), {});
+    saved.hidden.clear();
+    Real* x = take(context.arena, rows.count, config_.dim);
+    context.kernels.gather_rows(rows.count, config_.dim,
+                                context.arena.place(tokens.input_ids, static_cast<std::size_t>(rows.count)),
+                                words_.get(), x);
+    saved.hidden.push_back(x);
+    for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
+        Real* y = take(context.arena, rows.count, config_.dim);
+        blocks_[layer]->forward(context, rows, x, y, saved.blocks[layer]);
+        saved.hidden.push_back(y);
+        x = y;
+    }
+    return x;
+}
+
+/// Logits [count, vocab] of x [count, dim].
+template <class Real>
+void Decoder<Real>::normed_logits(const Context<Real>& context, int count, const Real* x, Real* logits,
+                                  RmsNormSaved<Real>& saved) const {
+    Real* normed = take(context.scratch, count, config_.dim);
+    norm_->forward(context, count, x, normed, saved);
+    context.kernels.product(*output_, count, normed, nullptr, logits);
+}
+
+template <class Real>
+void Decoder<Real>::logits(const Context<Real>& context, const Real* states, int count, const std::int32_t* index,
+                           Real* logits) const {
+    const ArenaScope scope(context.scratch);
+    const ArenaScope kept(context.arena);
+    Real* x = take(context.scratch, count, config_.dim);
+    context.kernels.gather_rows(count, config_.dim, index, states, x);
+    RmsNormSaved<Real> saved;
+    normed_logits(context, count, x, logits, saved);
+}
+
+template <class Real>
+void Decoder<Real>::losses(const Context<Real>& context, int rows, const Real* states,
+                           const TokenTargets<Real>& targets, Real* losses, Real* dstates) const {
+    context.kernels.memory().zero(
+        dstates, static_cast<std::size_t>(rows) * static_cast<std::size_t>(config_.dim) * sizeof(Real));
+    for (int first = 0; first < targets.count; first += kLogitRows) {
+        TokenTargets<Real> part = targets;
+        part.count = std::min(kLogitRows, targets.count - first);
+        part.index += first;
+        add_losses(context, states, part, losses, dstates);
+    }
+}
+
+/// Writes the losses and gradients of targets that are few enough to hold their logits.
+template <class Real>
+void Decoder<Real>::add_losses(const Context<Real>& context, const Real* states, const TokenTargets<Real>& targets,
+                               Real* losses, Real* dstates) const {
+    const ArenaScope scope(context.scratch);
+    const ArenaScope kept(context.arena);
+    const int count = targets.count;
+    Real* x = take(context.scratch, count, config_.dim);
+    Real* logits = take(context.scratch, count, config_.vocab);
+    context.kernels.gather_rows(count, config_.dim, targets.index, states, x);
+    RmsNormSaved<Real> saved;
+    normed_logits(context, count, x, logits, saved);
+    TokenCrossEntropy<Real> call;
+    call.rows = count;
+    call.classes = config_.vocab;
+    call.weight = targets.weight;
+    call.index = targets.index;
+    call.labels = targets.labels;
+    call.logits = logits;
+    call.losses = losses;
+    call.dlogits = logits;
+    context.kernels.token_cross_entropy(call);
+    Real* dx = take(context.scratch, count, config_.dim);
+    context.kernels.product_transposed(*output_, count, logits, dx);
+    norm_->backward(context, count, saved, dx, nullptr, dx);
+    context.kernels.scatter_rows(count, config_.dim, targets.index, dx, dstates);
+}
+
+template <class Real>
+void Decoder<Real>::backward(const Context<Real>& context, const DecoderSaved<Real>& saved, const Real* dstates,
+                             Real* dx, GradientSum<Real>& gradients) const {
+    const ArenaScope scope(context.scratch);
+    // A block's gradient is read by the block below it alone.
+    Real* const turns[2] = {take(context.scratch, saved.rows.count, config_.dim),
+                            take(context.scratch, saved.rows.count, config_.dim)};
+    const Real* dy = dstates;
+    for (std::size_t layer = blocks_.size(); layer-- > 0;) {
+        Real* result = layer == 0 ? dx : turns[layer % 2];
+        blocks_[layer]->backward(context, saved.rows, saved.blocks[layer], dy, result, gradients);
+        dy = result;
+    }
+}
+
+template <class Real>
+typename Decoder<Real>::Extension Decoder<Real>::place_extension(const Context<Real>& context, const NextTokens& next,
+                                                                 KeyValueCache<Real>& cache) const {
+    const std::size_t segments = next.sequences.size();
+    const std::size_t count = next.ids.size();
+    auto* offsets = context.staging.template take<int>(segments + 1);
+    auto* begins = context.staging.template take<int>(segments);
+    auto* ends = context.staging.template take<int>(segments);
+    auto* token = context.staging.template take<std::uint32_t>(count);
+    auto* index = context.staging.template take<std::int32_t>(count);
+    auto* ids = context.staging.template take<std::int32_t>(count);
+    std::copy(next.ids.begin(), next.ids.end(), ids);
+    Extension placed;
+    std::size_t row = 0;
+    for (std::size_t s = 0; s < segments; ++s) {
+        const int sequence = next.sequences[s];
+        const int earlier = cache.length(sequence);
+        cache.grow(sequence, next.counts[s]);
+        offsets[s] = static_cast<int>(row);
+        begins[s] = cache.begin(sequence);
+        ends[s] = begins[s] + cache.length(sequence);
+        placed.keys.longest = std::max(placed.keys.longest, cache.length(sequence));
+        for (int t = earlier; t < cache.length(sequence); ++t, ++row) {
+            token[row] = static_cast<std::uint32_t>(t);
+            index[row] = begins[s] + t;
+        }
+    }
+    check(row == count, "every token belongs to a sequence");
+    check(placed.keys.longest <= config_.max_positions, "sequences fit the table of positions");
+    offsets[segments] = static_cast<int>(count);
+    Rows rows;
+    rows.count = static_cast<int>(count);
+    rows.samples = static_cast<int>(segments);
+    rows.segment_offsets = offsets;
+    rows.origins.token = token;
+    placed.rows = place_rows(context.arena, rows);
+    placed.ids = context.arena.place(ids, count);
+    placed.keys.index = context.arena.place(index, count);
+    placed.keys.begins = context.arena.place(begins, segments);
+    placed.keys.ends = context.arena.place(ends, segments);
+    return placed;
+}
+
+template <class Real>
+const Real* Decoder<Real>::extend(const Context<Real>& context, const NextTokens& next,
+                                  KeyValueCache<Real>& cache) const {
+    Extension extension = place_extension(context, next, cache);
+    const Rows& rows = extension.rows;
+    Real* x = take(context.arena, rows.count, config_.dim);
+    Real* y = take(context.arena, rows.count, config_.dim);
+    context.kernels.gather_rows(rows.count, config_.dim, extension.ids, words_.get(), x);
+    for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
+        extension.keys.key_value = cache.layer(static_cast<int>(layer));
+        blocks_[layer]->extend(context, rows, extension.keys, x, y);
+        std::swap(x, y);
+    }
+    return x;
+}
+
+template class Decoder<float>;
+template class Decoder<double>;
+
+}  // namespace ladle
