@@ -7,8 +7,11 @@
 namespace ladle {
 
 DecoderTokenizer::DecoderTokenizer(std::unique_ptr<const Tokenizer> tokenizer, std::vector<std::string> token_bytes,
-                                   std::vector<bool> is_special)
-    : tokenizer_(std::move(tokenizer)), token_bytes_(std::move(token_bytes)), is_special_(std::move(is_special)) {
+                                   std::vector<bool> is_special, bool begins_prompts)
+    : tokenizer_(std::move(tokenizer)),
+      token_bytes_(std::move(token_bytes)),
+      is_special_(std::move(is_special)),
+      begins_prompts_(begins_prompts) {
     check(begin_id() >= 0 && end_id() >= 0, "a decoder's texts have a begin and an end");
     check(is_special_.size() == token_bytes_.size(), "every token is special or not");
 }

@@ -1,4 +1,6 @@
 // Reads the tokenizers of decoders that are byte-level BPE by merges: Hugging Face directories and GGUF metadata.
+#include <algorithm>
+
 #include "ladle/core/json_file.hpp"
 #include "ladle/text/decoder_tokenizer.hpp"
 #include "tokenizer_files.hpp"
@@ -12,7 +14,7 @@ using nlohmann::json;
 enum GgufTokenType : std::int64_t { kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5 };
 
 std::unique_ptr<const DecoderTokenizer> make_tokenizer(const Vocabulary& vocabulary, const ByteBpe::Merges& merges,
-                                                       const ByteBpeOptions& options) {
+                                                       const ByteBpeOptions& options, bool begins_prompts) {
     std::vector<std::string> token_bytes;
     for (const std::string& token : vocabulary.tokens) {
         token_bytes.push_back(bytes_of_token(token));
@@ -23,7 +25,7 @@ std::unique_ptr<const DecoderTokenizer> make_tokenizer(const Vocabulary& vocabul
         is_special[static_cast<std::size_t>(added.id)] = added.special;
     }
     return std::make_unique<DecoderTokenizer>(std::make_unique<ByteBpe>(vocabulary, merges, options),
-                                              std::move(token_bytes), std::move(is_special));
+                                              std::move(token_bytes), std::move(is_special), begins_prompts);
 }
 
 void require_name(const std::string& name, const char* key, const std::string& source) {
@@ -84,6 +86,21 @@ void expect_text(const json& metadata, const char* key, const char* expected, co
     }
 }
 
+/// True if the template for single texts starts with the special token `begin`; it may be one of several processors.
+bool template_begins_with(const json& file, const std::string& begin) {
+    const json processor = file.value("post_processor", json());
+    if (!processor.is_object()) {
+        return false;
+    }
+    const json several = processor.value("processors", json());
+    const json processors = several.is_array() ? several : json::array({processor});
+    const json first = {{"SpecialToken", {{"id", begin}, {"type_id", 0}}}};
+    return std::any_of(processors.begin(), processors.end(), [&](const json& part) {
+        const json single = part.is_object() ? part.value("single", json()) : json();
+        return single.is_array() && !single.empty() && single.front() == first;
+    });
+}
+
 }  // namespace
 
 std::unique_ptr<const DecoderTokenizer> load_llama_tokenizer(const std::string& directory) {
@@ -100,9 +117,12 @@ std::unique_ptr<const DecoderTokenizer> load_llama_tokenizer(const std::string& 
     ByteBpe::Merges merges;
     ByteBpeOptions options;
     options.family = "llama";
-    read_byte_bpe_file(read_json_file(vocabulary.source), vocabulary, entries, merges, options);
+    const json file = read_json_file(vocabulary.source);
+    read_byte_bpe_file(file, vocabulary, entries, merges, options);
     vocabulary.tokens = order_by_id(vocabulary.source, entries);
-    return make_tokenizer(vocabulary, merges, options);
+    const bool begins_prompts = optional_field<bool>(config, "add_bos_token", config_source)
+                                    .value_or(template_begins_with(file, vocabulary.special.cls));
+    return make_tokenizer(vocabulary, merges, options, begins_prompts);
 }
 
 std::unique_ptr<const DecoderTokenizer> make_gguf_tokenizer(const json& metadata, const std::string& label) {
@@ -124,7 +144,8 @@ std::unique_ptr<const DecoderTokenizer> make_gguf_tokenizer(const json& metadata
     ByteBpeOptions options;
     options.family = "llama";
     options.pattern = SplitPattern::smollm;
-    return make_tokenizer(vocabulary, merges, options);
+    const bool begins_prompts = optional_field<bool>(metadata, "tokenizer.ggml.add_bos_token", label).value_or(false);
+    return make_tokenizer(vocabulary, merges, options, begins_prompts);
 }
 
 }  // namespace ladle

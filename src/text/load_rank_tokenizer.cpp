@@ -98,8 +98,8 @@ std::unique_ptr<const DecoderTokenizer> load_rank_tokenizer(const std::string& p
     auto tokenizer = std::make_unique<RankBpe>(vocabulary, ranked, SplitPattern::llama3);
     std::vector<bool> is_special(vocabulary.tokens.size(), false);
     std::fill(is_special.begin() + static_cast<std::ptrdiff_t>(ranked), is_special.end(), true);
-    return std::make_unique<DecoderTokenizer>(std::move(tokenizer), std::move(vocabulary.tokens),
-                                              std::move(is_special));
+    return std::make_unique<DecoderTokenizer>(std::move(tokenizer), std::move(vocabulary.tokens), std::move(is_special),
+                                              true);
 }
 
 }  // namespace ladle

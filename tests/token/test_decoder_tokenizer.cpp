@@ -224,6 +224,37 @@ BOOST_AUTO_TEST_CASE(a_directory_must_name_begin_and_end) {
     refuses("<|x|> is not in the vocabulary");
 }
 
+BOOST_AUTO_TEST_CASE(prompts_begin_as_the_files_say) {
+    const json content = fixture("smollm");
+    const auto dir = token_test::fresh_dir("decoder");
+    const auto begins = [&](const json& processor, const json& added) {
+        json file = content["tokenizer"];
+        file["post_processor"] = processor;
+        json config = content["config"];
+        config["add_bos_token"] = added;
+        token_test::write_text(dir / "tokenizer.json", file.dump());
+        token_test::write_text(dir / "tokenizer_config.json", config.dump());
+        return load_llama_tokenizer(dir.string())->begins_prompts();
+    };
+    const auto special = [](const char* name) { return json{{"SpecialToken", {{"id", name}, {"type_id", 0}}}}; };
+    const auto processor = [](const json& first) {
+        return json{{"type", "TemplateProcessing"}, {"single", {first, {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}}}};
+    };
+    const json begin = processor(special("<|begin|>"));
+    BOOST_TEST(!begins(nullptr, nullptr));
+    BOOST_TEST(begins(nullptr, true));
+    BOOST_TEST(begins(begin, nullptr));
+    BOOST_TEST(!begins(begin, false));
+    BOOST_TEST(!begins(processor(special("<|end|>")), nullptr));
+    BOOST_TEST(!begins({{"type", "ByteLevel"}}, nullptr));
+    BOOST_TEST(begins({{"type", "Sequence"}, {"processors", {{{"type", "ByteLevel"}}, begin}}}, nullptr));
+    json metadata = as_gguf(content["tokenizer"]);
+    BOOST_TEST(!make_gguf_tokenizer(metadata, "m.gguf")->begins_prompts());
+    metadata["tokenizer.ggml.add_bos_token"] = true;
+    BOOST_TEST(make_gguf_tokenizer(metadata, "m.gguf")->begins_prompts());
+    BOOST_TEST(load_rank_tokenizer(tiny() + "/tokenizer.model")->begins_prompts());
+}
+
 // The tokenizer of the real model, where LADLE_SMOLLM2_GGUF names its file.
 BOOST_AUTO_TEST_CASE(the_published_smollm2) {
     const char* path = std::getenv("LADLE_SMOLLM2_GGUF");
