@@ -186,7 +186,15 @@ export LADLE_GLUE_DIR=${LADLE_GLUE_DIR:-$root/../shared/data/glue}
 [ -d "$LADLE_GLUE_DIR" ] || skipped+=("tests on real GLUE files: no $LADLE_GLUE_DIR (set LADLE_GLUE_DIR)")
 export LADLE_MATH_DIR=${LADLE_MATH_DIR:-$root/../shared/data/math}
 [ -d "$LADLE_MATH_DIR" ] || skipped+=("a test on published math files: no $LADLE_MATH_DIR (set LADLE_MATH_DIR)")
-[ -n "${LADLE_SMOLLM2_GGUF:-}" ] || skipped+=("SmolLM2's own tokenizer: set LADLE_SMOLLM2_GGUF to its GGUF file")
+if [ $pytorch = yes ] && [ -z "${LADLE_SMOLLM2_GGUF:-}" ]; then
+    LADLE_SMOLLM2_GGUF=$(jobs/fetch_smollm2.sh "$root/build/cache") || LADLE_SMOLLM2_GGUF=
+fi
+if [ -n "${LADLE_SMOLLM2_GGUF:-}" ]; then
+    export LADLE_SMOLLM2_GGUF
+else
+    unset LADLE_SMOLLM2_GGUF
+    skipped+=("SmolLM2 and its tokenizer: --pytorch fetches it (93 MB), or set LADLE_SMOLLM2_GGUF to its GGUF file")
+fi
 if LADLE_MINILM_DIR=$(jobs/fetch_minilm.sh "$root/build/cache"); then
     export LADLE_MINILM_DIR
 else

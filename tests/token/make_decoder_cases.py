@@ -11,7 +11,6 @@ import argparse
 import base64
 import json
 import pathlib
-import struct
 import sys
 
 import tiktoken
@@ -21,6 +20,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OUT = ROOT / "tests" / "fixtures" / "tokens"
 sys.path.insert(0, str(ROOT / "tests" / "pytorch"))
+from gguf_file import read_gguf  # noqa: E402
 from test_token_cases import BY_HAND, random_texts  # noqa: E402
 
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -90,42 +90,8 @@ def rank_cases():
                    "cases": cases_of(lambda text: encoding.encode(text, disallowed_special=()))})
 
 
-def read_metadata(path):
-    """The keys of a GGUF file; enough of the format for this one file."""
-    data = pathlib.Path(path).read_bytes()[:1 << 25]
-    kinds = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-    place = 8
-
-    def take(kind):
-        nonlocal place
-        value = struct.unpack_from("<" + kind, data, place)[0]
-        place += struct.calcsize("<" + kind)
-        return value
-
-    def text():
-        nonlocal place
-        length = take("Q")
-        place += length
-        return data[place - length:place].decode()
-
-    def value(kind):
-        if kind == 8:
-            return text()
-        if kind == 9:
-            inner, count = take("I"), take("Q")
-            return [value(inner) for _ in range(count)]
-        return take(kinds[kind])
-
-    take("Q")
-    pairs = {}
-    for _ in range(take("Q")):
-        key = text()
-        pairs[key] = value(take("I"))
-    return pairs
-
-
 def smollm2_cases(path):
-    metadata = read_metadata(path)
+    metadata, _ = read_gguf(path)
     tokens = metadata["tokenizer.ggml.tokens"]
     merges = [tuple(merge.split(" ")) for merge in metadata["tokenizer.ggml.merges"]]
     tokenizer = Tokenizer(models.BPE(vocab={text: i for i, text in enumerate(tokens)}, merges=merges))
