@@ -50,7 +50,7 @@ std::vector<Option> run_rows() {
          "The run directory receives checkpoints, soup, metrics and the resolved config.",
          false},
         {"run.seed", [](C& c) -> F { return &c.run.seed; }, at_least(0), "",
-         "The seed decides initial values, sample order, routes and dropout.", true},
+         "The seed decides initial values, sample order, routes, dropout and the tokens that are drawn.", true},
         {"run.time_limit_minutes", [](C& c) -> F { return &c.run.time_limit_minutes; }, at_least(0), "minute",
          "The run saves its state and ends with exit code 85 before this much time has passed since its start; 0: "
          "never.",
@@ -69,7 +69,8 @@ std::vector<Option> input_rows() {
          [](C& c) -> F { return &c.model.path; },
          {},
          "",
-         "The backbone is read from this Hugging Face directory (config.json, weights, tokenizer files).",
+         "The model is read from this Hugging Face directory (config.json, weights, tokenizer files); a decoder may "
+         "also be a directory of Meta's or a .gguf file.",
          false},
         {"model.precision", [](C& c) -> F { return &c.model.precision; }, one_of({"fp32", "bf16"}), "",
          "Matrix products take their inputs in this precision and accumulate in fp32.", true},

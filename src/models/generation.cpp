@@ -96,15 +96,12 @@ public:
     }
 
 private:
-    /// The last new token of a sequence is never read.
     static std::vector<int> capacities(const DecoderConfig& config,
                                        const std::vector<std::vector<std::int32_t>>& prompts,
                                        const GenerationOptions& options) {
         std::vector<int> result;
-        for (std::size_t i = 0; i < prompts.size(); ++i) {
-            check_prompt(prompts[i], i, config);
-            const int prompt = static_cast<int>(prompts[i].size());
-            result.push_back(prompt + std::min(options.max_new_tokens - 1, config.max_positions - prompt));
+        for (const auto& ids : prompts) {
+            result.push_back(sequence_capacity(config, ids.size(), options.max_new_tokens));
         }
         return result;
     }
@@ -222,10 +219,23 @@ std::int32_t choose_token(const Sampling& sampling, std::uint32_t row, std::uint
     return order[kept - 1];
 }
 
+int sequence_capacity(const DecoderConfig& config, std::size_t prompt_tokens, int max_new_tokens) {
+    const int prompt = static_cast<int>(prompt_tokens);
+    return prompt + std::min(max_new_tokens - 1, config.max_positions - prompt);
+}
+
+void check_prompts(const DecoderConfig& config, const std::vector<std::vector<std::int32_t>>& prompts,
+                   std::uint32_t first_row) {
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+        check_prompt(prompts[i], first_row + i + 1, config);
+    }
+}
+
 template <class Real>
 std::vector<std::vector<std::int32_t>> generate(const Kernels<Real>& kernels, const Decoder<Real>& decoder,
                                                 const std::vector<std::vector<std::int32_t>>& prompts,
                                                 std::uint32_t first_row, const GenerationOptions& options) {
+    check_prompts(decoder.config(), prompts, first_row);
     return Generation<Real>(kernels, decoder, prompts, first_row, options).run();
 }
 

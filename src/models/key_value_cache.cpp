@@ -5,6 +5,20 @@
 
 namespace ladle {
 
+namespace {
+
+/// Numbers of one token in one layer.
+std::size_t token_width(const DecoderConfig& config) {
+    return 2 * static_cast<std::size_t>(config.kv_heads) * static_cast<std::size_t>(config.head_dim);
+}
+
+}  // namespace
+
+template <class Real>
+std::size_t KeyValueCache<Real>::token_bytes(const DecoderConfig& config) {
+    return static_cast<std::size_t>(config.layers) * token_width(config) * sizeof(Real);
+}
+
 template <class Real>
 KeyValueCache<Real>::KeyValueCache(DeviceMemory& memory, const DecoderConfig& config,
                                    const std::vector<int>& capacities)
@@ -12,9 +26,8 @@ KeyValueCache<Real>::KeyValueCache(DeviceMemory& memory, const DecoderConfig& co
     for (const int capacity : capacities) {
         offsets_.push_back(offsets_.back() + capacity);
     }
-    const std::size_t width = 2 * static_cast<std::size_t>(config.kv_heads) * static_cast<std::size_t>(config.head_dim);
     for (int layer = 0; layer < config.layers; ++layer) {
-        layers_.emplace_back(memory, static_cast<std::size_t>(offsets_.back()) * width);
+        layers_.emplace_back(memory, static_cast<std::size_t>(offsets_.back()) * token_width(config));
     }
 }
 

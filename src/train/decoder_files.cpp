@@ -51,6 +51,10 @@ DecoderFiles open_hugging_face_decoder(const std::string& path) {
 
 }  // namespace
 
+bool has_decoder_layout(const std::string& path) {
+    return path.ends_with(".gguf") || file_exists(path + "/params.json");
+}
+
 DecoderFiles open_decoder(const std::string& path) {
     switch (layout_of(path)) {
         case DecoderLayout::gguf:

@@ -8,12 +8,18 @@
 #include "ladle/io/files.hpp"
 #include "ladle/io/pretrained.hpp"
 #include "ladle/train/agreement.hpp"
+#include "ladle/train/decoder_files.hpp"
 
 namespace ladle {
 namespace {
 
 std::string read_config(const std::string& directory) {
     constexpr std::size_t kLargestBytes = std::size_t{1} << 20U;
+    if (has_decoder_layout(directory)) {
+        throw DataError("cannot use the backbone " + directory,
+                        "it is a LLaMA decoder, and classifiers are made of BERT and RoBERTa",
+                        "name a Hugging Face directory of one of these; decoders are for ladle generate");
+    }
     return read_file(directory + "/config.json", kLargestBytes);
 }
 

@@ -107,7 +107,7 @@ BOOST_AUTO_TEST_CASE(prompts_that_cannot_be_continued_are_named) {
     const auto fails_naming = [&](const std::vector<std::int32_t>& prompt, const std::string& word) {
         BOOST_CHECK_EXCEPTION(tiny.run({{1}, prompt}, 0, options), DataError, [&](const DataError& error) {
             const std::string what = error.what();
-            return what.find("prompt 1") != std::string::npos && what.find(word) != std::string::npos;
+            return what.find("prompt 2:") != std::string::npos && what.find(word) != std::string::npos;
         });
     };
     fails_naming({}, "no tokens");

@@ -51,6 +51,27 @@ inline TensorMap tiny_decoder_tensors(const DecoderConfig& config) {
     return tensors;
 }
 
+/// The same tensors under the names of the Hugging Face layout; rows keep their order.
+inline TensorList hugging_face_tensors(const DecoderConfig& config, const TensorMap& meta) {
+    const std::pair<const char*, const char*> renamed[] = {
+        {"attention.wq", "self_attn.q_proj"},     {"attention.wk", "self_attn.k_proj"},
+        {"attention.wv", "self_attn.v_proj"},     {"attention.wo", "self_attn.o_proj"},
+        {"feed_forward.w1", "mlp.gate_proj"},     {"feed_forward.w2", "mlp.down_proj"},
+        {"feed_forward.w3", "mlp.up_proj"},       {"attention_norm", "input_layernorm"},
+        {"ffn_norm", "post_attention_layernorm"},
+    };
+    TensorList tensors = {{"model.embed_tokens.weight", meta.at("tok_embeddings.weight")},
+                          {"model.norm.weight", meta.at("norm.weight")},
+                          {"lm_head.weight", meta.at("output.weight")}};
+    for (int layer = 0; layer < config.layers; ++layer) {
+        const std::string block = "layers." + std::to_string(layer) + ".";
+        for (const auto& [from, to] : renamed) {
+            tensors.emplace_back("model." + block + to + ".weight", meta.at(block + from + ".weight"));
+        }
+    }
+    return tensors;
+}
+
 template <class Real>
 std::unique_ptr<Decoder<Real>> make_tiny_decoder(const Kernels<Real>& kernels, const DecoderConfig& config,
                                                  Precision precision = Precision::fp32) {

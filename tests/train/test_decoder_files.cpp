@@ -9,6 +9,7 @@
 #include "ladle/train/decoder_files.hpp"
 #include "support/fixtures.hpp"
 #include "support/gguf_bytes.hpp"
+#include "support/tiny_decoder.hpp"
 
 using namespace ladle;
 
@@ -44,23 +45,9 @@ std::string small_gguf() {
 }
 
 /// The tiny Meta model as Hugging Face would store it, but for the order of rows.
-void write_hugging_face(const Scratch& scratch, const StoredTensorMap& meta) {
-    const std::pair<const char*, const char*> renamed[] = {
-        {"attention.wq", "self_attn.q_proj"},     {"attention.wk", "self_attn.k_proj"},
-        {"attention.wv", "self_attn.v_proj"},     {"attention.wo", "self_attn.o_proj"},
-        {"feed_forward.w1", "mlp.gate_proj"},     {"feed_forward.w2", "mlp.down_proj"},
-        {"feed_forward.w3", "mlp.up_proj"},       {"attention_norm", "input_layernorm"},
-        {"ffn_norm", "post_attention_layernorm"},
-    };
-    TensorList tensors = {{"model.embed_tokens.weight", meta.at("tok_embeddings.weight").load()},
-                          {"model.norm.weight", meta.at("norm.weight").load()},
-                          {"lm_head.weight", meta.at("output.weight").load()}};
-    for (const std::string layer : {"layers.0.", "layers.1."}) {
-        for (const auto& [from, to] : renamed) {
-            tensors.emplace_back("model." + layer + to + ".weight", meta.at(layer + from + ".weight").load());
-        }
-    }
-    write_safetensors(scratch.path("model.safetensors"), tensors, {});
+void write_hugging_face(const Scratch& scratch, const DecoderWeights& meta) {
+    write_safetensors(scratch.path("model.safetensors"),
+                      test::hugging_face_tensors(meta.config, load_tensors(meta.tensors)), {});
     spill(scratch.path("config.json"),
           R"({"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,)"
           R"( "num_key_value_heads": 2, "intermediate_size": 128, "vocab_size": 128, "rms_norm_eps": 1e-5,)"
@@ -77,7 +64,7 @@ BOOST_AUTO_TEST_CASE(every_layout_is_found) {
     BOOST_TEST(meta.digest.size() == 64U);
     BOOST_TEST(open_decoder_tokenizer(test::fixtures_root() + "/moa/meta_tiny")->facts().type == "rank_bpe");
     const Scratch scratch;
-    write_hugging_face(scratch, meta.weights.tensors);
+    write_hugging_face(scratch, meta.weights);
     const DecoderFiles hugging_face = open_decoder(scratch.directory());
     BOOST_TEST(hugging_face.weights.config.max_positions == 64);
     BOOST_TEST((hugging_face.weights.stored_order == RotaryOrder::half_split));

@@ -28,9 +28,17 @@ template <class Real>
 std::int32_t choose_token(const Sampling& sampling, std::uint32_t row, std::uint32_t index, int count,
                           const Real* logits);
 
+/// Throws DataError on an empty or too long prompt and on a token outside the vocabulary, naming it by its number in
+/// its file, from 1. `first_row` is the row of prompts[0], from 0.
+void check_prompts(const DecoderConfig& config, const std::vector<std::vector<std::int32_t>>& prompts,
+                   std::uint32_t first_row);
+
+/// Tokens of a sequence that are kept in the cache: the last new one is never read.
+int sequence_capacity(const DecoderConfig& config, std::size_t prompt_tokens, int max_new_tokens);
+
 /// Continues each prompt by up to max_new_tokens tokens; one that meets its end, or the model's longest sequence, stops
-/// by itself. Prompts are of any lengths; what becomes of one depends on no other. `first_row` is the number of
-/// prompts[0] in its file. Throws DataError on an empty or too long prompt and on a token outside the vocabulary.
+/// by itself. Prompts are of any lengths; what becomes of one depends on no other. `first_row` and errors: see
+/// check_prompts.
 template <class Real>
 std::vector<std::vector<std::int32_t>> generate(const Kernels<Real>& kernels, const Decoder<Real>& decoder,
                                                 const std::vector<std::vector<std::int32_t>>& prompts,

@@ -14,6 +14,8 @@ class KeyValueCache {
 public:
     /// Room for capacities[s] tokens of sequence s, no more: per layer [sum of capacities, 2 * kv_heads * head_dim].
     KeyValueCache(DeviceMemory& memory, const DecoderConfig& config, const std::vector<int>& capacities);
+    /// What one token takes in all layers.
+    static std::size_t token_bytes(const DecoderConfig& config);
     int capacity(int sequence) const;
     /// Tokens that the sequence has.
     int length(int sequence) const;

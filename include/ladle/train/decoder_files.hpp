@@ -15,6 +15,9 @@ struct DecoderFiles {
     std::string files;   ///< "<file> = <SHA-256>" for each
 };
 
+/// Whether a path has a layout that only decoders have: a .gguf file, or a directory with params.json.
+bool has_decoder_layout(const std::string& path);
+
 /// `path` is a directory with params.json (Meta's layout) or config.json (Hugging Face), or a .gguf file. The numbers
 /// stay in the files. Throws DataError for anything else, and as the readers of the layouts do.
 DecoderFiles open_decoder(const std::string& path);
