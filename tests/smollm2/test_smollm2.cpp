@@ -96,10 +96,12 @@ BOOST_AUTO_TEST_CASE(text_has_the_perplexity_and_prompts_the_continuations_of_py
     BOOST_TEST(std::abs(found / reference - 1) <= 0.5e-4);
 
     std::vector<std::string> prompts;
+    int whole = 0;
     for (const json& item : expected["prompts"]) {
         prompts.push_back(item["prompt"]);
+        whole += item["tokens"].size() == static_cast<std::size_t>(options.max_new_tokens) ? 1 : 0;
     }
-    BOOST_TEST(prompts.size() == 20U);
+    BOOST_TEST(whole == 20);
     const auto ids = encode_prompts(*model.tokenizer, prompts);
     // All together: they are of unequal lengths. Logits differ by far less than the margin of every choice, 0.01.
     const auto made = generate(model.engine->kernels(), model.engine->model(), ids, 0, options);
