@@ -66,8 +66,8 @@ int generate_texts(const JobOptions& job, Communicator& comm) {
         }
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-    fmt::print(stderr, "{} tokens for {} prompts in {:.1f} s, {:.1f} tokens/s\n", count, prompts.size(), seconds,
-               static_cast<double>(count) / seconds);
+    fmt::print(stderr, "{} tokens for {} prompt{} in {:.1f} s, {:.1f} tokens/s\n", count, prompts.size(),
+               prompts.size() == 1 ? "" : "s", seconds, static_cast<double>(count) / seconds);
     if (output != nullptr) {
         output->commit();
         fmt::print(stderr, "written: {}\n", job.value("output"));

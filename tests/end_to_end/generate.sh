@@ -6,12 +6,13 @@ make_decoder=$5
 tokens=$6
 "$make_decoder" model "$tokens" || exit 1
 
+most=12
 # made NAME WORDS...: ladle generate with these words; NAME.jsonl and NAME.txt receive its results
 made() {
     local name=$1
     shift
-    timeout 120 "$ladle" generate --model.path model --max-new-tokens 12 --output "$name.jsonl" "$@" >"$name.txt" 2>log ||
-        fail "generate $*"
+    timeout 120 "$ladle" generate --model.path model --max-new-tokens "$most" --output "$name.jsonl" "$@" \
+        >"$name.txt" 2>log || fail "generate $*"
 }
 
 printf 'a\nThe harbour of the small town\n42 and more\nwhat is this\n' >prompts.txt
@@ -44,22 +45,24 @@ cmp seed_1.jsonl seed_1_again.jsonl || fail "one seed gives two texts"
 cmp -s seed_1.jsonl seed_2.jsonl && fail "two seeds give one text"
 cmp -s seed_1.jsonl first.jsonl && fail "a sampled text is the most likely one"
 
-# Where positions end, so does the text; a prompt that ends the text by itself has none.
-made long --prompt "a" --max-new-tokens 1000
+# Where positions end, so does the text.
+most=1000
+made long --prompt "a"
 grep -qE '"stop":"(positions|end)"' long.jsonl || fail "a text is longer than the model's positions"
 
 # refused CODE TEXT WORDS...: exit code, two lines at most, no output
 refused() {
     local code=$1 text=$2
     shift 2
-    timeout 60 "$ladle" generate --output no.jsonl "$@" >out 2>log
+    timeout 60 "$ladle" generate --output "$output" "$@" >out 2>log
     local got=$?
     [ $got -eq "$code" ] || fail "$*: exit code $got, expected $code"
     grep -qF -- "$text" log || fail "$*: does not say \"$text\""
     [ "$(wc -l <log)" -le 2 ] || fail "$*: more than two lines"
     [ -s out ] && fail "$*: an error on standard output"
-    [ -e no.jsonl ] && fail "$*: a file was written"
+    [ -e "$output" ] && fail "$*: a file was written"
 }
+output=no.jsonl
 some=(--model.path model --prompt a)
 refused 2 "model.path" --prompt a
 refused 2 "neither is given" --model.path model
@@ -69,7 +72,9 @@ refused 2 "--max-new-tokens 0" "${some[@]}" --max-new-tokens 0
 refused 2 "--temperature -1" "${some[@]}" --temperature=-1
 refused 2 "--top-p 1.5" "${some[@]}" --temperature 1 --top-p 1.5
 refused 2 "without a temperature" "${some[@]}" --top-p 0.5
-refused 74 "nowhere" "${some[@]}" --output nowhere/no.jsonl
+output=nowhere/no.jsonl
+refused 74 "nowhere" "${some[@]}"
+output=no.jsonl
 printf 'a\n\nb\n' >gap.txt
 refused 3 "gap.txt, line 2: the prompt is empty" --model.path model --prompts gap.txt
 refused 3 "absent.txt" --model.path model --prompts absent.txt

@@ -98,7 +98,7 @@ BOOST_AUTO_TEST_CASE(text_has_the_perplexity_and_prompts_the_continuations_of_py
     std::vector<std::string> prompts;
     int whole = 0;
     for (const json& item : expected["prompts"]) {
-        prompts.push_back(item["prompt"]);
+        prompts.push_back(item["prompt"].get<std::string>());
         whole += item["tokens"].size() == static_cast<std::size_t>(options.max_new_tokens) ? 1 : 0;
     }
     BOOST_TEST(whole == 20);
