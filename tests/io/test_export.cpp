@@ -299,7 +299,7 @@ BOOST_AUTO_TEST_CASE(reports_tell_what_differs) {
     ladle::export_soup(soup, {SoupFormat::safetensors, path_of("a.st"), false, false});
     ladle::export_soup(ladle::merge_experts(soup), {SoupFormat::adapters, path_of("d"), false, false});
     const auto report = ladle::inspect_path(path_of("a.h5"));
-    BOOST_TEST(report.kind == "ladle.soup 1.0");
+    BOOST_TEST(report.kind == "ladle.soup 1.1");
     BOOST_TEST(report.digest == "content_sha256 " + soup.digest);
     BOOST_TEST(ladle::facts_text(report).find("tensors_sha256 = " + ladle::tensor_digest(soup)) != std::string::npos);
     BOOST_TEST(ladle::facts_text(report).find("provenance.config =\n    a = 1\n") != std::string::npos);
