@@ -203,7 +203,8 @@ def plain_model(case, transformers):
 def logits_with_adapters(case, tensors, adapters):
     """Logits with the head among the tensors and, in layer l, adapters[l] of what the feed-forward part gives."""
     model = plain_model(case, transformers)
-    head = {name.removeprefix("classifier."): value for name, value in tensors.items() if name.startswith("classifier.")}
+    head = {name.removeprefix("classifier."): value for name, value in tensors.items()
+            if name.startswith("classifier.")}
     model.classifier.load_state_dict(head, strict=True)
     layers = model.base_model.encoder.layer
     check(len(adapters) == len(layers), f"{len(layers)} layers as the backbone has, not {len(adapters)}")

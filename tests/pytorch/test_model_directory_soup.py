@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Soups of every kind, trained and exported by ladle as whole model directories, by the Auto classes of transformers."""
+"""Soups of every kind as whole model directories: the Auto classes of transformers give ladle's logits."""
 
 import os
 import sys
