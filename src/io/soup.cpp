@@ -185,9 +185,13 @@ void check_description(const Soup& soup, const std::string& label) {
             refuse(fmt::format("its {} is {}", name, size));
         }
     }
-    if (soup.num_layers < 1 || soup.num_layers > 1024 || soup.hidden_size < 1 || soup.num_experts < 1 ||
-        (soup.architecture != "bert" && soup.architecture != "roberta") || soup.activation != "gelu") {
-        refuse("its description is not that of a BERT or RoBERTa soup with gelu");
+    if (soup.num_layers < 1 || soup.num_layers > 1024 || soup.hidden_size < 1 || soup.num_experts < 1) {
+        refuse(fmt::format("{} layers of width {} with {} experts are not possible", soup.num_layers, soup.hidden_size,
+                           soup.num_experts));
+    }
+    if ((soup.architecture != "bert" && soup.architecture != "roberta") || soup.activation != "gelu") {
+        refuse(fmt::format("its architecture is {} and its activation {}, ladle has bert and roberta with gelu",
+                           soup.architecture, soup.activation));
     }
     try {
         const AdapterKind& kind = adapter_kind(soup.adapter_kind);

@@ -280,7 +280,7 @@ BOOST_AUTO_TEST_CASE(soup_files_with_other_tensors_than_described_are_refused) {
     refused("bert", "/biases/bert.pooler.dense.bias is surplus",
             [](Soup& soup) { add(soup, "bert.pooler.dense.bias", {6}); });
     refused("bert", "/biases/bert.pooler.dense.bias", [](Soup& soup) {
-        soup.adapter_kind = "bias";
+        soup = make_soup("bert", "bias", 1, false);
         soup.tensors.emplace_back("bert.pooler.dense.bias", Tensor{ladle::DType::i32, {6}, std::vector<std::byte>(24)});
     });
     refused("bert", "activation", [](Soup& soup) { soup.activation = "relu"; });
