@@ -105,7 +105,7 @@ def check_evaluated(ladle, case, folder):
 def check_hdf5(case):
     """h5py shows texts, numbers and booleans as Python's own."""
     with h5py.File(case.soup) as file:
-        support.check(file.attrs["schema"] == "ladle.soup" and list(file.attrs["schema_version"]) == [1, 0], "schema")
+        support.check(file.attrs["schema"] == "ladle.soup" and list(file.attrs["schema_version"]) == [1, 1], "schema")
         support.check(isinstance(file["model"].attrs["architecture"], str), "texts are str")
         support.check(file["adapter"].attrs["merged"].dtype == bool, "booleans are bool")
         support.check(list(file)[:2] == ["model", "adapter"], "groups are listed in the order of writing")
