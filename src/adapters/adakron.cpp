@@ -11,9 +11,9 @@ namespace ladle {
 namespace {
 
 /// In the order of the published module.
-enum BankIndex : std::size_t { kLarge, kSmall, kUp };
+enum Place : std::size_t { kLarge, kSmall, kUp };
 
-int experts_of(const AdapterOptions& options, BankIndex index) {
+int experts_of(const AdapterOptions& options, Place index) {
     const bool shared = index == kUp      ? options.share_up
                         : index == kSmall ? options.factor_experts == "large"
                                           : options.factor_experts == "small";
@@ -38,7 +38,7 @@ std::vector<Bank> banks(const AdapterOptions& options, const Attachment& at) {
     const char* modules[] = {"MoA_A1", "MoA_A2", "MoA_B"};
     const int widths[] = {options.size / options.factor, options.factor, at.out_features};
     std::vector<Bank> result;
-    for (const BankIndex index : {kLarge, kSmall, kUp}) {
+    for (const Place index : {kLarge, kSmall, kUp}) {
         Bank bank;
         bank.name = names[index].name;
         bank.expert_name = at.prefix + ".ExpertSoup." + modules[index] + ".deepspeed_experts.{k}";

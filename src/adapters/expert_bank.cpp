@@ -32,8 +32,8 @@ ExpertBank<Real>::ExpertBank(const Kernels<Real>& kernels, ParameterTable& table
     for (int k = 0; k < bank_.experts; ++k) {
         const ParameterId weight =
             table.add(bank_.tensor_name(k, "weight"), bank_.part_shape("weight"), "adapters", start);
-        if (bank_.equal_start) {
-            start.drawn_as = weight - static_cast<ParameterId>(k);
+        if (bank_.equal_start && k == 0) {
+            start.drawn_as = weight;
         }
         std::optional<ParameterId> bias;
         if (bank_.has_bias) {

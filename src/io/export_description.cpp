@@ -14,7 +14,6 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 constexpr const char* kFormatName = "ladle.soup 1";
-constexpr std::int64_t kMost = 1 << 20;
 
 [[noreturn]] void refuse(const std::string& label, const std::string& why) {
     throw DataError("cannot read " + label, why, "use a file that ladle or the published code wrote");
@@ -37,16 +36,6 @@ Tensor as_float32(const Tensor& tensor) {
 
 }  // namespace
 
-void check_dimensions(const Soup& soup, const std::string& label) {
-    check_adapter(soup, label);
-    const bool possible = soup.num_layers > 0 && soup.num_layers <= 1024 && soup.num_experts > 0 &&
-                          soup.num_experts <= kMost && soup.hidden_size > 0 && soup.hidden_size <= kMost &&
-                          soup.adapter_size >= 0 && soup.adapter_size <= kMost;
-    if (!possible || (soup.architecture != "bert" && soup.architecture != "roberta")) {
-        refuse(label, "its description is not that of a BERT or RoBERTa soup");
-    }
-}
-
 ordered_json describe_soup(const Soup& soup) {
     ordered_json description;
     description["format"] = kFormatName;
@@ -61,6 +50,9 @@ Soup parse_description(const json& description, const std::string& label) {
             refuse(label, "its description has another format than " + std::string(kFormatName));
         }
         visit_soup_fields([&](const char* key, const char*, const char*, auto field) {
+            if (is_since_1_1(key) && !description.contains(key)) {
+                return;
+            }
             const json& value = description.at(key);
             // JSON has no NaN.
             if constexpr (std::is_same_v<decltype(field), double Soup::*>) {
@@ -79,7 +71,7 @@ Soup parse_description(const json& description, const std::string& label) {
     } catch (const json::exception& error) {
         refuse(label, std::string("its description is incomplete: ") + error.what());
     }
-    check_dimensions(soup, label);
+    check_description(soup, label);
     return soup;
 }
 

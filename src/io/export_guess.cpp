@@ -102,7 +102,7 @@ Soup guess_description(const TensorMap& tensors, const std::string& label) {
     }
     take_experts(soup, experts, label);
     set_unknown_labels(soup, head->second.shape[0]);
-    check_dimensions(soup, label);
+    check_description(soup, label);
     return soup;
 }
 

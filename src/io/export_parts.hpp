@@ -65,8 +65,11 @@ bool is_lora(const Soup& soup);
 /// True for AdaKron's kinds.
 bool has_factors(const Soup& soup);
 
-/// Throws DataError if the soup's adapter is not one that ladle has.
-void check_adapter(const Soup& soup, const std::string& label);
+/// Throws DataError if the description is not that of a soup that ladle can have: sizes, architecture, kind of adapter.
+void check_description(const Soup& soup, const std::string& label);
+
+/// True for the fields that files of schema 1.0 lack; they then keep their defaults.
+bool is_since_1_1(const std::string& field);
 
 /// The soup in an open file; throws DataError.
 Soup soup_of(const Hdf5Reader& file);
@@ -76,9 +79,6 @@ nlohmann::ordered_json describe_soup(const Soup& soup);
 
 /// The reverse; throws DataError naming `label` and the key that is missing or of the wrong type.
 Soup parse_description(const nlohmann::json& description, const std::string& label);
-
-/// Throws DataError if architecture, adapter or sizes are not possible.
-void check_dimensions(const Soup& soup, const std::string& label);
 
 /// Kind, layers, sizes, sharing and labels of a soup whose description was lost, from its tensors: names as in the
 /// AdaMix or AdaKron repository, told apart by their down projections. Throws DataError if they are neither.

@@ -26,14 +26,13 @@ constexpr const char* kPrefix = "base_model.model.";
 constexpr const char* kRegenerate = "save the adapter again without it, or use another one";
 
 /// Keys that say how an adapter came about or who reads it, not what it computes.
-constexpr std::array<const char*, 12> kHarmless = {
-    "auto_mapping", "base_model_name_or_path", "inference_mode", "init_lora_weights", "ladle",
-    "lora_dropout", "megatron_core",           "peft_version",   "qalora_group_size", "revision",
-    "loftq_config", "runtime_config"};
+constexpr std::array<const char*, 10> kHarmless = {
+    "auto_mapping", "base_model_name_or_path", "inference_mode", "ladle",         "lora_dropout", "megatron_core",
+    "peft_version", "qalora_group_size",       "revision",       "runtime_config"};
 /// Keys that are looked at one by one.
-constexpr std::array<const char*, 9> kRead = {"peft_type",     "task_type",      "r",
-                                              "lora_alpha",    "bias",           "rank_pattern",
-                                              "alpha_pattern", "target_modules", "modules_to_save"};
+constexpr std::array<const char*, 10> kRead = {
+    "peft_type",       "task_type",        "r", "lora_alpha", "bias", "rank_pattern", "alpha_pattern", "target_modules",
+    "modules_to_save", "init_lora_weights"};
 
 [[noreturn]] void refuse(const std::string& path, const std::string& why, const std::string& fix = kRegenerate) {
     throw DataError("cannot read " + path, why, fix);
@@ -180,6 +179,14 @@ void check_settings(const json& config, const std::string& path) {
     if (!bias.is_null() && bias != "none") {
         refuse(path, fmt::format("bias is {}: ladle's LoRA has none", bias.dump()));
     }
+    // Others (pissa, olora, loftq, ...) change the base model's weights as well.
+    const json start = config.value("init_lora_weights", json());
+    if (!start.is_null() && !start.is_boolean() && start != "gaussian" && start != "orthogonal" && start != "eva") {
+        refuse(path,
+               fmt::format("init_lora_weights is {}: such an adapter goes with changed base weights", start.dump()),
+               "convert it to a plain LoRA with PEFT first (save_pretrained with "
+               "path_initial_model_for_weight_conversion)");
+    }
     for (const auto& [key, value] : config.items()) {
         if (!contains(kHarmless, key) && !contains(kRead, key) && !is_neutral(value)) {
             refuse(path, fmt::format("{} is {}: ladle does not compute that", key, value.dump()));
@@ -278,7 +285,7 @@ Soup describe_foreign(const json& config, const TensorMap& tensors, const std::s
     while (tensors.contains(peft_name(attachments_of(soup, soup.num_layers).front(), false))) {
         ++soup.num_layers;
     }
-    check_dimensions(soup, path);
+    check_description(soup, path);
     return soup;
 }
 

@@ -275,9 +275,11 @@ FileReport inspect_path(const std::string& path) {
                                                : "adapters directories of experts");
         case SoupFormat::peft:
             return inspect_directory(path, "PEFT directory");
-        default:
-            return inspect_safetensors(path);
+        case SoupFormat::safetensors:
+        case SoupFormat::model:
+            break;  // a model directory was told by its config.json
     }
+    return inspect_safetensors(path);
 }
 
 std::string facts_text(const FileReport& report) {

@@ -162,7 +162,11 @@ void set_adapter(Soup& soup, const AdapterOptions& options) {
     }
 }
 
-void check_adapter(const Soup& soup, const std::string& label) {
+bool is_since_1_1(const std::string& field) {
+    return field == "intermediate_size" || field.starts_with("lora_") || field.starts_with("factor_");
+}
+
+void check_description(const Soup& soup, const std::string& label) {
     const auto refuse = [&](const std::string& why) {
         throw DataError("cannot read " + label, why, "use a soup of a kind that ladle has, or a newer ladle");
     };
@@ -181,11 +185,23 @@ void check_adapter(const Soup& soup, const std::string& label) {
             refuse(fmt::format("its {} is {}", name, size));
         }
     }
+    if (soup.num_layers < 1 || soup.num_layers > 1024 || soup.hidden_size < 1 || soup.num_experts < 1) {
+        refuse(fmt::format("{} layers of width {} with {} experts are not possible", soup.num_layers, soup.hidden_size,
+                           soup.num_experts));
+    }
+    if ((soup.architecture != "bert" && soup.architecture != "roberta") || soup.activation != "gelu") {
+        refuse(fmt::format("its architecture is {} and its activation {}, ladle has bert and roberta with gelu",
+                           soup.architecture, soup.activation));
+    }
     try {
-        if (adapter_kind(soup.adapter_kind).has_factors &&
-            (soup.factor_size < 1 || soup.factor_size > soup.adapter_size ||
-             !one_of(soup.factor_order, {"small_outer", "large_outer"}) ||
-             !one_of(soup.factor_experts, {"none", "small", "large", "both"}))) {
+        const AdapterKind& kind = adapter_kind(soup.adapter_kind);
+        if ((soup.adapter_size == 0) != (kind.site == AdapterSite::none) || (!kind.mixture && soup.num_experts != 1)) {
+            refuse(fmt::format("an adapter of kind {} has no size {} and {} experts", kind.name, soup.adapter_size,
+                               soup.num_experts));
+        }
+        if (kind.has_factors && (soup.factor_size < 1 || soup.factor_size > soup.adapter_size ||
+                                 !one_of(soup.factor_order, {"small_outer", "large_outer"}) ||
+                                 !one_of(soup.factor_experts, {"none", "small", "large", "both"}))) {
             refuse("the description of its factors is not possible");
         }
         for (const Bank& bank : has_banks(soup) ? soup_banks(soup, 0) : std::vector<Bank>()) {
@@ -193,8 +209,7 @@ void check_adapter(const Soup& soup, const std::string& label) {
                 refuse("its adapter sits in the feed-forward part, whose width is missing");
             }
         }
-        if (adapter_kind(soup.adapter_kind).site == AdapterSite::on_projections &&
-            !(std::isfinite(soup.lora_alpha) && soup.lora_alpha > 0)) {
+        if (kind.site == AdapterSite::on_projections && !(std::isfinite(soup.lora_alpha) && soup.lora_alpha > 0)) {
             refuse(fmt::format("its lora_alpha is {}", soup.lora_alpha));
         }
         Soup settled_soup;

@@ -14,7 +14,7 @@ namespace {
 
 constexpr const char* kSchema = "ladle.soup";
 constexpr int kMajor = 1;
-constexpr int kMinor = 0;
+constexpr int kMinor = 1;
 
 std::string bank_path(const Bank& bank) {
     return fmt::format("/adapter/layer_{:02}/{}", bank.layer, bank.name);
@@ -43,20 +43,12 @@ void write_description(Hdf5Writer& file, const Soup& soup) {
 Soup read_description(const Hdf5Reader& file) {
     Soup soup;
     visit_soup_fields([&](const char*, const char* group, const char* name, auto field) {
-        read_field(file, group, name, soup.*field);
+        if (!is_since_1_1(name) || file.has_attribute(group, name)) {
+            read_field(file, group, name, soup.*field);
+        }
     });
     soup.digest = file.digest();
-    check_adapter(soup, file.path());
-    constexpr std::int64_t kMost = 1 << 20;
-    if (soup.num_layers < 1 || soup.num_layers > 1024 || soup.num_experts < 1 || soup.num_experts > kMost ||
-        soup.hidden_size < 1 || soup.hidden_size > kMost || soup.adapter_size < 0 || soup.adapter_size > kMost) {
-        throw DataError("cannot read " + file.path(), "its dimensions are not possible", "use a soup that ladle wrote");
-    }
-    if ((soup.architecture != "bert" && soup.architecture != "roberta") || soup.activation != "gelu") {
-        throw DataError("cannot read " + file.path(),
-                        fmt::format("its architecture is {} and its activation {}", soup.architecture, soup.activation),
-                        "use a soup of BERT or RoBERTa with gelu, the only ones that ladle writes");
-    }
+    check_description(soup, file.path());
     return soup;
 }
 

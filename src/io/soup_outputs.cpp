@@ -1,5 +1,7 @@
 // Averaging outputs of experts where they are products of two matrices: the mean of B_k A_k is one product of wider
 // ones. Source: AdaMix repository's LoRA mixture has the mean of A_k and of B_k instead; PEFT calls this one "cat".
+#include <limits>
+
 #include "ladle/adapters/adapter.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/io/soup.hpp"
@@ -55,6 +57,9 @@ Soup average_outputs(const Soup& soup) {
     check_stackable(soup);
     Soup result = merge_experts(soup);
     result.method = "outputs";
+    // Nobody has measured the average yet.
+    result.score = std::numeric_limits<double>::quiet_NaN();
+    result.metric.clear();
     // alpha / size is then the old factor times the weight 1 / E of each expert.
     result.adapter_size = soup.num_experts * soup.adapter_size;
     for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "ladle/core/error.hpp"
+
 namespace ladle {
 namespace {
 
@@ -23,8 +25,9 @@ StoredTensorMap classifier_tensors(const StoredTensorMap& tensors, const Archite
         const std::string name = encoder_tensor_name(full_name, architecture.prefix);
         const bool ignored = std::any_of(architecture.ignorable.begin(), architecture.ignorable.end(),
                                          [&](const std::string& start) { return name.starts_with(start); });
-        if (!ignored) {
-            named.emplace(architecture.prefix + name, tensor);
+        if (!ignored && !named.emplace(architecture.prefix + name, tensor).second) {
+            throw DataError("cannot use the model's tensors", "two of them are " + (architecture.prefix + name),
+                            "remove one of them from the weight files");
         }
     }
     return named;

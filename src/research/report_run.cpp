@@ -131,7 +131,10 @@ std::vector<std::string> distance_charts(const RunFiles& run) {
         }
         std::vector<ChartSeries> lines;
         for (const EpochRecord& epoch : run.history.epochs) {
-            const std::vector<double>& distances = epoch.expert_distances.at(bank).second;
+            if (epoch.expert_distances.size() != banks) {
+                continue;  // of another run: the file was put together by hand
+            }
+            const std::vector<double>& distances = epoch.expert_distances[bank].second;
             for (std::size_t layer = 0; layer < distances.size(); ++layer) {
                 if (lines.size() <= layer) {
                     lines.push_back({fmt::format("layer {}", layer), {}, {}, true});

@@ -22,7 +22,7 @@ public:
         for (int pass = 0; pass < options_.passes; ++pass) {
             for (int layer = 0; layer < options_.layers; ++layer) {
                 for (const int experts : options_.draws) {
-                    // A shared bank draws too: any output modulo 1.
+                    // A draw among one takes an output of the generator, too.
                     picks.push_back(next_below(experts));
                 }
             }

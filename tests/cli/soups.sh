@@ -203,7 +203,7 @@ printf '{"a":1,\n"b"}\n' >damaged.json
 expect 3 "not valid JSON" inspect damaged.json
 echo text >file.txt
 expect 3 "not a kind of file that ladle inspects" inspect file.txt
-[ "$("$ladle" inspect run/best.h5 run/soup.h5 data/train.h5 2>err | head -n 1)" = "run/best.h5: ladle.soup 1.0" ] ||
+[ "$("$ladle" inspect run/best.h5 run/soup.h5 data/train.h5 2>err | head -n 1)" = "run/best.h5: ladle.soup 1.1" ] ||
     fail "inspect in a pipe"
 [ -s err ] && fail "inspect in a pipe complains"
 head -c 3000 run/soup.h5 >cut.h5

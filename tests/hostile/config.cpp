@@ -145,9 +145,23 @@ BOOST_AUTO_TEST_CASE(description_impossible_numbers) {
         BOOST_CHECK_THROW(parse("seed", seed), ladle::DataError);
     }
     BOOST_CHECK_THROW(parse("adapter_kind", "\"no\""), ladle::DataError);
+    // A kind with experts has a size, a kind without has none, and one expert is no mixture.
+    BOOST_CHECK_THROW(parse("adapter_kind", "\"head\""), ladle::DataError);
+    BOOST_CHECK_THROW(parse("adapter_kind", "\"houlsby\""), ladle::DataError);
+    BOOST_CHECK_THROW(parse("adapter_size", "0"), ladle::DataError);
+    BOOST_CHECK_THROW(parse("activation", "\"relu\""), ladle::DataError);
     BOOST_CHECK_THROW(parse("intermediate_size", "-1"), ladle::DataError);
     BOOST_CHECK_THROW(parse("intermediate_size", "4294967297"), ladle::DataError);
 
+    // Written before there were other kinds than AdaMix's.
+    auto old = ladle::parse_json(ladle::describe_soup(soup).dump(), "d");
+    for (const char* key :
+         {"intermediate_size", "lora_targets", "lora_alpha", "factor_size", "factor_order", "factor_experts"}) {
+        BOOST_TEST(old.erase(key) == 1U);
+    }
+    BOOST_TEST(ladle::describe_soup(ladle::parse_description(old, "d")).dump() == ladle::describe_soup(soup).dump());
+
+    soup.num_experts = 1;
     soup.adapter_kind = "adakron";
     soup.adapter_size = 8;
     soup.factor_size = 4;

@@ -280,7 +280,7 @@ BOOST_AUTO_TEST_CASE(soup_files_with_other_tensors_than_described_are_refused) {
     refused("bert", "/biases/bert.pooler.dense.bias is surplus",
             [](Soup& soup) { add(soup, "bert.pooler.dense.bias", {6}); });
     refused("bert", "/biases/bert.pooler.dense.bias", [](Soup& soup) {
-        soup.adapter_kind = "bias";
+        soup = make_soup("bert", "bias", 1, false);
         soup.tensors.emplace_back("bert.pooler.dense.bias", Tensor{ladle::DType::i32, {6}, std::vector<std::byte>(24)});
     });
     refused("bert", "activation", [](Soup& soup) { soup.activation = "relu"; });
@@ -299,7 +299,7 @@ BOOST_AUTO_TEST_CASE(reports_tell_what_differs) {
     ladle::export_soup(soup, {SoupFormat::safetensors, path_of("a.st"), false, false});
     ladle::export_soup(ladle::merge_experts(soup), {SoupFormat::adapters, path_of("d"), false, false});
     const auto report = ladle::inspect_path(path_of("a.h5"));
-    BOOST_TEST(report.kind == "ladle.soup 1.0");
+    BOOST_TEST(report.kind == "ladle.soup 1.1");
     BOOST_TEST(report.digest == "content_sha256 " + soup.digest);
     BOOST_TEST(ladle::facts_text(report).find("tensors_sha256 = " + ladle::tensor_digest(soup)) != std::string::npos);
     BOOST_TEST(ladle::facts_text(report).find("provenance.config =\n    a = 1\n") != std::string::npos);

@@ -34,18 +34,36 @@ class Case:
     logits: torch.Tensor        # ladle's, of the merged soup
 
     @property
+    def config(self):
+        return json.loads((self.backbone / "config.json").read_text())
+
+    @property
     def family(self):
-        return json.loads((self.backbone / "config.json").read_text())["model_type"]
+        return self.config["model_type"]
 
 
 def run(ladle, *words):
     """ladle's standard output; ends the test if it fails."""
-    words = [str(ladle), *map(str, words)]
-    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1",
-                                                                      "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"})
+    done = call(ladle, *words)
     if done.returncode != 0:
-        sys.exit(f"$ {' '.join(words)}\nexit code {done.returncode}\n{done.stdout}{done.stderr}")
+        sys.exit(report(done))
     return done.stdout
+
+
+def check_refused(why, ladle, *words):
+    """Ends the test unless ladle refuses this because of its options or its input, and says why."""
+    done = call(ladle, *words)
+    if done.returncode not in (2, 3) or why not in done.stderr:
+        sys.exit(f"{report(done)}FAILED: not refused with: {why}")
+
+
+def call(ladle, *words):
+    return subprocess.run([str(ladle), *map(str, words)], capture_output=True, text=True,
+                          env={**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"})
+
+
+def report(done):
+    return f"$ {' '.join(done.args)}\nexit code {done.returncode}\n{done.stdout}{done.stderr}"
 
 
 def digest(ladle, path):
@@ -141,9 +159,9 @@ def adamix_cases(ladle, work):
 
 
 def ladle_logits(ladle, soup, backbone, shard, *words):
-    """What `ladle evaluate` gives for a soup on the validation split."""
+    """What `ladle evaluate` gives for a soup on the validation split; for none, the backbone's own head."""
     with tempfile.TemporaryDirectory() as folder:
-        run(ladle, "evaluate", soup, "--model.path", backbone, "--data.dir", shard.parent,
+        run(ladle, "evaluate", *([soup] if soup else []), "--model.path", backbone, "--data.dir", shard.parent,
             "--logits", f"{folder}/logits.safetensors", *words)
         return load_file(f"{folder}/logits.safetensors")["validation"]
 
@@ -180,6 +198,19 @@ def plain_model(case, transformers):
     prefix = "Bert" if case.family == "bert" else "Roberta"
     return getattr(transformers, prefix + "ForSequenceClassification").from_pretrained(
         case.backbone, num_labels=case.logits.shape[1], attn_implementation="eager")
+
+
+def logits_with_adapters(case, tensors, adapters):
+    """Logits with the head among the tensors and, in layer l, adapters[l] of what the feed-forward part gives."""
+    model = plain_model(case, transformers)
+    head = {name.removeprefix("classifier."): value for name, value in tensors.items()
+            if name.startswith("classifier.")}
+    model.classifier.load_state_dict(head, strict=True)
+    layers = model.base_model.encoder.layer
+    check(len(adapters) == len(layers), f"{len(layers)} layers as the backbone has, not {len(adapters)}")
+    for layer, adapter in zip(layers, adapters):
+        layer.output.dense.register_forward_hook(lambda _, __, hidden, adapter=adapter: adapter(hidden))
+    return model_logits(model, case)
 
 
 def check_close(name, found, case, expected=None, tolerance=TOLERANCE):

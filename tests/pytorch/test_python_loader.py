@@ -368,7 +368,7 @@ class Strictness(LoaderCase):
                 ("madakron", {"factor_experts": "up"}), ("lora", {"lora_targets": []}),
                 ("lora", {"lora_targets": ["query", "query"]}), ("lora", {"lora_targets": ["pooler"]}),
                 ("lora", {"lora_targets": [["query"]]}), ("lora", {"lora_alpha": "8"}), ("lora", {"lora_alpha": 0.0}),
-                ("lora", {"lora_alpha": float("nan")}), ("lora", {"intermediate_size": 0})):
+                ("lora", {"lora_alpha": float("nan")}), ("lora", {"intermediate_size": 0, "lora_targets": ["output"]})):
             with self.subTest(kind=kind, **fields):
                 soup = self.make(kind)
                 soup.description |= fields

@@ -11,7 +11,7 @@
 
 namespace ladle {
 
-/// Schema ladle.soup 1.0. Tensor names are PyTorch's: all experts as in the published repositories, or merged, as the
+/// Schema ladle.soup 1.1. Tensor names are PyTorch's: all experts as in the published repositories, or merged, as the
 /// adapter's banks say (soup_banks); the head as in transformers.
 struct Soup {
     // the model

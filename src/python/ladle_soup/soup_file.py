@@ -125,5 +125,5 @@ def _problems(d):
         rules += [(all(isinstance(name, str) for name in targets) and 0 < len(set(targets)) == len(targets)
                    and set(targets) <= set(attach.LORA_PATHS), "lora_targets"),
                   (math.isfinite(d["lora_alpha"]) and d["lora_alpha"] != 0, "lora_alpha"),
-                  (d["intermediate_size"] > 0, "intermediate_size")]
+                  (d["intermediate_size"] > 0 or not set(targets) & {"intermediate", "output"}, "intermediate_size")]
     return [f"{field} = {d[field]!r}" for holds, field in rules if not holds]
