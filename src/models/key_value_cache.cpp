@@ -7,7 +7,7 @@ namespace ladle {
 
 template <class Real>
 KeyValueCache<Real>::KeyValueCache(DeviceMemory& memory, const DecoderConfig& config,
-                                   const std::vector<int>& capacities)
+                                   const std::vector<int>& capacities, const std::vector<int>& kept_widths)
     : offsets_({0}), lengths_(capacities.size()) {
     for (const int capacity : capacities) {
         offsets_.push_back(offsets_.back() + capacity);
@@ -15,6 +15,9 @@ KeyValueCache<Real>::KeyValueCache(DeviceMemory& memory, const DecoderConfig& co
     const std::size_t width = 2 * static_cast<std::size_t>(config.kv_heads) * static_cast<std::size_t>(config.head_dim);
     for (int layer = 0; layer < config.layers; ++layer) {
         layers_.emplace_back(memory, static_cast<std::size_t>(offsets_.back()) * width);
+    }
+    for (const int kept : kept_widths) {
+        kept_.emplace_back(memory, capacities.size() * static_cast<std::size_t>(kept));
     }
 }
 
