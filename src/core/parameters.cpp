@@ -37,6 +37,13 @@ ParameterId ParameterTable::add(const std::string& name, Shape shape, const std:
     return parameters_.size() - 1;
 }
 
+ParameterId ParameterTable::find(const std::string& name) const {
+    const auto found =
+        std::find_if(parameters_.begin(), parameters_.end(), [&](const Parameter& p) { return p.name == name; });
+    check(found != parameters_.end(), "tensors are registered before they are used");
+    return static_cast<ParameterId>(found - parameters_.begin());
+}
+
 void ParameterTable::initialize(std::uint64_t seed, float* values) const {
     for (std::size_t t = 0; t < parameters_.size(); ++t) {
         const Parameter& parameter = parameters_[t];

@@ -40,6 +40,11 @@ TrainableLinear<Real>::TrainableLinear(const Kernels<Real>& kernels, const Param
 }
 
 template <class Real>
+std::vector<ParameterId> TrainableLinear<Real>::ids() const {
+    return bias_id_ ? std::vector<ParameterId>{weight_id_, *bias_id_} : std::vector<ParameterId>{weight_id_};
+}
+
+template <class Real>
 void TrainableLinear<Real>::prepare(const Kernels<Real>& kernels, const Real* parameters) {
     kernels.pack(*matrix_, weight(parameters));
 }

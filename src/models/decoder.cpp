@@ -27,6 +27,10 @@ double scaled_frequency(double frequency, const RopeScaling& scaling) {
     return frequency * ((1 - kept) / scaling.factor + kept);
 }
 
+DecoderBlockShape block_shape(const DecoderConfig& config, int layer) {
+    return {layer, config.dim, config.heads, config.kv_heads, config.head_dim, config.ffn};
+}
+
 }  // namespace
 
 std::vector<double> rotary_frequencies(const DecoderConfig& config) {
@@ -43,13 +47,27 @@ std::vector<double> rotary_frequencies(const DecoderConfig& config) {
 template <class Real>
 Decoder<Real>::Decoder(const Kernels<Real>& kernels, const DecoderConfig& config, Precision precision,
                        NamedTensors& tensors)
-    : config_(config), rotary_(kernels.memory(), config.max_positions, rotary_frequencies(config)) {
+    : Decoder(kernels, config, precision, tensors, {}, nullptr) {}
+
+template <class Real>
+Decoder<Real>::Decoder(const Kernels<Real>& kernels, const DecoderConfig& config, Precision precision,
+                       NamedTensors& tensors, const MoaOptions& experts, ParameterTable& table)
+    : Decoder(kernels, config, precision, tensors, experts, &table) {}
+
+template <class Real>
+Decoder<Real>::Decoder(const Kernels<Real>& kernels, const DecoderConfig& config, Precision precision,
+                       NamedTensors& tensors, const MoaOptions& experts, ParameterTable* table)
+    : config_(config), experts_(experts), rotary_(kernels.memory(), config.max_positions, rotary_frequencies(config)) {
     check(config.max_positions > 0, "a decoder is built for a longest sequence");
     check(config.kv_heads > 0 && config.heads % config.kv_heads == 0, "each head of keys has its query heads");
+    if (table != nullptr) {
+        check_moa_options(experts, config.layers);
+    }
     const std::string words = "tok_embeddings.weight";
     words_ = tensors.keep<Real>({words}, {config.vocab, config.dim});
     for (int layer = 0; layer < config.layers; ++layer) {
-        blocks_.push_back(std::make_unique<DecoderBlock<Real>>(kernels, config_, precision, layer, rotary_, tensors));
+        blocks_.push_back(std::make_unique<DecoderBlock<Real>>(kernels, config_, precision, layer, rotary_, tensors,
+                                                               make_experts(kernels, precision, layer, table)));
     }
     norm_ = std::make_unique<FrozenRmsNorm<Real>>(config.dim, tensors.keep<Real>({"norm.weight"}, {config.dim}),
                                                   config.norm_eps);
@@ -58,9 +76,24 @@ Decoder<Real>::Decoder(const Kernels<Real>& kernels, const DecoderConfig& config
     tensors.finish({});
 }
 
+/// Registers a block's tensors and builds its experts.
 template <class Real>
-Real* Decoder<Real>::take(Arena& arena, int rows, int width) const {
-    return arena.take<Real>(static_cast<std::size_t>(rows) * static_cast<std::size_t>(width));
+BlockExperts<Real> Decoder<Real>::make_experts(const Kernels<Real>& kernels, Precision precision, int layer,
+                                               ParameterTable* table) const {
+    if (!experts_.has_experts(layer)) {
+        return {};
+    }
+    const DecoderBlockShape block = block_shape(config_, layer);
+    add_expert_tensors(experts_, block, *table);
+    return BlockExperts<Real>(kernels, *table, experts_, block, precision);
+}
+
+template <class Real>
+void Decoder<Real>::prepare(const Kernels<Real>& kernels, const Real* parameters) {
+    parameters_ = parameters;
+    for (const auto& block : blocks_) {
+        block->prepare(kernels, parameters);
+    }
 }
 
 template <class Real>
@@ -71,13 +104,13 @@ const Real* Decoder<Real>::forward(const Context<Real>& context, const TokenRows
     check(rows.placed.longest_segment <= config_.max_positions, "samples fit the table of positions");
     saved.blocks.assign(blocks_.size(), {});
     saved.hidden.clear();
-    Real* x = take(context.arena, rows.count, config_.dim);
+    Real* x = take_rows<Real>(context.arena, rows.count, config_.dim);
     context.kernels.gather_rows(rows.count, config_.dim,
                                 context.arena.place(tokens.input_ids, static_cast<std::size_t>(rows.count)),
                                 words_.get(), x);
     saved.hidden.push_back(x);
     for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
-        Real* y = take(context.arena, rows.count, config_.dim);
+        Real* y = take_rows<Real>(context.arena, rows.count, config_.dim);
         blocks_[layer]->forward(context, rows, x, y, saved.blocks[layer]);
         saved.hidden.push_back(y);
         x = y;
@@ -89,7 +122,7 @@ const Real* Decoder<Real>::forward(const Context<Real>& context, const TokenRows
 template <class Real>
 void Decoder<Real>::normed_logits(const Context<Real>& context, int count, const Real* x, Real* logits,
                                   RmsNormSaved<Real>& saved) const {
-    Real* normed = take(context.scratch, count, config_.dim);
+    Real* normed = take_rows<Real>(context.scratch, count, config_.dim);
     norm_->forward(context, count, x, normed, saved);
     context.kernels.product(*output_, count, normed, nullptr, logits);
 }
@@ -99,7 +132,7 @@ void Decoder<Real>::logits(const Context<Real>& context, const Real* states, int
                            Real* logits) const {
     const ArenaScope scope(context.scratch);
     const ArenaScope kept(context.arena);
-    Real* x = take(context.scratch, count, config_.dim);
+    Real* x = take_rows<Real>(context.scratch, count, config_.dim);
     context.kernels.gather_rows(count, config_.dim, index, states, x);
     RmsNormSaved<Real> saved;
     normed_logits(context, count, x, logits, saved);
@@ -125,8 +158,8 @@ void Decoder<Real>::add_losses(const Context<Real>& context, const Real* states,
     const ArenaScope scope(context.scratch);
     const ArenaScope kept(context.arena);
     const int count = targets.count;
-    Real* x = take(context.scratch, count, config_.dim);
-    Real* logits = take(context.scratch, count, config_.vocab);
+    Real* x = take_rows<Real>(context.scratch, count, config_.dim);
+    Real* logits = take_rows<Real>(context.scratch, count, config_.vocab);
     context.kernels.gather_rows(count, config_.dim, targets.index, states, x);
     RmsNormSaved<Real> saved;
     normed_logits(context, count, x, logits, saved);
@@ -140,7 +173,7 @@ void Decoder<Real>::add_losses(const Context<Real>& context, const Real* states,
     call.losses = losses;
     call.dlogits = logits;
     context.kernels.token_cross_entropy(call);
-    Real* dx = take(context.scratch, count, config_.dim);
+    Real* dx = take_rows<Real>(context.scratch, count, config_.dim);
     context.kernels.product_transposed(*output_, count, logits, dx);
     norm_->backward(context, count, saved, dx, nullptr, dx);
     context.kernels.scatter_rows(count, config_.dim, targets.index, dx, dstates);
@@ -148,17 +181,47 @@ void Decoder<Real>::add_losses(const Context<Real>& context, const Real* states,
 
 template <class Real>
 void Decoder<Real>::backward(const Context<Real>& context, const DecoderSaved<Real>& saved, const Real* dstates,
-                             Real* dx, GradientSum<Real>& gradients) const {
+                             Real* dx, GradientSum<Real>& gradients, const Real* balance) const {
     const ArenaScope scope(context.scratch);
     // A block's gradient is read by the block below it alone.
-    Real* const turns[2] = {take(context.scratch, saved.rows.count, config_.dim),
-                            take(context.scratch, saved.rows.count, config_.dim)};
+    Real* const turns[2] = {take_rows<Real>(context.scratch, saved.rows.count, config_.dim),
+                            take_rows<Real>(context.scratch, saved.rows.count, config_.dim)};
+    std::size_t lowest = 0;
+    while (dx == nullptr && lowest < blocks_.size() && blocks_[lowest]->experts().is_empty()) {
+        ++lowest;
+    }
     const Real* dy = dstates;
-    for (std::size_t layer = blocks_.size(); layer-- > 0;) {
-        Real* result = layer == 0 ? dx : turns[layer % 2];
-        blocks_[layer]->backward(context, saved.rows, saved.blocks[layer], dy, result, gradients);
+    for (std::size_t layer = blocks_.size(); layer-- > lowest;) {
+        Real* result = layer == 0 && dx != nullptr ? dx : turns[layer % 2];
+        const Real* of_layer = balance == nullptr ? nullptr
+                                                  : balance + balance_layout().gradients_at(static_cast<int>(layer),
+                                                                                            DecoderProjection::query);
+        blocks_[layer]->backward(context, saved.rows, saved.blocks[layer], dy, result, gradients, of_layer);
         dy = result;
     }
+}
+
+template <class Real>
+void Decoder<Real>::add_balance(const Context<Real>& context, const DecoderSaved<Real>& saved,
+                                BalanceSum<Real>& sum) const {
+    for (int layer = 0; layer < config_.layers; ++layer) {
+        const auto& projections = saved.blocks[static_cast<std::size_t>(layer)].experts.projections;
+        for (int p = 0; p < kDecoderProjections; ++p) {
+            const SiteRouterSaved<Real>& router = projections[static_cast<std::size_t>(p)].router;
+            if (router.selected != nullptr) {
+                sum.add(context, saved.rows, layer, static_cast<DecoderProjection>(p), router);
+            }
+        }
+    }
+}
+
+template <class Real>
+std::vector<int> Decoder<Real>::kept_widths() const {
+    std::vector<int> widths;
+    for (std::size_t layer = 0; experts_.sees_whole_samples() && layer < blocks_.size(); ++layer) {
+        widths.push_back(blocks_[layer]->experts().types());
+    }
+    return widths;
 }
 
 template <class Real>
@@ -173,11 +236,14 @@ typename Decoder<Real>::Extension Decoder<Real>::place_extension(const Context<R
     auto* index = context.staging.template take<std::int32_t>(count);
     auto* ids = context.staging.template take<std::int32_t>(count);
     std::copy(next.ids.begin(), next.ids.end(), ids);
+    auto* leaves = context.staging.template take<int>(2);
+    std::vector<bool> is_fresh;
     Extension placed;
     std::size_t row = 0;
     for (std::size_t s = 0; s < segments; ++s) {
         const int sequence = next.sequences[s];
         const int earlier = cache.length(sequence);
+        is_fresh.push_back(earlier == 0);
         cache.grow(sequence, next.counts[s]);
         offsets[s] = static_cast<int>(row);
         begins[s] = cache.begin(sequence);
@@ -194,14 +260,42 @@ typename Decoder<Real>::Extension Decoder<Real>::place_extension(const Context<R
     Rows rows;
     rows.count = static_cast<int>(count);
     rows.samples = static_cast<int>(segments);
+    rows.leaves = 1;
+    leaves[0] = 0;
+    leaves[1] = rows.samples;
     rows.segment_offsets = offsets;
+    rows.leaf_offsets = leaves;
     rows.origins.token = token;
     placed.rows = place_rows(context.arena, rows);
     placed.ids = context.arena.place(ids, count);
     placed.keys.index = context.arena.place(index, count);
     placed.keys.begins = context.arena.place(begins, segments);
     placed.keys.ends = context.arena.place(ends, segments);
+    if (experts_.sees_whole_samples()) {
+        place_kept_weights(context, next, is_fresh, placed.keys.kept);
+    }
     return placed;
+}
+
+/// Which sequences keep their weights and which get new ones; values are left to each layer.
+template <class Real>
+void Decoder<Real>::place_kept_weights(const Context<Real>& context, const NextTokens& next,
+                                       const std::vector<bool>& is_fresh, KeptWeights<Real>& kept) const {
+    const std::size_t segments = next.sequences.size();
+    auto* sequences = context.staging.template take<std::int32_t>(segments);
+    auto* fresh_segments = context.staging.template take<std::int32_t>(segments);
+    auto* fresh_sequences = context.staging.template take<std::int32_t>(segments);
+    for (std::size_t s = 0; s < segments; ++s) {
+        sequences[s] = next.sequences[s];
+        if (is_fresh[s]) {
+            fresh_segments[kept.fresh] = static_cast<std::int32_t>(s);
+            fresh_sequences[kept.fresh++] = next.sequences[s];
+        }
+    }
+    const auto fresh = static_cast<std::size_t>(kept.fresh);
+    kept.sequences = context.arena.place(sequences, segments);
+    kept.fresh_segments = context.arena.place(fresh_segments, fresh);
+    kept.fresh_sequences = context.arena.place(fresh_sequences, fresh);
 }
 
 template <class Real>
@@ -209,11 +303,13 @@ const Real* Decoder<Real>::extend(const Context<Real>& context, const NextTokens
                                   KeyValueCache<Real>& cache) const {
     Extension extension = place_extension(context, next, cache);
     const Rows& rows = extension.rows;
-    Real* x = take(context.arena, rows.count, config_.dim);
-    Real* y = take(context.arena, rows.count, config_.dim);
+    Real* x = take_rows<Real>(context.arena, rows.count, config_.dim);
+    Real* y = take_rows<Real>(context.arena, rows.count, config_.dim);
     context.kernels.gather_rows(rows.count, config_.dim, extension.ids, words_.get(), x);
     for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
         extension.keys.key_value = cache.layer(static_cast<int>(layer));
+        extension.keys.kept.values = cache.kept(static_cast<int>(layer));
+        extension.keys.kept.width = extension.keys.kept.values == nullptr ? 0 : blocks_[layer]->experts().types();
         blocks_[layer]->extend(context, rows, extension.keys, x, y);
         std::swap(x, y);
     }

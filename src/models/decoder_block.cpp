@@ -6,8 +6,9 @@ namespace ladle {
 
 template <class Real>
 DecoderBlock<Real>::DecoderBlock(const Kernels<Real>& kernels, const DecoderConfig& config, Precision precision,
-                                 int layer, const RotaryTable<Real>& rotary, NamedTensors& tensors)
-    : config_(config), precision_(precision), rotary_(rotary) {
+                                 int layer, const RotaryTable<Real>& rotary, NamedTensors& tensors,
+                                 BlockExperts<Real> experts)
+    : config_(config), precision_(precision), rotary_(rotary), experts_(std::move(experts)) {
     const std::string prefix = "layers." + std::to_string(layer) + ".";
     const auto norm = [&](const std::string& name) {
         return std::make_unique<FrozenRmsNorm<Real>>(
@@ -28,11 +29,6 @@ DecoderBlock<Real>::DecoderBlock(const Kernels<Real>& kernels, const DecoderConf
     gate_ = linear({"feed_forward.w1"}, config.ffn, config.dim);
     up_ = linear({"feed_forward.w3"}, config.ffn, config.dim);
     down_ = linear({"feed_forward.w2"}, config.dim, config.ffn);
-}
-
-template <class Real>
-Real* DecoderBlock<Real>::take(Arena& arena, int rows, int width) const {
-    return arena.take<Real>(static_cast<std::size_t>(rows) * static_cast<std::size_t>(width));
 }
 
 template <class Real>
@@ -57,10 +53,11 @@ template <class Real>
 void DecoderBlock<Real>::forward(const Context<Real>& context, const Rows& rows, const Real* x, Real* y,
                                  DecoderBlockSaved<Real>& saved) const {
     const ArenaScope scope(context.scratch);
+    experts_.forward_types(context, rows, x, saved.experts);
     forward_projections(context, rows, x, saved);
     Attention<Real> attention = attention_call(rows, saved);
-    Real* h = take(context.arena, rows.count, config_.dim);
-    forward_attention(context, rows, attention, x, h);
+    Real* h = take_rows<Real>(context.arena, rows.count, config_.dim);
+    forward_attention(context, rows, attention, x, h, saved);
     forward_ffn(context, rows, h, y, saved);
 }
 
@@ -70,6 +67,7 @@ void DecoderBlock<Real>::extend(const Context<Real>& context, const Rows& rows, 
     const ArenaScope kept(context.arena);
     const ArenaScope scope(context.scratch);
     DecoderBlockSaved<Real> saved;
+    experts_.extend_types(context, rows, x, cache.kept, saved.experts);
     forward_projections(context, rows, x, saved);
     context.kernels.scatter_rows(rows.count, 2 * kv_dim(), cache.index, saved.key_value, cache.key_value);
     Attention<Real> attention = attention_call(rows, saved);
@@ -77,8 +75,8 @@ void DecoderBlock<Real>::extend(const Context<Real>& context, const Rows& rows, 
     attention.key_offsets = cache.begins;
     attention.key_ends = cache.ends;
     attention.longest_key = cache.longest;
-    Real* h = take(context.arena, rows.count, config_.dim);
-    forward_attention(context, rows, attention, x, h);
+    Real* h = take_rows<Real>(context.arena, rows.count, config_.dim);
+    forward_attention(context, rows, attention, x, h, saved);
     forward_ffn(context, rows, h, y, saved);
 }
 
@@ -88,32 +86,39 @@ void DecoderBlock<Real>::forward_projections(const Context<Real>& context, const
                                              DecoderBlockSaved<Real>& saved) const {
     const ArenaScope scope(context.scratch);
     const int count = rows.count;
-    Real* normed = take(context.scratch, count, config_.dim);
+    Real* normed = take_rows<Real>(inputs_arena(context), count, config_.dim);
     attention_norm_->forward(context, count, x, normed, saved.attention_norm);
-    Real* query = take(context.arena, count, query_dim());
-    Real* key_value = take(context.arena, count, 2 * kv_dim());
+    Real* query = take_rows<Real>(context.arena, count, query_dim());
+    Real* key_value = take_rows<Real>(context.arena, count, 2 * kv_dim());
+    const auto add_experts = [&](DecoderProjection projection, Columns columns, Real* y) {
+        experts_.forward_projection(context, rows, projection, normed, columns, y, saved.experts);
+    };
     query_->forward(context, count, normed, query);
-    // Site q: adds to query, from normed.
+    add_experts(DecoderProjection::query, {query_dim(), 0}, query);
     key_value_->forward(context, count, normed, key_value);
-    // Sites k and v: add to the first and to the last kv_dim columns of key_value, from normed.
+    add_experts(DecoderProjection::key, {2 * kv_dim(), 0}, key_value);
+    add_experts(DecoderProjection::value, {2 * kv_dim(), kv_dim()}, key_value);
     rotary_.forward(context, rows, config_.heads, query_dim(), query);
     rotary_.forward(context, rows, config_.kv_heads, 2 * kv_dim(), key_value);
+    saved.attention_input = normed;
     saved.query = query;
     saved.key_value = key_value;
-    saved.log_sum = take(context.arena, count, config_.heads);
+    saved.log_sum = take_rows<Real>(context.arena, count, config_.heads);
 }
 
 /// h = x + attention.
 template <class Real>
 void DecoderBlock<Real>::forward_attention(const Context<Real>& context, const Rows& rows, Attention<Real>& attention,
-                                           const Real* x, Real* h) const {
+                                           const Real* x, Real* h, DecoderBlockSaved<Real>& saved) const {
     const ArenaScope scope(context.scratch);
-    attention.context = take(context.scratch, rows.count, query_dim());
+    attention.context = take_rows<Real>(inputs_arena(context), rows.count, query_dim());
     context.kernels.attention(attention);
-    // Site attention context: adds to attention.context, from the turned query.
+    experts_.forward_prompt(context, rows, *key_value_, saved.attention_input, saved.query, attention.context,
+                            saved.experts);
     attention_output_->forward(context, rows.count, attention.context, h);
-    // Site o: adds to h, from attention.context.
-    context.kernels.add(static_cast<std::size_t>(rows.count) * static_cast<std::size_t>(config_.dim), x, h);
+    experts_.forward_projection(context, rows, DecoderProjection::output, attention.context, {config_.dim, 0}, h,
+                                saved.experts);
+    context.kernels.add(element_count(rows.count, config_.dim), x, h);
 }
 
 /// y = h + the feed-forward part of the normed h.
@@ -122,76 +127,106 @@ void DecoderBlock<Real>::forward_ffn(const Context<Real>& context, const Rows& r
                                      DecoderBlockSaved<Real>& saved) const {
     const ArenaScope scope(context.scratch);
     const int count = rows.count;
-    const auto inner = static_cast<std::size_t>(count) * static_cast<std::size_t>(config_.ffn);
-    Real* normed = take(context.scratch, count, config_.dim);
+    Real* normed = take_rows<Real>(inputs_arena(context), count, config_.dim);
     ffn_norm_->forward(context, count, h, normed, saved.ffn_norm);
-    Real* gate = take(context.arena, count, config_.ffn);
-    Real* up = take(context.arena, count, config_.ffn);
+    Real* gate = take_rows<Real>(context.arena, count, config_.ffn);
+    Real* up = take_rows<Real>(context.arena, count, config_.ffn);
+    const auto add_experts = [&](DecoderProjection projection, const Real* input, int width, Real* output) {
+        experts_.forward_projection(context, rows, projection, input, {width, 0}, output, saved.experts);
+    };
     gate_->forward(context, count, normed, gate);
-    // Site gate: adds to gate, from normed.
+    add_experts(DecoderProjection::gate, normed, config_.ffn, gate);
     up_->forward(context, count, normed, up);
-    // Site up: adds to up, from normed.
-    Real* activated = take(context.scratch, count, config_.ffn);
-    context.kernels.silu_product(inner, gate, up, activated);
+    add_experts(DecoderProjection::up, normed, config_.ffn, up);
+    Real* activated = take_rows<Real>(inputs_arena(context), count, config_.ffn);
+    context.kernels.silu_product(element_count(count, config_.ffn), gate, up, activated);
     down_->forward(context, count, activated, y);
-    // Site down: adds to y, from activated. Site feed-forward output: adds to y, from normed.
-    context.kernels.add(static_cast<std::size_t>(count) * static_cast<std::size_t>(config_.dim), h, y);
+    add_experts(DecoderProjection::down, activated, config_.dim, y);
+    experts_.forward_adapter(context, rows, normed, y, saved.experts);
+    context.kernels.add(element_count(count, config_.dim), h, y);
     saved.gate = gate;
     saved.up = up;
 }
 
 template <class Real>
 void DecoderBlock<Real>::backward(const Context<Real>& context, const Rows& rows, const DecoderBlockSaved<Real>& saved,
-                                  const Real* dy, Real* dx, GradientSum<Real>& gradients) const {
+                                  const Real* dy, Real* dx, GradientSum<Real>& gradients, const Real* balance) const {
     const ArenaScope scope(context.scratch);
-    Real* dh = take(context.scratch, rows.count, config_.dim);
-    backward_ffn(context, rows, saved, dy, dh, gradients);
-    // Site o: its gradient is dh.
-    Real* dcontext = take(context.scratch, rows.count, query_dim());
-    attention_output_->backward(context, rows, dh, dcontext, gradients);
-    // Site attention context: its gradient is dcontext.
-    Real* dquery = take(context.scratch, rows.count, query_dim());
-    Real* dkey_value = take(context.scratch, rows.count, 2 * kv_dim());
-    context.kernels.attention_backward({attention_call(rows, saved), dcontext, dquery, dkey_value});
-    backward_projections(context, rows, saved, dquery, dkey_value, dh, dx, gradients);
+    const BlockExpertsBackward<Real> state = experts_.begin_backward(context, rows, balance);
+    Real* dh = take_rows<Real>(context.scratch, rows.count, config_.dim);
+    backward_ffn(context, rows, saved, state, dy, dh, gradients);
+    Real* dquery = take_rows<Real>(context.scratch, rows.count, query_dim());
+    Real* dkey_value = take_rows<Real>(context.scratch, rows.count, 2 * kv_dim());
+    Real* dnormed = zero_rows<Real>(context.scratch, rows.count, config_.dim);
+    backward_attention(context, rows, saved, state, dh, dquery, dkey_value, dnormed, gradients);
+    backward_projections(context, rows, saved, state, dquery, dkey_value, dnormed, gradients);
+    attention_norm_->backward(context, rows.count, saved.attention_norm, dnormed, dh, dx);
+    experts_.backward_types(context, rows, saved.experts, state, dx, gradients);
 }
 
 /// dh = dy + the gradient through the feed-forward part.
 template <class Real>
 void DecoderBlock<Real>::backward_ffn(const Context<Real>& context, const Rows& rows,
-                                      const DecoderBlockSaved<Real>& saved, const Real* dy, Real* dh,
-                                      GradientSum<Real>& gradients) const {
+                                      const DecoderBlockSaved<Real>& saved, const BlockExpertsBackward<Real>& state,
+                                      const Real* dy, Real* dh, GradientSum<Real>& gradients) const {
     const ArenaScope scope(context.scratch);
     const int count = rows.count;
-    const auto inner = static_cast<std::size_t>(count) * static_cast<std::size_t>(config_.ffn);
-    // Sites down and feed-forward output: their gradient is dy.
-    Real* dgate = take(context.scratch, count, config_.ffn);
-    Real* dup = take(context.scratch, count, config_.ffn);
+    const auto add_experts = [&](DecoderProjection projection, int width, const Real* doutput, Real* dinput) {
+        experts_.backward_projection(context, rows, projection, saved.experts, state, {width, 0}, doutput, dinput,
+                                     gradients);
+    };
+    Real* dgate = take_rows<Real>(context.scratch, count, config_.ffn);
+    Real* dup = take_rows<Real>(context.scratch, count, config_.ffn);
     down_->backward(context, rows, dy, dgate, gradients);
-    context.kernels.silu_product_backward(inner, saved.gate, saved.up, dgate, dgate, dup);
-    // Sites gate and up: their gradients are dgate and dup.
-    Real* dnormed = take(context.scratch, count, config_.dim);
+    add_experts(DecoderProjection::down, config_.dim, dy, dgate);
+    context.kernels.silu_product_backward(element_count(count, config_.ffn), saved.gate, saved.up, dgate, dgate, dup);
+    Real* dnormed = take_rows<Real>(context.scratch, count, config_.dim);
     gate_->backward(context, rows, dgate, dnormed, gradients);
     up_->backward(context, rows, dup, dh, gradients);
-    context.kernels.add(static_cast<std::size_t>(count) * static_cast<std::size_t>(config_.dim), dh, dnormed);
+    context.kernels.add(element_count(count, config_.dim), dh, dnormed);
+    experts_.backward_adapter(context, rows, saved.experts, state, dy, dnormed, gradients);
+    add_experts(DecoderProjection::up, config_.ffn, dup, dnormed);
+    add_experts(DecoderProjection::gate, config_.ffn, dgate, dnormed);
     ffn_norm_->backward(context, count, saved.ffn_norm, dnormed, dy, dh);
 }
 
-/// dx = dh + the gradient through queries, keys and values; turns dquery and the keys of dkey_value back.
+/// From the gradient of attention's output to those of turned queries and keys and of values; adds to dnormed.
+template <class Real>
+void DecoderBlock<Real>::backward_attention(const Context<Real>& context, const Rows& rows,
+                                            const DecoderBlockSaved<Real>& saved,
+                                            const BlockExpertsBackward<Real>& state, const Real* dh, Real* dquery,
+                                            Real* dkey_value, Real* dnormed, GradientSum<Real>& gradients) const {
+    const ArenaScope scope(context.scratch);
+    Real* dcontext = take_rows<Real>(context.scratch, rows.count, query_dim());
+    attention_output_->backward(context, rows, dh, dcontext, gradients);
+    experts_.backward_projection(context, rows, DecoderProjection::output, saved.experts, state, {config_.dim, 0}, dh,
+                                 dcontext, gradients);
+    context.kernels.attention_backward({attention_call(rows, saved), dcontext, dquery, dkey_value});
+    experts_.backward_prompt(context, rows, *key_value_, saved.experts, state, saved.query, dcontext, dquery, dnormed,
+                             gradients);
+}
+
+/// Adds to dnormed the gradient through queries, keys and values; turns dquery and the keys of dkey_value back.
 template <class Real>
 void DecoderBlock<Real>::backward_projections(const Context<Real>& context, const Rows& rows,
-                                              const DecoderBlockSaved<Real>& saved, Real* dquery, Real* dkey_value,
-                                              const Real* dh, Real* dx, GradientSum<Real>& gradients) const {
+                                              const DecoderBlockSaved<Real>& saved,
+                                              const BlockExpertsBackward<Real>& state, Real* dquery, Real* dkey_value,
+                                              Real* dnormed, GradientSum<Real>& gradients) const {
     const ArenaScope scope(context.scratch);
-    const int count = rows.count;
+    const std::size_t elements = element_count(rows.count, config_.dim);
+    const auto add_experts = [&](DecoderProjection projection, Columns columns, const Real* dy) {
+        experts_.backward_projection(context, rows, projection, saved.experts, state, columns, dy, dnormed, gradients);
+    };
     rotary_.backward(context, rows, config_.kv_heads, 2 * kv_dim(), dkey_value);
     rotary_.backward(context, rows, config_.heads, query_dim(), dquery);
-    // Sites k and v: their gradients are the columns of dkey_value. Site q: its gradient is dquery.
-    Real* dnormed = take(context.scratch, count, config_.dim);
-    query_->backward(context, rows, dquery, dnormed, gradients);
-    key_value_->backward(context, rows, dkey_value, dx, gradients);
-    context.kernels.add(static_cast<std::size_t>(count) * static_cast<std::size_t>(config_.dim), dx, dnormed);
-    attention_norm_->backward(context, count, saved.attention_norm, dnormed, dh, dx);
+    Real* dinput = take_rows<Real>(context.scratch, rows.count, config_.dim);
+    query_->backward(context, rows, dquery, dinput, gradients);
+    context.kernels.add(elements, dinput, dnormed);
+    key_value_->backward(context, rows, dkey_value, dinput, gradients);
+    context.kernels.add(elements, dinput, dnormed);
+    add_experts(DecoderProjection::value, {2 * kv_dim(), kv_dim()}, dkey_value);
+    add_experts(DecoderProjection::key, {2 * kv_dim(), 0}, dkey_value);
+    add_experts(DecoderProjection::query, {query_dim(), 0}, dquery);
 }
 
 template class DecoderBlock<float>;

@@ -80,7 +80,8 @@ public:
           prompts_(prompts),
           first_row_(first_row),
           options_(options),
-          cache_(kernels.memory(), decoder.config(), capacities(decoder.config(), prompts, options)),
+          cache_(kernels.memory(), decoder.config(), capacities(decoder.config(), prompts, options),
+                 decoder.kept_widths()),
           arena_(kernels.memory()),
           scratch_(kernels.memory()),
           generated_(prompts.size()) {
@@ -109,12 +110,26 @@ private:
     /// Computes the prompts; what comes next.
     NextTokens start() {
         NextTokens next;
+        if (options_.first_tokens > 0) {
+            compute_prompts(options_.first_tokens, next);
+        }
+        compute_prompts(decoder_.config().max_positions, next);
+        return next;
+    }
+
+    /// Computes the prompts up to their token number `end`, and adds what comes next where this is their end.
+    void compute_prompts(int end, NextTokens& next) {
         NextTokens group;
         for (std::size_t i = 0; i < prompts_.size(); ++i) {
-            group.sequences.push_back(static_cast<int>(i));
-            group.counts.push_back(static_cast<int>(prompts_[i].size()));
-            group.ids.insert(group.ids.end(), prompts_[i].begin(), prompts_[i].end());
-            if (group.ids.size() >= kPromptRows || i + 1 == prompts_.size()) {
+            const int sequence = static_cast<int>(i);
+            const int first = cache_.length(sequence);
+            const int last = std::min(end, static_cast<int>(prompts_[i].size()));
+            if (first < last) {
+                group.sequences.push_back(sequence);
+                group.counts.push_back(last - first);
+                group.ids.insert(group.ids.end(), prompts_[i].begin() + first, prompts_[i].begin() + last);
+            }
+            if (group.ids.size() >= kPromptRows || (i + 1 == prompts_.size() && !group.ids.empty())) {
                 const NextTokens chosen = advance(group);
                 next.sequences.insert(next.sequences.end(), chosen.sequences.begin(), chosen.sequences.end());
                 next.counts.insert(next.counts.end(), chosen.counts.begin(), chosen.counts.end());
@@ -122,16 +137,19 @@ private:
                 group = {};
             }
         }
-        return next;
     }
 
-    /// Computes these tokens and chooses the ones that follow; of sequences that end here there are none.
+    /// Computes these tokens and chooses the ones that follow; of sequences that end here, or whose prompt goes on,
+    /// there are none.
     NextTokens advance(const NextTokens& tokens) {
         const std::vector<Real> logits = last_logits(tokens);
         const int vocab = decoder_.config().vocab;
         NextTokens next;
         for (std::size_t s = 0; s < tokens.sequences.size(); ++s) {
             const int sequence = tokens.sequences[s];
+            if (cache_.length(sequence) < static_cast<int>(prompts_[static_cast<std::size_t>(sequence)].size())) {
+                continue;
+            }
             std::vector<std::int32_t>& made = generated_[static_cast<std::size_t>(sequence)];
             const std::int32_t token = choose_token(
                 options_.sampling, first_row_ + static_cast<std::uint32_t>(sequence),
@@ -155,7 +173,7 @@ private:
         arena_.reset();
         scratch_.reset();
         staging_.reset();
-        const Context<Real> context{kernels_, arena_, scratch_, staging_, nullptr, {}};
+        const Context<Real> context{kernels_, arena_, scratch_, staging_, decoder_.parameters(), {}};
         const Real* states = decoder_.extend(context, tokens, cache_);
         const std::size_t count = tokens.sequences.size();
         auto* last = staging_.take<std::int32_t>(count);

@@ -21,13 +21,16 @@ std::size_t KeyValueCache<Real>::token_bytes(const DecoderConfig& config) {
 
 template <class Real>
 KeyValueCache<Real>::KeyValueCache(DeviceMemory& memory, const DecoderConfig& config,
-                                   const std::vector<int>& capacities)
+                                   const std::vector<int>& capacities, const std::vector<int>& kept_widths)
     : offsets_({0}), lengths_(capacities.size()) {
     for (const int capacity : capacities) {
         offsets_.push_back(offsets_.back() + capacity);
     }
     for (int layer = 0; layer < config.layers; ++layer) {
         layers_.emplace_back(memory, static_cast<std::size_t>(offsets_.back()) * token_width(config));
+    }
+    for (const int kept : kept_widths) {
+        kept_.emplace_back(memory, capacities.size() * static_cast<std::size_t>(kept));
     }
 }
 

@@ -46,6 +46,17 @@ public:
     void tanh_backward(std::size_t, const float*, const float*, float*) const override {}
     void silu_product(std::size_t, const float*, const float*, float*) const override {}
     void silu_product_backward(std::size_t, const float*, const float*, const float*, float*, float*) const override {}
+    void silu(std::size_t, const float*, float*) const override {}
+    void silu_backward(std::size_t, const float*, const float*, float*) const override {}
+    void sigmoid(std::size_t, float, const float*, float*) const override {}
+    void sigmoid_backward(std::size_t, float, const float*, const float*, float*) const override {}
+    void softmax(int, int, const float*, float*) const override {}
+    void softmax_backward(int, int, const float*, const float*, float*) const override {}
+    void select(const Selection<float>&) const override {}
+    void select_backward(const SelectionBackward<float>&) const override {}
+    void weigh_rows(int, int, const float*, int, const float*, float*) const override {}
+    void add_row_products(int, int, const float*, const float*, int, float*) const override {}
+    void segment_sums(int, int, const int*, const float*, float*) const override {}
     void rotary(const Rotary<float>&) const override {}
     void rms_norm(const RmsNorm<float>&) const override {}
     void rms_norm_backward(const RmsNormBackward<float>&) const override {}

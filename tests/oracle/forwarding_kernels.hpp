@@ -84,6 +84,31 @@ public:
                                Real* dup) const override {
         inner_.silu_product_backward(count, gate, up, dy, dgate, dup);
     }
+    void silu(std::size_t count, const Real* x, Real* y) const override { inner_.silu(count, x, y); }
+    void silu_backward(std::size_t count, const Real* x, const Real* dy, Real* dx) const override {
+        inner_.silu_backward(count, x, dy, dx);
+    }
+    void sigmoid(std::size_t count, Real scale, const Real* x, Real* y) const override {
+        inner_.sigmoid(count, scale, x, y);
+    }
+    void sigmoid_backward(std::size_t count, Real scale, const Real* y, const Real* dy, Real* dx) const override {
+        inner_.sigmoid_backward(count, scale, y, dy, dx);
+    }
+    void softmax(int rows, int columns, const Real* x, Real* y) const override { inner_.softmax(rows, columns, x, y); }
+    void softmax_backward(int rows, int columns, const Real* y, const Real* dy, Real* dx) const override {
+        inner_.softmax_backward(rows, columns, y, dy, dx);
+    }
+    void select(const Selection<Real>& call) const override { inner_.select(call); }
+    void select_backward(const SelectionBackward<Real>& call) const override { inner_.select_backward(call); }
+    void weigh_rows(int rows, int width, const Real* weights, int stride, const Real* x, Real* y) const override {
+        inner_.weigh_rows(rows, width, weights, stride, x, y);
+    }
+    void add_row_products(int rows, int width, const Real* a, const Real* b, int stride, Real* dots) const override {
+        inner_.add_row_products(rows, width, a, b, stride, dots);
+    }
+    void segment_sums(int segments, int width, const int* offsets, const Real* x, Real* y) const override {
+        inner_.segment_sums(segments, width, offsets, x, y);
+    }
     void rotary(const Rotary<Real>& call) const override { inner_.rotary(call); }
     void rms_norm(const RmsNorm<Real>& call) const override { inner_.rms_norm(call); }
     void rms_norm_backward(const RmsNormBackward<Real>& call) const override { inner_.rms_norm_backward(call); }

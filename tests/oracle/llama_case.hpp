@@ -1,4 +1,5 @@
-// One golden file of a decoder without adapters as a runnable model: see tests/fixtures/moa/README.md for its layout.
+// One golden file of a decoder, with experts or without, as a runnable model: see tests/fixtures/moa/README.md for its
+// layout.
 #pragma once
 
 #include <algorithm>
@@ -12,12 +13,13 @@
 
 namespace ladle::test {
 
-/// The golden files of plain decoders, of the project and of LADLE_FIXTURES.
-std::vector<std::string> llama_files();
+/// The golden files of decoders, of the project and of LADLE_FIXTURES.
+std::vector<std::string> moa_files();
 
-/// The batch of the file, packed: the padding behind a row's last non-zero id dropped, leaves of one sample.
+/// The batch of the file, packed: the padding behind a row's last non-zero id dropped, unless it is to be computed like
+/// other tokens; leaves of one sample.
 struct PackedTokens {
-    explicit PackedTokens(const Hdf5Reader& file, int ignored_label);
+    PackedTokens(const Hdf5Reader& file, int ignored_label, bool with_padding);
     TokenRows tokens() const;
     int rows() const { return static_cast<int>(ids.size()); }
     /// The real tokens of an array [samples, length, width].
@@ -39,6 +41,8 @@ public:
         std::vector<Real> logits;               ///< [R, vocab]
         double loss = 0;
         std::vector<Real> dembedding;  ///< [R, dim]
+        std::map<std::string, std::vector<double>> routing;
+        std::vector<std::int64_t> gradients;  ///< as GradientSum
     };
     /// Forward and backward of the file's batch.
     Pass run();
@@ -47,15 +51,27 @@ public:
         std::vector<std::vector<double>> blocks;  ///< [layers]
         std::vector<double> logits;
         double loss = 0;
-        std::vector<double> dembedding;
+        std::vector<double> dembedding;  ///< empty if the file has none
+        std::map<std::string, std::vector<double>> routing;
     };
     Golden golden() const;
     std::vector<double> numbers(const std::string& path) const;
 
+    /// Factor of the balance loss.
+    double balance_coefficient() const;
+
     Hdf5Reader file;
     const Kernels<Real>& kernels;
+    MoaOptions options;
+    ParameterTable table;
+    std::vector<Real> parameters;
     std::unique_ptr<Decoder<Real>> model;
     PackedTokens batch;
+
+private:
+    void read_parameters();
+    std::map<std::string, std::vector<double>> routing(const DecoderSaved<Real>& saved) const;
+    std::map<std::string, std::vector<double>> golden_routing() const;
 };
 
 // What the files' README suggests for fp32; the code that made them differs from other code of the same formulas by

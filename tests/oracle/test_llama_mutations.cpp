@@ -4,6 +4,7 @@
 #include "ladle/core/error.hpp"
 #include "llama_case.hpp"
 #include "llama_mutations.hpp"
+#include "moa_mutations.hpp"
 #include "support/device_kernels.hpp"
 
 using namespace ladle;
@@ -11,9 +12,19 @@ using namespace ladle::test;
 
 namespace {
 
-/// The project's own file: what is measured here is the comparison, and it was measured on it.
-std::string own_file() {
-    return fixtures_root() + "/moa/llama_plain.h5";
+/// The project's own files: what is measured here is the comparison, and it was measured on them.
+std::string own_file(const std::string& name = "llama_plain") {
+    return fixtures_root() + "/moa/" + name + ".h5";
+}
+
+/// In units of the tolerances.
+double largest_difference_of(const std::string& file, const Kernels<double>& kernels) {
+    LlamaCase<double> model(file, kernels, Precision::fp32);
+    double largest = 0;
+    for (const auto& [name, difference] : training_differences(model)) {
+        largest = std::max(largest, difference);
+    }
+    return largest;
 }
 
 double relative_error(const std::vector<double>& expected, const std::vector<float>& found) {
@@ -45,12 +56,15 @@ BOOST_AUTO_TEST_CASE(planted_mistakes_are_seen_by_the_golden_file_of_llama) {
     const auto kernels = make_reference_kernels<double>();
     for (const Mutation<double>& mutation : llama_mutations<double>()) {
         const auto wrong = mutation.make(*kernels);
-        LlamaCase<double> model(own_file(), *wrong, Precision::fp32);
-        double largest = 0;
-        for (const auto& [name, difference] : training_differences(model)) {
-            largest = std::max(largest, difference);
-        }
-        BOOST_TEST(largest > 1, mutation.name);
+        BOOST_TEST(largest_difference_of(own_file(), *wrong) > 1, mutation.name);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(planted_mistakes_are_seen_by_the_golden_files_of_experts) {
+    const auto kernels = make_reference_kernels<double>();
+    for (const ForFile<double>& row : moa_mutations<double>()) {
+        const auto wrong = row.mutation.make(*kernels);
+        BOOST_TEST(largest_difference_of(own_file(row.file), *wrong) > 1, row.file << ": " << row.mutation.name);
     }
 }
 

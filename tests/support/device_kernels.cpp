@@ -89,6 +89,35 @@ void DeviceKernels::attention_backward(const AttentionBackward<float>& call) con
     lent.finish();
 }
 
+Selection<float> DeviceKernels::lend(LentArrays& lent, const Selection<float>& call) {
+    Selection<float> lended = call;
+    const std::size_t count = area(call.rows, call.experts);
+    lended.thresholds = lent.in(call.thresholds, area(call.rows));
+    lended.scores = lent.in(call.scores, count);
+    lended.selected = lent.out(call.selected, count);
+    lended.weights = lent.out(call.weights, count);
+    return lended;
+}
+
+void DeviceKernels::select(const Selection<float>& call) const {
+    LentArrays lent(inner_->memory());
+    inner_->select(lend(lent, call));
+    lent.finish();
+}
+
+void DeviceKernels::select_backward(const SelectionBackward<float>& call) const {
+    LentArrays lent(inner_->memory());
+    SelectionBackward<float> lended = call;
+    const std::size_t count = area(call.forward.rows, call.forward.experts);
+    lended.forward = lend(lent, call.forward);
+    lended.dweights = lent.in(call.dweights, count);
+    lended.dvalues = lent.in(call.dvalues, area(call.forward.experts));
+    lended.dscores = lent.out(call.dscores, count);
+    lended.dthresholds = lent.out(call.dthresholds, area(call.forward.rows));
+    inner_->select_backward(lended);
+    lent.finish();
+}
+
 void DeviceKernels::rotary(const Rotary<float>& call) const {
     LentArrays lent(inner_->memory());
     Rotary<float> lended = call;

@@ -230,6 +230,65 @@ public:
                                       lent.out(dup, count));
         lent.finish();
     }
+    void silu(std::size_t count, const float* x, float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, count);
+        inner_->silu(count, placed, lent.out(y, count));
+        lent.finish();
+    }
+    void silu_backward(std::size_t count, const float* x, const float* dy, float* dx) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(dy, count);
+        inner_->silu_backward(count, lent.in(x, count), placed, lent.out(dx, count));
+        lent.finish();
+    }
+    void sigmoid(std::size_t count, float scale, const float* x, float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, count);
+        inner_->sigmoid(count, scale, placed, lent.out(y, count));
+        lent.finish();
+    }
+    void sigmoid_backward(std::size_t count, float scale, const float* y, const float* dy, float* dx) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(dy, count);
+        inner_->sigmoid_backward(count, scale, lent.in(y, count), placed, lent.out(dx, count));
+        lent.finish();
+    }
+    void softmax(int rows, int columns, const float* x, float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, area(rows, columns));
+        inner_->softmax(rows, columns, placed, lent.out(y, area(rows, columns)));
+        lent.finish();
+    }
+    void softmax_backward(int rows, int columns, const float* y, const float* dy, float* dx) const override {
+        LentArrays lent(inner_->memory());
+        const std::size_t count = area(rows, columns);
+        const float* placed = lent.in(dy, count);
+        inner_->softmax_backward(rows, columns, lent.in(y, count), placed, lent.out(dx, count));
+        lent.finish();
+    }
+    void select(const Selection<float>& call) const override;
+    void select_backward(const SelectionBackward<float>& call) const override;
+    void weigh_rows(int rows, int width, const float* weights, int stride, const float* x, float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, area(rows, width));
+        inner_->weigh_rows(rows, width, lent.in(weights, strided(rows, stride)), stride, placed,
+                           lent.out(y, area(rows, width)));
+        lent.finish();
+    }
+    void add_row_products(int rows, int width, const float* a, const float* b, int stride, float* dots) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed[] = {lent.in(a, area(rows, width)), lent.in(b, area(rows, width))};
+        inner_->add_row_products(rows, width, placed[0], placed[1], stride, lent.out(dots, strided(rows, stride)));
+        lent.finish();
+    }
+    void segment_sums(int segments, int width, const int* offsets, const float* x, float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, area(offsets[segments], width));
+        inner_->segment_sums(segments, width, lent.in(offsets, area(segments + 1)), placed,
+                             lent.out(y, area(segments, width)));
+        lent.finish();
+    }
     void rotary(const Rotary<float>& call) const override;
     void rms_norm(const RmsNorm<float>& call) const override;
     void rms_norm_backward(const RmsNormBackward<float>& call) const override;
@@ -324,6 +383,8 @@ private:
     static std::size_t area(int rows, int columns = 1) {
         return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
     }
+    /// Elements of a column of an array that is `stride` wide, with those between them.
+    static std::size_t strided(int rows, int stride) { return rows == 0 ? 0 : area(rows - 1, stride) + 1; }
     template <class Index>
     static Index largest(const Index* index, int count) {
         return count == 0 ? 0 : *std::max_element(index, index + count);
@@ -339,6 +400,7 @@ private:
     }
     static LeafGradients<float> lend(LentArrays& lent, const LeafGradients<float>& call);
     static Attention<float> lend(LentArrays& lent, const Attention<float>& call);
+    static Selection<float> lend(LentArrays& lent, const Selection<float>& call);
 
     std::unique_ptr<Kernels<float>> inner_;
 };

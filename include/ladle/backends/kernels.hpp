@@ -165,7 +165,7 @@ struct Attention {
 /// Recomputes the probabilities from query, key_value and log_sum. Keys are packed.
 template <class Real>
 struct AttentionBackward {
-    Attention<Real> forward;         ///< as in forward; context is read
+    Attention<Real> forward;         ///< as in forward; context is not read
     const Real* dcontext = nullptr;  ///< [Q, heads * head_dim]
     Real* dquery = nullptr;          ///< [Q, heads * head_dim]
     Real* dkey_value = nullptr;      ///< [K, 2 * kv_heads * head_dim]
@@ -194,6 +194,34 @@ struct FeedForwardBackward {
     const Real* dy = nullptr;           ///< [R, H]
     Real* dbefore_gelu = nullptr;       ///< [R, I] gradient of before_gelu, or null if not wanted
     Real* dx = nullptr;                 ///< [R, H]; may be dy
+};
+
+/// Which of a few experts each row uses, and with what weights. Selected are the top_k largest scores, the first of
+/// equals; with top_k = 0 those that are at least the row's threshold. An expert's value is its score, with `subtract`
+/// less the threshold; its weight is this value, with `normalize` divided by the sum over the row's selected experts
+/// (by 1 if that is 0), and 0 if it is not selected.
+template <class Real>
+struct Selection {
+    int rows = 0;
+    int experts = 0;  ///< E
+    int top_k = 0;
+    bool subtract = false;
+    bool normalize = false;
+    Real threshold = 0;                ///< of every row, where there are no thresholds
+    const Real* thresholds = nullptr;  ///< [R], or null
+    const Real* scores = nullptr;      ///< [R, E]
+    Real* selected = nullptr;          ///< [R, E] 1 or 0, or null if not wanted
+    Real* weights = nullptr;           ///< [R, E]
+};
+
+/// The choice itself has no gradient, the values have.
+template <class Real>
+struct SelectionBackward {
+    Selection<Real> forward;         ///< as in forward; weights and, with top_k = 0, thresholds are read
+    const Real* dweights = nullptr;  ///< [R, E]
+    const Real* dvalues = nullptr;   ///< [E] added to the gradient of every row's values, selected or not; or null
+    Real* dscores = nullptr;         ///< [R, E]; may be dweights
+    Real* dthresholds = nullptr;     ///< [R], or null if not wanted; zeros without subtract
 };
 
 /// Softmax cross entropy of tokens over a large vocabulary. Row i of the logits belongs to token index[i]; of tokens
@@ -348,6 +376,14 @@ public:
     /// dgate = dy * up * silu'(gate), dup = dy * silu(gate); each may be any of the inputs.
     virtual void silu_product_backward(std::size_t count, const Real* gate, const Real* up, const Real* dy, Real* dgate,
                                        Real* dup) const = 0;
+    /// y = silu(x); in place allowed.
+    virtual void silu(std::size_t count, const Real* x, Real* y) const = 0;
+    /// dx = dy * silu'(x); dx may be dy.
+    virtual void silu_backward(std::size_t count, const Real* x, const Real* dy, Real* dx) const = 0;
+    /// y = scale / (1 + exp(-x)); in place allowed.
+    virtual void sigmoid(std::size_t count, Real scale, const Real* x, Real* y) const = 0;
+    /// dx = dy * y * (1 - y / scale) from the output y; dx may be dy.
+    virtual void sigmoid_backward(std::size_t count, Real scale, const Real* y, const Real* dy, Real* dx) const = 0;
     virtual void rotary(const Rotary<Real>& call) const = 0;
     virtual void rms_norm(const RmsNorm<Real>& call) const = 0;
     virtual void rms_norm_backward(const RmsNormBackward<Real>& call) const = 0;
@@ -357,6 +393,20 @@ public:
     virtual void feed_forward_backward(const FeedForwardBackward<Real>& call) const = 0;
     virtual void attention(const Attention<Real>& call) const = 0;
     virtual void attention_backward(const AttentionBackward<Real>& call) const = 0;
+
+    // ---- routing --------------------------------------------------------------------------------------------------
+    /// y = softmax of each row of x [R, columns], of which there are few; in place allowed.
+    virtual void softmax(int rows, int columns, const Real* x, Real* y) const = 0;
+    /// dx [R, columns] from the output y; dx may be dy.
+    virtual void softmax_backward(int rows, int columns, const Real* y, const Real* dy, Real* dx) const = 0;
+    virtual void select(const Selection<Real>& call) const = 0;
+    virtual void select_backward(const SelectionBackward<Real>& call) const = 0;
+    /// y [R, width] = weights[r * stride] * x for each row r; in place allowed.
+    virtual void weigh_rows(int rows, int width, const Real* weights, int stride, const Real* x, Real* y) const = 0;
+    /// Adds the products of the rows of a and b [R, width] with each other to dots[r * stride].
+    virtual void add_row_products(int rows, int width, const Real* a, const Real* b, int stride, Real* dots) const = 0;
+    /// y [segments, width] = sums of the rows offsets[s] .. offsets[s+1] - 1 of x, in order.
+    virtual void segment_sums(int segments, int width, const int* offsets, const Real* x, Real* y) const = 0;
 
     // ---- losses ---------------------------------------------------------------------------------------------------
     /// Softmax cross entropy: losses [S] = weights * loss; dlogits [S, classes] = its gradient. labels [S] in

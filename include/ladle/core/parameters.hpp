@@ -27,7 +27,7 @@ struct Parameter {
     std::size_t offset = 0;  ///< first element in the flat arrays
     std::size_t count = 0;
     bool decays = true;  ///< weight decay applies (not for biases)
-    std::string group;   ///< adapters | head | biases, for the parameter table
+    std::string group;   ///< adapters | routers | head | biases, for the parameter table
     Initial initial;
 };
 
@@ -38,6 +38,8 @@ class ParameterTable {
 public:
     /// Appends a tensor; throws InternalError on a duplicate name.
     ParameterId add(const std::string& name, Shape shape, const std::string& group, Initial initial);
+    /// The tensor of that name; throws InternalError if there is none.
+    ParameterId find(const std::string& name) const;
     const Parameter& at(ParameterId id) const { return parameters_[id]; }
     const std::vector<Parameter>& all() const { return parameters_; }
     std::size_t total_count() const { return total_count_; }

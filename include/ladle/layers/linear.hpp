@@ -63,6 +63,8 @@ public:
     const Real* bias(const Real* parameters) const {
         return bias_id_ ? parameters + table_->at(*bias_id_).offset : nullptr;
     }
+    /// The weight's and, where it has one, the bias's.
+    std::vector<ParameterId> ids() const;
     /// Packs the current weight; call before the micro-batches of a step.
     void prepare(const Kernels<Real>& kernels, const Real* parameters);
     /// y [rows, out] from x [rows, in].

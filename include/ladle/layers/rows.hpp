@@ -29,6 +29,12 @@ struct Rows {
     int pass_begin(int pass) const { return segment_offsets[pass * samples]; }
 };
 
+/// The columns of an array [R, width] that belong to one projection: first .. first + out_features - 1.
+struct Columns {
+    int width = 0;
+    int first = 0;
+};
+
 /// The rows with their arrays where kernels read them, as long as the arena keeps them.
 Rows place_rows(Arena& arena, const Rows& rows);
 

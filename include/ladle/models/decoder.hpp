@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "ladle/adapters/moa/balance.hpp"
 #include "ladle/models/decoder_block.hpp"
 #include "ladle/models/key_value_cache.hpp"
 
@@ -44,6 +45,15 @@ public:
     /// Builds everything from pretrained tensors; throws DataError if one is missing, misshapen or surplus. The config
     /// must say max_positions, for which the rotary tables are made.
     Decoder(const Kernels<Real>& kernels, const DecoderConfig& config, Precision precision, NamedTensors& tensors);
+    /// The same with experts, whose tensors are registered in the table. Throws ConfigError if the options make no
+    /// sense.
+    Decoder(const Kernels<Real>& kernels, const DecoderConfig& config, Precision precision, NamedTensors& tensors,
+            const MoaOptions& experts, ParameterTable& table);
+    /// Packs the experts' parameters, which must live as long as they are used; call before the micro-batches of a
+    /// step.
+    void prepare(const Kernels<Real>& kernels, const Real* parameters);
+    /// Those of the last prepare: what contexts need.
+    const Real* parameters() const { return parameters_; }
     const DecoderConfig& config() const { return config_; }
     const RotaryTable<Real>& rotary() const { return rotary_; }
     /// Hidden states [R, dim] of all rows, before the final norm; they live in the arena. tokens.type_ids are not read;
@@ -56,9 +66,16 @@ public:
     /// dstates [rows, dim], zeros where there is no target.
     void losses(const Context<Real>& context, int rows, const Real* states, const TokenTargets<Real>& targets,
                 Real* losses, Real* dstates) const;
-    /// From the gradient of forward's result: dx [R, dim] of the embedding output.
+    /// From the gradient of forward's result: adds parameter gradients and, unless it is null, overwrites dx [R, dim]
+    /// of the embedding output. `balance` [layers, projections, E]: balance_gradients where kernels read them, or null.
     void backward(const Context<Real>& context, const DecoderSaved<Real>& saved, const Real* dstates, Real* dx,
-                  GradientSum<Real>& gradients) const;
+                  GradientSum<Real>& gradients, const Real* balance = nullptr) const;
+    /// Where sums for the balance loss go.
+    BalanceLayout balance_layout() const { return {config_.layers, experts_.num_experts}; }
+    /// Adds what a forward call left for the balance loss.
+    void add_balance(const Context<Real>& context, const DecoderSaved<Real>& saved, BalanceSum<Real>& sum) const;
+    /// Weights that each layer keeps per sequence, for the cache; empty if none does.
+    std::vector<int> kept_widths() const;
     /// Appends tokens to sequences of the cache; hidden states [R, dim] of these tokens, in the arena.
     const Real* extend(const Context<Real>& context, const NextTokens& next, KeyValueCache<Real>& cache) const;
 
@@ -69,14 +86,21 @@ private:
         const std::int32_t* ids = nullptr;
         CachedKeys<Real> keys;
     };
+    Decoder(const Kernels<Real>& kernels, const DecoderConfig& config, Precision precision, NamedTensors& tensors,
+            const MoaOptions& experts, ParameterTable* table);
+    BlockExperts<Real> make_experts(const Kernels<Real>& kernels, Precision precision, int layer,
+                                    ParameterTable* table) const;
+    void place_kept_weights(const Context<Real>& context, const NextTokens& next, const std::vector<bool>& is_fresh,
+                            KeptWeights<Real>& kept) const;
     Extension place_extension(const Context<Real>& context, const NextTokens& next, KeyValueCache<Real>& cache) const;
-    Real* take(Arena& arena, int rows, int width) const;
     void normed_logits(const Context<Real>& context, int count, const Real* x, Real* logits,
                        RmsNormSaved<Real>& saved) const;
     void add_losses(const Context<Real>& context, const Real* states, const TokenTargets<Real>& targets, Real* losses,
                     Real* dstates) const;
 
     DecoderConfig config_;
+    MoaOptions experts_;
+    const Real* parameters_ = nullptr;
     RotaryTable<Real> rotary_;
     std::shared_ptr<const Real> words_;  ///< [vocab, dim]
     std::vector<std::unique_ptr<DecoderBlock<Real>>> blocks_;

@@ -18,6 +18,9 @@ struct Sampling {
 struct GenerationOptions {
     int max_new_tokens = 1;
     std::int32_t end_token = -1;  ///< ends a sequence and is not part of it; -1: none
+    /// Tokens of each prompt that are computed at first, by which experts that look at whole samples are weighted; 0:
+    /// all. The published programs take the length of the shortest prompt of a batch.
+    int first_tokens = 0;
     Sampling sampling;
 };
 

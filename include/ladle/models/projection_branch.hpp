@@ -14,12 +14,6 @@ struct BranchSaved {
     DropoutSite dropout;
 };
 
-/// The columns of an array [R, width] that belong to one projection: first .. first + out_features - 1.
-struct Columns {
-    int width = 0;
-    int first = 0;
-};
-
 template <class Real>
 class ProjectionBranch {
 public:

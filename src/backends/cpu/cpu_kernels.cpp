@@ -112,6 +112,16 @@ public:
                                float* dup) const override {
         loops_.silu_product_backward(count, gate, up, dy, dgate, dup);
     }
+    void silu(std::size_t count, const float* x, float* y) const override { loops_.silu(count, x, y); }
+    void silu_backward(std::size_t count, const float* x, const float* dy, float* dx) const override {
+        loops_.silu_backward(count, x, dy, dx);
+    }
+    void sigmoid(std::size_t count, float scale, const float* x, float* y) const override {
+        loops_.sigmoid(count, scale, x, y);
+    }
+    void sigmoid_backward(std::size_t count, float scale, const float* y, const float* dy, float* dx) const override {
+        loops_.sigmoid_backward(count, scale, y, dy, dx);
+    }
     void rotary(const Rotary<float>& call) const override { loops_.rotary(call); }
     void rms_norm(const RmsNorm<float>& call) const override { loops_.rms_norm(call); }
     void rms_norm_backward(const RmsNormBackward<float>& call) const override { loops_.rms_norm_backward(call); }
@@ -128,6 +138,24 @@ public:
     void attention(const Attention<float>& call) const override { loops_.attention(call, attention_scratch(call)); }
     void attention_backward(const AttentionBackward<float>& call) const override {
         loops_.attention_backward(call, attention_scratch(call.forward));
+    }
+
+    void softmax(int rows, int columns, const float* x, float* y) const override {
+        plain_->softmax(rows, columns, x, y);
+    }
+    void softmax_backward(int rows, int columns, const float* y, const float* dy, float* dx) const override {
+        plain_->softmax_backward(rows, columns, y, dy, dx);
+    }
+    void select(const Selection<float>& call) const override { plain_->select(call); }
+    void select_backward(const SelectionBackward<float>& call) const override { plain_->select_backward(call); }
+    void weigh_rows(int rows, int width, const float* weights, int stride, const float* x, float* y) const override {
+        loops_.weigh_rows(rows, width, weights, stride, x, y);
+    }
+    void add_row_products(int rows, int width, const float* a, const float* b, int stride, float* dots) const override {
+        loops_.add_row_products(rows, width, a, b, stride, dots);
+    }
+    void segment_sums(int segments, int width, const int* offsets, const float* x, float* y) const override {
+        plain_->segment_sums(segments, width, offsets, x, y);
     }
 
     void cross_entropy(int samples, int classes, const float* logits, const std::int32_t* labels, const float* weights,

@@ -30,6 +30,11 @@ struct VectorLoops {
     void (*silu_product)(std::size_t count, const float* gate, const float* up, float* y);
     void (*silu_product_backward)(std::size_t count, const float* gate, const float* up, const float* dy, float* dgate,
                                   float* dup);
+    /// Errors as of silu_product.
+    void (*silu)(std::size_t count, const float* x, float* y);
+    void (*silu_backward)(std::size_t count, const float* x, const float* dy, float* dx);
+    void (*sigmoid)(std::size_t count, float scale, const float* x, float* y);
+    void (*sigmoid_backward)(std::size_t count, float scale, const float* y, const float* dy, float* dx);
     /// y = e^x, error below 1.1 units in the last place; what attention and GELU are built on.
     void (*exponential)(std::size_t count, const float* x, float* y);
 
@@ -51,6 +56,8 @@ struct VectorLoops {
     void (*rms_norm)(const RmsNorm<float>& call);
     void (*rms_norm_backward)(const RmsNormBackward<float>& call);
     void (*token_cross_entropy)(const TokenCrossEntropy<float>& call);
+    void (*weigh_rows)(int rows, int width, const float* weights, int stride, const float* x, float* y);
+    void (*add_row_products)(int rows, int width, const float* a, const float* b, int stride, float* dots);
     void (*residual_norm)(const ResidualNorm<float>& call, float* scratch);
     void (*residual_norm_backward)(const ResidualNormBackward<float>& call, float* scratch);
     /// `scratch` [attention_scratch_floats(most keys of a segment, head_dim)], 64-byte aligned

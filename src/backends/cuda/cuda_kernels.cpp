@@ -16,6 +16,7 @@
 #include "memory.hpp"
 #include "norms.hpp"
 #include "products.hpp"
+#include "routing.hpp"
 #include "rows.hpp"
 #include "scratch.hpp"
 #include "sums.hpp"
@@ -136,6 +137,16 @@ public:
                                float* dup) const override {
         cuda::silu_product_backward(stream(), count, gate, up, dy, dgate, dup);
     }
+    void silu(std::size_t count, const float* x, float* y) const override { cuda::silu(stream(), count, x, y); }
+    void silu_backward(std::size_t count, const float* x, const float* dy, float* dx) const override {
+        cuda::silu_backward(stream(), count, x, dy, dx);
+    }
+    void sigmoid(std::size_t count, float scale, const float* x, float* y) const override {
+        cuda::sigmoid(stream(), count, scale, x, y);
+    }
+    void sigmoid_backward(std::size_t count, float scale, const float* y, const float* dy, float* dx) const override {
+        cuda::sigmoid_backward(stream(), count, scale, y, dy, dx);
+    }
     void rotary(const Rotary<float>& call) const override { cuda::rotary(stream(), call); }
     void rms_norm(const RmsNorm<float>& call) const override { cuda::rms_norm(stream(), call); }
     void rms_norm_backward(const RmsNormBackward<float>& call) const override {
@@ -160,6 +171,25 @@ public:
     void attention_backward(const AttentionBackward<float>& call) const override {
         const auto lock = enter();
         attention_.backward(call);
+    }
+
+    // ---- routing --------------------------------------------------------------------------------------------------
+    void softmax(int rows, int columns, const float* x, float* y) const override {
+        cuda::softmax(stream(), rows, columns, x, y);
+    }
+    void softmax_backward(int rows, int columns, const float* y, const float* dy, float* dx) const override {
+        cuda::softmax_backward(stream(), rows, columns, y, dy, dx);
+    }
+    void select(const Selection<float>& call) const override { cuda::select(stream(), call); }
+    void select_backward(const SelectionBackward<float>& call) const override { cuda::select_backward(stream(), call); }
+    void weigh_rows(int rows, int width, const float* weights, int stride, const float* x, float* y) const override {
+        cuda::weigh_rows(stream(), rows, width, weights, stride, x, y);
+    }
+    void add_row_products(int rows, int width, const float* a, const float* b, int stride, float* dots) const override {
+        cuda::add_row_products(stream(), rows, width, a, b, stride, dots);
+    }
+    void segment_sums(int segments, int width, const int* offsets, const float* x, float* y) const override {
+        cuda::segment_sums(stream(), segments, width, offsets, x, y);
     }
 
     // ---- losses ---------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ namespace ladle {
 namespace {
 
 template <class Real>
-Real sigmoid(Real x) {
+Real logistic(Real x) {
     const Real e = std::exp(-std::abs(x));
     return (x < 0 ? e : Real(1)) / (1 + e);
 }
@@ -17,7 +17,7 @@ Real sigmoid(Real x) {
 template <class Real>
 void ReferenceKernels<Real>::silu_product(std::size_t count, const Real* gate, const Real* up, Real* y) const {
     for (std::size_t i = 0; i < count; ++i) {
-        y[i] = gate[i] * sigmoid(gate[i]) * up[i];
+        y[i] = gate[i] * logistic(gate[i]) * up[i];
     }
 }
 
@@ -26,10 +26,39 @@ void ReferenceKernels<Real>::silu_product_backward(std::size_t count, const Real
                                                    Real* dgate, Real* dup) const {
     for (std::size_t i = 0; i < count; ++i) {
         const Real x = gate[i];
-        const Real s = sigmoid(x);
-        const Real dgate_i = dy[i] * up[i] * s * (1 + x * sigmoid(-x));
+        const Real s = logistic(x);
+        const Real dgate_i = dy[i] * up[i] * s * (1 + x * logistic(-x));
         dup[i] = dy[i] * (x * s);
         dgate[i] = dgate_i;
+    }
+}
+
+template <class Real>
+void ReferenceKernels<Real>::silu(std::size_t count, const Real* x, Real* y) const {
+    for (std::size_t i = 0; i < count; ++i) {
+        y[i] = x[i] * logistic(x[i]);
+    }
+}
+
+template <class Real>
+void ReferenceKernels<Real>::silu_backward(std::size_t count, const Real* x, const Real* dy, Real* dx) const {
+    for (std::size_t i = 0; i < count; ++i) {
+        dx[i] = dy[i] * logistic(x[i]) * (1 + x[i] * logistic(-x[i]));
+    }
+}
+
+template <class Real>
+void ReferenceKernels<Real>::sigmoid(std::size_t count, Real scale, const Real* x, Real* y) const {
+    for (std::size_t i = 0; i < count; ++i) {
+        y[i] = scale * logistic(x[i]);
+    }
+}
+
+template <class Real>
+void ReferenceKernels<Real>::sigmoid_backward(std::size_t count, Real scale, const Real* y, const Real* dy,
+                                              Real* dx) const {
+    for (std::size_t i = 0; i < count; ++i) {
+        dx[i] = dy[i] * y[i] * (1 - y[i] / scale);
     }
 }
 
@@ -88,12 +117,16 @@ void ReferenceKernels<Real>::rms_norm_backward(const RmsNormBackward<Real>& call
     }
 }
 
-#define LADLE_INSTANTIATE(Real)                                                                                     \
-    template void ReferenceKernels<Real>::silu_product(std::size_t, const Real*, const Real*, Real*) const;         \
-    template void ReferenceKernels<Real>::silu_product_backward(std::size_t, const Real*, const Real*, const Real*, \
-                                                                Real*, Real*) const;                                \
-    template void ReferenceKernels<Real>::rotary(const Rotary<Real>&) const;                                        \
-    template void ReferenceKernels<Real>::rms_norm(const RmsNorm<Real>&) const;                                     \
+#define LADLE_INSTANTIATE(Real)                                                                                       \
+    template void ReferenceKernels<Real>::silu_product(std::size_t, const Real*, const Real*, Real*) const;           \
+    template void ReferenceKernels<Real>::silu_product_backward(std::size_t, const Real*, const Real*, const Real*,   \
+                                                                Real*, Real*) const;                                  \
+    template void ReferenceKernels<Real>::silu(std::size_t, const Real*, Real*) const;                                \
+    template void ReferenceKernels<Real>::silu_backward(std::size_t, const Real*, const Real*, Real*) const;          \
+    template void ReferenceKernels<Real>::sigmoid(std::size_t, Real, const Real*, Real*) const;                       \
+    template void ReferenceKernels<Real>::sigmoid_backward(std::size_t, Real, const Real*, const Real*, Real*) const; \
+    template void ReferenceKernels<Real>::rotary(const Rotary<Real>&) const;                                          \
+    template void ReferenceKernels<Real>::rms_norm(const RmsNorm<Real>&) const;                                       \
     template void ReferenceKernels<Real>::rms_norm_backward(const RmsNormBackward<Real>&) const;
 LADLE_INSTANTIATE(float)
 LADLE_INSTANTIATE(double)

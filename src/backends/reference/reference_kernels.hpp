@@ -59,6 +59,10 @@ public:
     void silu_product(std::size_t count, const Real* gate, const Real* up, Real* y) const override;
     void silu_product_backward(std::size_t count, const Real* gate, const Real* up, const Real* dy, Real* dgate,
                                Real* dup) const override;
+    void silu(std::size_t count, const Real* x, Real* y) const override;
+    void silu_backward(std::size_t count, const Real* x, const Real* dy, Real* dx) const override;
+    void sigmoid(std::size_t count, Real scale, const Real* x, Real* y) const override;
+    void sigmoid_backward(std::size_t count, Real scale, const Real* y, const Real* dy, Real* dx) const override;
     void rotary(const Rotary<Real>& call) const override;
     void rms_norm(const RmsNorm<Real>& call) const override;
     void rms_norm_backward(const RmsNormBackward<Real>& call) const override;
@@ -68,6 +72,14 @@ public:
     void feed_forward_backward(const FeedForwardBackward<Real>& call) const override;
     void attention(const Attention<Real>& call) const override;
     void attention_backward(const AttentionBackward<Real>& call) const override;
+
+    void softmax(int rows, int columns, const Real* x, Real* y) const override;
+    void softmax_backward(int rows, int columns, const Real* y, const Real* dy, Real* dx) const override;
+    void select(const Selection<Real>& call) const override;
+    void select_backward(const SelectionBackward<Real>& call) const override;
+    void weigh_rows(int rows, int width, const Real* weights, int stride, const Real* x, Real* y) const override;
+    void add_row_products(int rows, int width, const Real* a, const Real* b, int stride, Real* dots) const override;
+    void segment_sums(int segments, int width, const int* offsets, const Real* x, Real* y) const override;
 
     void cross_entropy(int samples, int classes, const Real* logits, const std::int32_t* labels, const Real* weights,
                        Real* losses, Real* dlogits) const override;

@@ -1,4 +1,4 @@
-// Loops of decoders: rotary embedding, RMS norm, cross entropy over a vocabulary.
+// Loops of decoders: rotary embedding, RMS norm, cross entropy over a vocabulary, rows weighted by a router.
 // One of the sources compiled per instruction set.
 #include "loops.hpp"
 #include "vector_math.hpp"
@@ -123,6 +123,28 @@ void token_cross_entropy(const TokenCrossEntropy<float>& call) {
                 store_piece(dlogits + j, call.weight * exponential(below - softmax.log_sum), n);
             });
         dlogits[label] -= call.weight;
+    }
+}
+
+void weigh_rows(int rows, int width, const float* weights, int stride, const float* x, float* y) {
+    for (std::ptrdiff_t r = 0; r < rows; ++r) {
+        const float weight = weights[r * stride];
+        for_pieces(
+            width, [&](int j, int n, int) __attribute__((always_inline)) {
+                store_piece(y + r * width + j, weight * load_piece(x + r * width + j, n), n);
+            });
+    }
+}
+
+void add_row_products(int rows, int width, const float* a, const float* b, int stride, float* dots) {
+    for (std::ptrdiff_t r = 0; r < rows; ++r) {
+        Floats products[4] = {};
+        for_pieces(
+            width, [&](int j, int n, int slot) __attribute__((always_inline)) {
+                products[slot] =
+                    fmadd(load_piece(a + r * width + j, n), load_piece(b + r * width + j, n), products[slot]);
+            });
+        dots[r * stride] += sum_slots(products);
     }
 }
 

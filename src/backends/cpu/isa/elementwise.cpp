@@ -135,6 +135,30 @@ void silu_product_backward(std::size_t count, const float* gate, const float* up
         });
 }
 
+void silu(std::size_t count, const float* x, float* y) {
+    map(
+        count, x, y, [](Floats v) __attribute__((always_inline)) { return v * sigmoids(v).of_x; });
+}
+
+void silu_backward(std::size_t count, const float* x, const float* dy, float* dx) {
+    map(
+        count, x, dy, dx, [](Floats v, Floats g) __attribute__((always_inline)) {
+            const Sigmoids s = sigmoids(v);
+            return g * (s.of_x * fmadd(v, s.of_minus_x, broadcast(1.0F)));
+        });
+}
+
+void sigmoid(std::size_t count, float scale, const float* x, float* y) {
+    map(
+        count, x, y, [=](Floats v) __attribute__((always_inline)) { return scale * sigmoids(v).of_x; });
+}
+
+void sigmoid_backward(std::size_t count, float scale, const float* y, const float* dy, float* dx) {
+    map(
+        count, y, dy,
+        dx, [=](Floats v, Floats g) __attribute__((always_inline)) { return g * v * (1.0F - v / scale); });
+}
+
 void exponential(std::size_t count, const float* x, float* y) {
     map(
         count, x, y, [](Floats v) __attribute__((always_inline)) { return exponential(v); });
