@@ -1,8 +1,10 @@
-// ladle generate: prompts to text, with a frozen decoder.
+// ladle generate: prompts to text, with a decoder and perhaps trained experts.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <limits>
 #include <memory>
 
 #include "generate_words.hpp"
@@ -10,7 +12,7 @@
 #include "ladle/core/error.hpp"
 #include "ladle/io/files.hpp"
 #include "ladle/train/console.hpp"
-#include "ladle/train/decoder_engine.hpp"
+#include "ladle/train/decoder_adapter.hpp"
 #include "ladle/train/decoder_files.hpp"
 
 namespace ladle {
@@ -26,6 +28,12 @@ void print_text(const std::vector<std::string>& prompts, std::size_t number, con
     std::fflush(stdout);
 }
 
+/// Tokens of a prompt that leave room for its continuation, at least 1.
+int room_for_prompt(const DecoderConfig& config, const GenerationOptions& options) {
+    const int most = config.max_positions > 0 ? config.max_positions : std::numeric_limits<int>::max();
+    return std::max(1, most - options.max_new_tokens);
+}
+
 Ids next_group(const Ids& ids, std::size_t first, int batch) {
     const auto begin = ids.begin() + static_cast<std::ptrdiff_t>(first);
     return {begin, begin + std::min<std::ptrdiff_t>(batch, ids.end() - begin)};
@@ -34,33 +42,39 @@ Ids next_group(const Ids& ids, std::size_t first, int batch) {
 int generate_texts(const JobOptions& job, Communicator& comm) {
     require_option(job, "model.path");
     const Config& config = job.config;
-    const std::vector<std::string> prompts = given_prompts(job);
+    const GivenPrompts given = given_prompts(job);
+    const std::vector<std::string>& prompts = given.texts;
     GenerationOptions options = generation_options(job);
     std::unique_ptr<AtomicFile> output;
     if (job.has("output")) {
         output = std::make_unique<AtomicFile>(job.value("output"));
     }
-    DecoderWeights weights = open_decoder(config.model.path).weights;
+    DecoderFiles files = open_decoder(config.model.path);
     const auto tokenizer = open_decoder_tokenizer(config.model.path);
     options.end_token = tokenizer->end_id();
-    const Ids ids = encode_prompts(*tokenizer, prompts);
-    fit_positions(weights.config, ids, options.max_new_tokens);
-    const DecoderEngine engine(config, std::move(weights), comm);
-    const DecoderConfig& shape = engine.model().config();
-    fmt::print(stderr, "weights {}, keys and values {}\n", readable_bytes(engine.weight_bytes()),
+    const Ids ids = given.items.empty()
+                        ? encode_prompts(*tokenizer, prompts)
+                        : encode_prompts(*tokenizer, given.items, room_for_prompt(files.weights.config, options));
+    fit_positions(files.weights.config, ids, options.max_new_tokens);
+    const auto engine = make_generator(config, files.weights, files.digest, job.value("adapter"), comm);
+    const DecoderConfig& shape = engine->model().config();
+    fmt::print(stderr, "weights {}, keys and values {}\n", readable_bytes(engine->frozen_bytes()),
                readable_bytes(cache_bytes(shape, ids, options.max_new_tokens, config.eval.batch)));
 
     const auto started = std::chrono::steady_clock::now();
     std::size_t count = 0;
     for (std::size_t first = 0; first < ids.size(); first += static_cast<std::size_t>(config.eval.batch)) {
         const Ids group = next_group(ids, first, config.eval.batch);
-        const Ids made = generate(engine.kernels(), engine.model(), group, static_cast<std::uint32_t>(first), options);
+        const Ids made =
+            generate(engine->kernels(), engine->model(), group, static_cast<std::uint32_t>(first), options);
         for (std::size_t i = 0; i < made.size(); ++i) {
             const std::string text = tokenizer->decode(made[i]);
             print_text(prompts, first + i, text);
             if (output != nullptr) {
-                output->add(continuation_json(prompts[first + i], text, made[i],
-                                              stop_reason(shape, options, group[i].size(), made[i].size())));
+                output->add(given.items.empty()
+                                ? continuation_json(prompts[first + i], text, made[i],
+                                                    stop_reason(shape, options, group[i].size(), made[i].size()))
+                                : answer_json({given.items[first + i], text}));
             }
             count += made[i].size();
         }

@@ -41,6 +41,10 @@ JobSpec generate_spec() {
     spec.switches = {
         {"prompt", "TEXT", "This text is continued."},
         {"prompts", "FILE", "Each line of this file is continued; of a .jsonl file, each object's \"prompt\"."},
+        {"instructions", "FILE",
+         "The Alpaca prompt of each item of this instruction file is continued; --output then holds what ladle score "
+         "reads."},
+        {"adapter", "FILE", "The experts of this adapter file, for instance best.h5 of a run, work beside the model."},
         {"max-new-tokens", "N",
          fmt::format("A text gets at most this many tokens and ends earlier at its end of text; else {}.", kNewTokens)},
         {"temperature", "T",
@@ -48,28 +52,42 @@ JobSpec generate_spec() {
         {"top-p", "P",
          "Tokens are drawn from the most likely ones that together have at least this probability; else 1, from all."},
         {"output", "FILE",
-         "Receives one JSON line per prompt with prompt, text, tokens and stop (end|length|positions)."}};
+         "Receives one JSON line per prompt with prompt, text, tokens and stop (end|length|positions), or per item of "
+         "--instructions with generate, output, input, instruction and answer."}};
     spec.examples = {
         "ladle generate --model.path SmolLM2.gguf --prompt \"The capital of France is\"",
-        "ladle generate --model.path MODEL --prompts questions.jsonl --output answers.jsonl",
+        "ladle generate --model.path MODEL --adapter runs/math/best.h5 --prompts questions.jsonl --output "
+        "answers.jsonl",
         "ladle generate --model.path MODEL --prompts lines.txt --temperature 0.8 --top-p 0.9 --run.seed 7"};
     return spec;
 }
 
-std::vector<std::string> given_prompts(const JobOptions& job) {
-    if (job.has("prompt") == job.has("prompts")) {
-        throw ConfigError("ladle generate needs --prompt or --prompts",
-                          job.has("prompt") ? "both are given" : "neither is given", "give one of them");
+GivenPrompts given_prompts(const JobOptions& job) {
+    const int given = static_cast<int>(job.has("prompt")) + static_cast<int>(job.has("prompts")) +
+                      static_cast<int>(job.has("instructions"));
+    if (given != 1) {
+        throw ConfigError("ladle generate needs --prompt, --prompts or --instructions",
+                          given == 0 ? "none is given" : "more than one is given", "give one of them");
+    }
+    GivenPrompts prompts;
+    if (job.has("instructions")) {
+        prompts.items = read_instructions(job.value("instructions"));
+        for (const Instruction& item : prompts.items) {
+            prompts.texts.push_back(alpaca_prompt(item));
+        }
+        return prompts;
     }
     if (job.has("prompts")) {
-        return read_prompts(job.value("prompts"));
+        prompts.texts = read_prompts(job.value("prompts"));
+        return prompts;
     }
     const std::string prompt = job.value("prompt");
     if (prompt.empty() || !is_plain_text(prompt)) {
         throw ConfigError("cannot continue --prompt", prompt.empty() ? "it is empty" : "it is not UTF-8 text",
                           "give at least one character");
     }
-    return {prompt};
+    prompts.texts = {prompt};
+    return prompts;
 }
 
 GenerationOptions generation_options(const JobOptions& job) {

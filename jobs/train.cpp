@@ -1,7 +1,8 @@
-// ladle train: shards, backbone and config to a run directory. The main path of the program, in reading order.
+// ladle train: data, backbone and config to a run directory. The main path of the program, in reading order.
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <memory>
 
 #include "jobs.hpp"
 #include "ladle/core/build_info.hpp"
@@ -11,20 +12,23 @@
 #include "ladle/train/loop.hpp"
 #include "ladle/train/memory_plan.hpp"
 #include "ladle/train/results_table.hpp"
+#include "ladle/train/run_input.hpp"
 #include "ladle/train/start_plan.hpp"
 
 namespace ladle {
 namespace {
 
-void describe(const Config& config, Engine& engine, const RunData& data, const MemoryPlan& memory, int ranks) {
-    const TrainingPlan plan = training_plan(config, data.train.samples());
+void describe(const RunInput& input, TrainedModel& model, const MemoryPlan& memory, int ranks) {
+    const Config& config = input.config;
+    ComputeEngine& engine = model.engine();
+    const TrainingPlan plan = training_plan(config, input.data.train.samples());
     const double sum_bytes = 8.0 * static_cast<double>(GradientSum<float>::size(engine.table()));
     fmt::print("{}\n", parameter_table(count_parameters(engine.table(), engine.frozen_values())));
     fmt::print("{}\n", memory_table(memory));
     fmt::print(
         "{} on {}: {} training samples, {} steps of {} samples\n{} rank{} of {} thread{}, {} summed over ranks per "
         "step, {}\n",
-        engine.spec().adapter.kind, data.task.name, data.train.samples(), plan.total_steps,
+        model.name(), input.data.task.name, input.data.train.samples(), plan.total_steps,
         config.train.batch * config.train.accumulate, ranks, ranks == 1 ? "" : "s", config.cpu.threads,
         config.cpu.threads == 1 ? "" : "s", readable_bytes(static_cast<std::uint64_t>(sum_bytes)),
         engine.kernels().description());
@@ -34,6 +38,9 @@ void describe(const Config& config, Engine& engine, const RunData& data, const M
     const NodeShape node = node_shape();
     const int most_ranks = (config.train.batch + config.train.leaf - 1) / config.train.leaf;
     fmt::print("{}\n", launch_line(node, propose_launch(node, most_ranks)));
+    if (input.backbone_digest.empty()) {
+        fmt::print("shapes only: there are no weights in model.path to check\n");
+    }
     std::fflush(stdout);
 }
 
@@ -46,38 +53,31 @@ bool must_resume(const JobOptions& options) {
 }
 
 int train(const JobOptions& options, Communicator& comm) {
-    for (const char* name : {"model.path", "data.dir", "run.dir"}) {
-        require_option(options, name);
-    }
+    require_run_options(options.config);
     check_world_size(comm.world_size(), options.config.train.batch, options.config.train.leaf);
 
-    const RunData data = open_run_data(options.config);
-    Backbone backbone = load_backbone(options.config.model.path, options.has("dry-run"));
-    const Config config = settled_config(options.config, data, backbone.config);
-    for (const Split* split : data.loaded()) {
-        check_split(*split, backbone.config, config.model.path);
-    }
+    const std::unique_ptr<RunInput> input = open_run_input(options.config, options.has("dry-run"));
+    const Config& config = input->config;
+    const RunData& data = input->data;
     RunRecord record;
-    record.backbone_digest = backbone.digest;
+    record.has_weights = !input->backbone_digest.empty();
     record.allow_new_hardware = options.has("allow-new-hardware");
     record.must_resume = must_resume(options);
-    record.identity = run_identity(config, data.all(), record.backbone_digest, comm.world_size());
+    record.identity = run_identity(config, data.all(), input->backbone_digest, comm.world_size());
     // Before the ranks of a node share a model.
-    RankHolding held = inputs_held(data.all(), config.data.dir, backbone.files, config.model.path);
+    RankHolding held = inputs_held(data.all(), input->data_place, input->backbone_files, config.model.path);
     held.values += record.identity.options;
     require_same_on_all_ranks(comm, "the input of this run", held);
 
-    const bool has_weights = backbone.has_weights;
-    const ModelSpec spec = model_spec(config, backbone.config, data.task.num_outputs());
-    Engine engine(config, spec, std::move(backbone), comm);
+    const std::unique_ptr<TrainedModel> model = input->build(comm);
+    ComputeEngine& engine = model->engine();
     record.identity.machine = machine_identity(engine.kernels().description());
     require_same_machine(comm, record.identity.machine);
     record.provenance = provenance(config, comm);
-    const MemoryPlan memory = plan_memory(config, engine, data.loaded());
+    const MemoryPlan memory = plan_memory(config, model->objective(), data.loaded());
     engine.reserve(memory.activations);
     if (comm.is_root()) {
-        describe(config, engine, data, memory, comm.world_size());
-        fmt::print("{}", has_weights ? "" : "shapes only: there are no weights in model.path to check\n");
+        describe(*input, *model, memory, comm.world_size());
     }
     if (options.has("dry-run")) {
         if (comm.is_root()) {
@@ -87,7 +87,7 @@ int train(const JobOptions& options, Communicator& comm) {
         }
         return static_cast<int>(ExitCode::done);
     }
-    return TrainingRun(config, engine, comm, data, std::move(record)).run();
+    return TrainingRun(config, *model, comm, data, std::move(record)).run();
 }
 
 }  // namespace
@@ -96,8 +96,10 @@ Job train_job() {
     JobSpec spec;
     spec.name = "train";
     spec.purpose = "Train experts on a frozen backbone and write checkpoints, soup and metrics.";
-    spec.options = {"preset", "run",     "model", "data.task", "data.dir", "adapter",   "train",
-                    "optim",  "routing", "comm",  "cpu",       "eval",     "checkpoint"};
+    spec.options = {"preset",     "run",      "model",           "data.task",   "data.dir",
+                    "data.train", "data.dev", "data.max_length", "data.labels", "adapter",
+                    "moa",        "train",    "optim",           "routing",     "comm",
+                    "cpu",        "eval",     "checkpoint"};
     spec.switches = {
         {"resume", "auto|required",
          "Start from the newest valid checkpoint; without one auto starts anew and required ends."},
@@ -107,7 +109,9 @@ Job train_job() {
     spec.examples = {
         "ladle train --config minilm.cfg --config stsb.cfg --model.path minilm --data.dir data/stsb --run.dir "
         "runs/stsb",
-        "mpirun -n 4 ladle train --config mrpc.cfg --model.path minilm --data.dir data/mrpc --run.dir runs/mrpc"};
+        "mpirun -n 4 ladle train --config mrpc.cfg --model.path minilm --data.dir data/mrpc --run.dir runs/mrpc",
+        "ladle train --moa.system soft-moa --model.path SmolLM2.gguf --data.train a.json --data.dev b.json "
+        "--run.dir runs/math"};
     return {spec, train, true};
 }
 

@@ -14,7 +14,7 @@ constexpr int kTurns = 20;
 /// The sums of one step on this rank.
 class Sums {
 public:
-    Sums(Engine& engine, int ranks, const std::vector<std::int64_t>& uses)
+    Sums(ComputeEngine& engine, int ranks, const std::vector<std::int64_t>& uses)
         : engine_(engine),
           memory_(engine.kernels().memory()),
           partial_(memory_, engine.table().total_count()),
@@ -72,7 +72,7 @@ private:
         }
     }
 
-    Engine& engine_;
+    ComputeEngine& engine_;
     DeviceMemory& memory_;
     DeviceArray<float> partial_;  ///< [total] what every leaf contributes
     std::vector<std::int64_t> uses_;
@@ -99,7 +99,7 @@ struct Times {
 
 }  // namespace
 
-BenchRecord reduction_record(const BenchOptions& options, Communicator& comm, Engine& engine, TrainingStep& step,
+BenchRecord reduction_record(const BenchOptions& options, Communicator& comm, ComputeEngine& engine, TrainingStep& step,
                              const StepResult& last, const BenchRecord& step_record) {
     Sums sums(engine, comm.world_size(), last.leaf_uses);
     Times exact;

@@ -11,7 +11,7 @@ namespace ladle {
 /// comparison of their states every comm.check_every steps counts as a cost of exactness, too. `last` tells how many
 /// leaves used each tensor; `step_record` is the record of the timed steps. A collective call; the result is valid on
 /// rank 0.
-BenchRecord reduction_record(const BenchOptions& options, Communicator& comm, Engine& engine, TrainingStep& step,
+BenchRecord reduction_record(const BenchOptions& options, Communicator& comm, ComputeEngine& engine, TrainingStep& step,
                              const StepResult& last, const BenchRecord& step_record);
 
 }  // namespace ladle

@@ -2,7 +2,7 @@
 #include "ladle/train/step.hpp"
 
 #include "ladle/bench/bench.hpp"
-#include "ladle/train/loop.hpp"
+#include "ladle/train/classifier_objective.hpp"
 #include "reduction.hpp"
 #include "run_record.hpp"
 
@@ -20,7 +20,8 @@ void bench_step(const BenchOptions& options, Communicator& comm, const BenchOutp
     Engine engine(config, model_spec(config, options.dimensions.backbone, 2),
                   random_backbone(options.dimensions, config.run.seed), comm);
     const TrainingPlan plan = training_plan(config, split.samples());
-    TrainingStep step(config, engine, comm, split, plan.schedule, plan.steps, [] {});
+    ClassifierObjective objective(config, engine, plan.steps);
+    TrainingStep step(config, objective, comm, split, plan, [] {});
     StepResult result;
     const auto repetition = [&] {
         for (int i = 0; i < options.steps; ++i) {

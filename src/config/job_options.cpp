@@ -109,7 +109,9 @@ void split_command_line(const JobSpec& spec, const std::vector<std::string>& arg
 void apply_preset_where_not_given(JobOptions& job) {
     Config preset = job.config;
     for (const std::string& name : apply_preset(preset)) {
-        if (!job.given(name)) {
+        // A learning rate that was given must not give way to one that a preset computes.
+        const bool is_replaced = name == "optim.base_lr" && job.given("optim.lr");
+        if (!job.given(name) && !is_replaced) {
             const Option& option = *find_option(name);
             set_option(job.config, option, option_value(preset, option), "the preset");
             job.origins[name] = "preset " + job.config.preset;
@@ -199,12 +201,7 @@ std::string resolved_config(const JobSpec& spec, const JobOptions& options) {
 }
 
 void require_option(const JobOptions& options, const std::string& option_name) {
-    const Option* option = find_option(option_name);
-    check(option != nullptr, "a required option is in the table");
-    if (option_value(options.config, *option).empty()) {
-        throw ConfigError(fmt::format("--{} is missing", option_name), "the job needs it",
-                          "give it on the command line or in a config file");
-    }
+    require_value(options.config, option_name);
 }
 
 }  // namespace ladle

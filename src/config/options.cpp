@@ -9,6 +9,7 @@
 #include <map>
 
 #include "ladle/config/ini.hpp"
+#include "ladle/core/check.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/core/suggest.hpp"
 
@@ -127,13 +128,45 @@ std::string limits_text(const Option& option) {
     return limits.automatic ? fmt::format("auto or {}", text) : text;
 }
 
+bool trains_decoder(const Config& config) {
+    return !config.moa.system.empty();
+}
+
 std::vector<std::string> apply_preset(Config& config) {
-    if (config.preset != "mended") {
-        return {};
+    std::vector<std::string> names;
+    const auto set = [&](const std::string& name, const std::string& value) {
+        set_option(config, *find_option(name), value, "the preset");
+        names.push_back(name);
+    };
+    const bool mended = config.preset == "mended";
+    if (trains_decoder(config)) {
+        set("data.max_length", "300");
+        set("train.epochs", "2");
+        set("train.batch", "8");
+        set("train.accumulate", "4");
+        set("train.leaf", "1");
+        set("optim.base_lr", "0.006");
+        set("optim.schedule", "half-cosine");
+        set("optim.warmup_ratio", "0.5");
+        set("optim.weight_decay", "0.02");
+        set("optim.max_grad_norm", "0");
+        set("eval.batch", "1");
     }
-    config.optim.gradient_reset = "none";
-    config.train.leftover = "own";
-    return {"optim.gradient_reset", "train.leftover"};
+    if (mended && trains_decoder(config)) {
+        set("data.labels", "mended");
+        set("moa.padding", "ignored");
+    }
+    if (mended || trains_decoder(config)) {
+        set("optim.gradient_reset", "none");
+        set("train.leftover", mended ? "own" : "drop");
+    }
+    return names;
+}
+
+double peak_rate(const Config& config) {
+    constexpr double kReferenceSamples = 256;
+    const double samples = static_cast<double>(config.train.batch) * config.train.accumulate;
+    return config.optim.base_lr > 0 ? config.optim.base_lr * samples / kReferenceSamples : config.optim.lr;
 }
 
 double selection_share(const Config& config) {
@@ -154,6 +187,15 @@ double selection_share(const Config& config) {
                       "use dev, or for instance split:0.1; the metric that decides is eval.metric");
 }
 
+void require_value(const Config& config, const std::string& name) {
+    const Option* option = find_option(name);
+    check(option != nullptr, "a required option is in the table");
+    if (option_value(config, *option).empty()) {
+        throw ConfigError(fmt::format("--{} is missing", name), "the job needs it",
+                          "give it on the command line or in a config file");
+    }
+}
+
 void validate(const Config& config) {
     const TrainConfig& train = config.train;
     if (train.leaf > train.batch) {
@@ -172,6 +214,15 @@ void validate(const Config& config) {
         throw ConfigError("eval.level = 2", "the published code has no such level", "use 0, 1 or 3");
     }
     selection_share(config);
+    if (trains_decoder(config) && train.loss_group != 1) {
+        throw ConfigError(fmt::format("train.loss_group = {} and moa.system = {}", train.loss_group, config.moa.system),
+                          "the loss of a decoder is the mean over the tokens of the batch",
+                          "leave train.loss_group out; train.accumulate joins batches by the mean of their means");
+    }
+    if (config.optim.schedule == "half-cosine" && train.leftover == "carry") {
+        throw ConfigError("optim.schedule = half-cosine and train.leftover = carry",
+                          "the schedule counts whole batches of epochs", "set train.leftover to drop or own");
+    }
 }
 
 std::string config_text(const Config& config) {
@@ -185,8 +236,9 @@ std::string config_text(const Config& config) {
 
 std::string identity_text(const Config& config) {
     std::string text;
+    const OptionUse foreign = trains_decoder(config) ? OptionUse::encoders : OptionUse::decoders;
     for (const Option& option : option_table()) {
-        if (option.identity) {
+        if (option.identity && option.use != foreign) {
             text += fmt::format("{} = {}\n", option.name, option_value(config, option));
         }
     }

@@ -38,6 +38,14 @@ Limits automatic_or(Limits limits) {
 using C = Config;
 using F = OptionField;
 
+/// The rows as options of one kind of run.
+std::vector<Option> used_by(OptionUse use, std::vector<Option> rows) {
+    for (Option& row : rows) {
+        row.use = use;
+    }
+    return rows;
+}
+
 std::vector<Option> run_rows() {
     return {
         {"preset", [](C& c) -> F { return &c.preset; }, one_of({"published", "mended"}), "",
@@ -94,6 +102,103 @@ std::vector<Option> input_rows() {
          false},
         {"data.max_length", [](C& c) -> F { return &c.data.max_length; }, between(8, 65535), "token",
          "Longer examples are cut to this length, special tokens included.", true},
+    };
+}
+
+std::vector<Option> instruction_rows() {
+    return {
+        {"data.train",
+         [](C& c) -> F { return &c.data.train; },
+         {},
+         "",
+         "A decoder learns from this instruction file (.json or .jsonl).",
+         false},
+        {"data.dev",
+         [](C& c) -> F { return &c.data.dev; },
+         {},
+         "",
+         "A decoder is judged on this instruction file; it may be left out where eval.select takes rows of train.",
+         false},
+        {"data.labels", [](C& c) -> F { return &c.data.labels; }, one_of({"published", "mended"}), "",
+         "Decoders learn the tokens of an answer but, as published, not those that a cut moved under the prompt's "
+         "mask, "
+         "and never id 0; mended learns all of them.",
+         true},
+    };
+}
+
+std::vector<Option> moa_rows() {
+    return {
+        {"moa.system",
+         [](C& c) -> F { return &c.moa.system; },
+         {},
+         "",
+         "The frozen decoder gets the experts of this system: lora, parallel-adapter, prompt, soft-moa, sparse-moa, "
+         "instance-moa, hydralora, molora, adamole, top-k-lora or unipelt; empty: the backbone is an encoder.",
+         true},
+        {"moa.num_experts", [](C& c) -> F { return &c.moa.num_experts; }, automatic_or(between(1, 4096)), "expert",
+         "Each kind of expert has this many at each place; auto is the system's own number.", true},
+        {"moa.top_k", [](C& c) -> F { return &c.moa.top_k; }, automatic_or(between(1, 4096)), "expert",
+         "Top-k LoRA: each token goes to this many experts; auto is 1.", true},
+        {"moa.router_expansion", [](C& c) -> F { return &c.moa.router_expansion; }, automatic_or(between(0, 4096)), "",
+         "The hidden width of a block's router is this many times the number of kinds; 0 is a linear router, auto is "
+         "as published.",
+         true},
+        {"moa.max_threshold", [](C& c) -> F { return &c.moa.max_threshold; }, automatic_or(between(0, 1)), "",
+         "Sparse MoA: thresholds are below this weight; auto is 0.5.", true},
+        {"moa.constant_threshold",
+         [](C& c) -> F { return &c.moa.constant_threshold; },
+         {},
+         "",
+         "Sparse MoA: the threshold is moa.max_threshold for every token.",
+         true},
+        {"moa.share_lora_a", [](C& c) -> F { return &c.moa.share_lora_a; }, one_of({"auto", "yes", "no"}), "",
+         "All LoRA experts of a place share one A; auto is as the system has it.", true},
+        {"moa.share_down",
+         [](C& c) -> F { return &c.moa.share_down; },
+         {},
+         "",
+         "All parallel adapters of a block share one down projection.",
+         true},
+        {"moa.lora_targets",
+         [](C& c) -> F { return &c.moa.lora_targets; },
+         {},
+         "",
+         "LoRA experts sit on these projections, listed with commas: Q, K, V, O, FFN_UP, FFN_GATE, FFN_DOWN; empty is "
+         "as published.",
+         true},
+        {"moa.lora_layers",
+         [](C& c) -> F { return &c.moa.lora_layers; },
+         {},
+         "",
+         "LoRA experts sit in these layers, for instance 0-8,24-32 (ends not included); empty is as published.",
+         true},
+        {"moa.lora_rank", [](C& c) -> F { return &c.moa.lora_rank; }, between(1, 65536), "unit",
+         "LoRA experts have this rank.", true},
+        {"moa.lora_alpha", [](C& c) -> F { return &c.moa.lora_alpha; }, above(0), "",
+         "LoRA experts are multiplied by this number divided by moa.lora_rank.", true},
+        {"moa.adapter_layers",
+         [](C& c) -> F { return &c.moa.adapter_layers; },
+         {},
+         "",
+         "Parallel adapters sit in these layers; empty is as published, 0-0 is none.",
+         true},
+        {"moa.adapter_size", [](C& c) -> F { return &c.moa.adapter_size; }, between(1, 65536), "unit",
+         "The bottleneck of each parallel adapter has this width.", true},
+        {"moa.prompt_layers",
+         [](C& c) -> F { return &c.moa.prompt_layers; },
+         {},
+         "",
+         "Prompts sit in these layers; empty is as published, 0-0 is none.",
+         true},
+        {"moa.prompt_length", [](C& c) -> F { return &c.moa.prompt_length; }, between(1, 65536), "vector",
+         "Each prompt has this many learned vectors.", true},
+        {"moa.balance_weight", [](C& c) -> F { return &c.moa.balance_weight; }, at_least(0), "",
+         "AdaMoLE and top-k LoRA: the balance loss has this weight.", true},
+        {"moa.padding", [](C& c) -> F { return &c.moa.padding; }, one_of({"tokens", "ignored"}), "",
+         "Where a published formula sees the padding up to data.max_length (instance-moa, unipelt, adamole, "
+         "top-k-lora), it is computed as tokens, or there is none.",
+         true},
     };
 }
 
@@ -163,13 +268,15 @@ std::vector<Option> train_rows() {
          "This many consecutive samples are summed into one partial gradient; a rank owns whole leaves.", true},
         {"train.accumulate", [](C& c) -> F { return &c.train.accumulate; }, between(1, 1 << 20), "global batch",
          "One optimizer step takes the mean gradient of this many global batches.", true},
-        {"train.leftover", [](C& c) -> F { return &c.train.leftover; }, one_of({"carry", "own"}), "",
-         "The batches left over at the end of an epoch join the next epoch's first step, or make a step of their own.",
+        {"train.leftover", [](C& c) -> F { return &c.train.leftover; }, one_of({"carry", "own", "drop"}), "",
+         "The batches left over at the end of an epoch join the next epoch's first step, make a step of their own, or "
+         "are dropped with a last batch that is not full.",
          true},
         {"train.loss_group", [](C& c) -> F { return &c.train.loss_group; }, between(1, 1 << 20), "group",
          "The loss is the mean over this many groups of the batch, as with as many published ranks.", true},
         {"train.consistency", [](C& c) -> F { return &c.train.consistency; }, automatic_or(at_least(0)), "",
-         "The consistency loss between two random routes has this weight; auto is 1 for RoBERTa and 0 for BERT.", true},
+         "The consistency loss between two random routes has this weight; auto is 1 for RoBERTa and 0 for BERT.", true,
+         OptionUse::encoders},
         {"train.patience", [](C& c) -> F { return &c.train.patience; }, at_least(0), "evaluation",
          "Training stops after this many evaluations without improvement; 0 means never.", true},
         {"train.min_delta", [](C& c) -> F { return &c.train.min_delta; }, at_least(0), "",
@@ -183,8 +290,15 @@ std::vector<Option> optimizer_rows() {
     return {
         {"optim.lr", [](C& c) -> F { return &c.optim.lr; }, at_least(0), "",
          "The learning rate rises to this value during warm-up and then follows optim.schedule.", true},
-        {"optim.schedule", [](C& c) -> F { return &c.optim.schedule; }, one_of({"linear", "constant"}), "",
-         "After the warm-up the learning rate falls linearly to zero, as published, or stays.", true},
+        {"optim.base_lr", [](C& c) -> F { return &c.optim.base_lr; }, at_least(0), "",
+         "Decoders: optim.lr is this times the samples of a step (train.batch * train.accumulate) / 256; 0: optim.lr "
+         "is taken as it is.",
+         true, OptionUse::decoders},
+        {"optim.schedule", [](C& c) -> F { return &c.optim.schedule; }, one_of({"linear", "constant", "half-cosine"}),
+         "",
+         "After the warm-up the learning rate falls linearly to zero, as published for encoders, stays, or falls along "
+         "half a cosine, as published for decoders.",
+         true},
         {"optim.weight_decay", [](C& c) -> F { return &c.optim.weight_decay; }, at_least(0), "",
          "Each step subtracts learning rate times this from the weights, biases excepted.", true},
         {"optim.warmup_ratio", [](C& c) -> F { return &c.optim.warmup_ratio; }, between(0, 1), "of all steps",
@@ -209,7 +323,8 @@ std::vector<Option> machine_rows() {
         {"cpu.threads", [](C& c) -> F { return &c.cpu.threads; }, between(1, 4096), "thread",
          "Each rank computes with this many threads.", false},
         {"eval.level", [](C& c) -> F { return &c.eval.level; }, between(0, 3), "",
-         "Evaluation uses the soup (3), a random expert per sample (1) or a random expert per token (0).", true},
+         "Evaluation uses the soup (3), a random expert per sample (1) or a random expert per token (0).", true,
+         OptionUse::encoders},
         {"eval.every", [](C& c) -> F { return &c.eval.every; }, at_least(1), "epoch",
          "The dev split is evaluated each time this many epochs have passed.", true},
         {"eval.metric",
@@ -243,8 +358,9 @@ std::vector<Option> machine_rows() {
 
 std::vector<Option> all_rows() {
     std::vector<Option> rows;
-    for (const auto& part :
-         {run_rows(), input_rows(), adapter_rows(), train_rows(), optimizer_rows(), machine_rows()}) {
+    for (const auto& part : {run_rows(), input_rows(), used_by(OptionUse::decoders, instruction_rows()),
+                             used_by(OptionUse::encoders, adapter_rows()), used_by(OptionUse::decoders, moa_rows()),
+                             train_rows(), optimizer_rows(), machine_rows()}) {
         rows.insert(rows.end(), part.begin(), part.end());
     }
     return rows;

@@ -10,8 +10,17 @@ void add_sample(const Split& split, std::uint32_t sample, PackedBatch& batch) {
     batch.sample_rows.push_back(sample);
     if (split.is_regression) {
         batch.targets.push_back(split.targets[sample]);
-    } else {
+    } else if (!split.labels.empty()) {
         batch.labels.push_back(split.labels[sample]);
+    }
+}
+
+/// What a decoder is to predict from the row that is added next: the token at `next` of the split, if it is the
+/// sample's.
+void add_prediction(const Split& split, std::size_t next, bool is_inside, PackedBatch& batch) {
+    batch.next_ids.push_back(is_inside ? split.input_ids[next] : 0);
+    if (is_inside && split.is_target[next] != 0) {
+        batch.target_rows.push_back(batch.rows());
     }
 }
 
@@ -21,6 +30,9 @@ void add_rows(const Split& split, std::uint32_t sample, std::uint32_t pass, Pack
     // RoBERTa has one segment type: both texts of a pair carry type 0.
     const std::uint32_t second = split.model_family == "roberta" ? 0 : split.sep_pos[sample];
     for (std::uint32_t token = 0; token < length; ++token) {
+        if (!split.is_target.empty()) {
+            add_prediction(split, begin + token + 1, token + 1 < length, batch);
+        }
         batch.input_ids.push_back(split.input_ids[begin + token]);
         batch.type_ids.push_back(second != 0 && token >= second ? 1 : 0);
         batch.sample_of_row.push_back(sample);

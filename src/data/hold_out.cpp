@@ -27,10 +27,15 @@ std::vector<Value> pick(const std::vector<Value>& values, const std::vector<std:
 Split take_rows(const Split& split, const std::vector<std::uint32_t>& rows) {
     Split part = split;
     part.input_ids.clear();
+    part.is_target.clear();
     part.offsets = {0};
     for (const std::uint32_t row : rows) {
         const auto begin = split.input_ids.begin() + split.offsets[row];
         part.input_ids.insert(part.input_ids.end(), begin, begin + split.length(row));
+        if (!split.is_target.empty()) {
+            const auto marks = split.is_target.begin() + split.offsets[row];
+            part.is_target.insert(part.is_target.end(), marks, marks + split.length(row));
+        }
         part.offsets.push_back(static_cast<std::int64_t>(part.input_ids.size()));
     }
     part.sep_pos = pick(split.sep_pos, rows);

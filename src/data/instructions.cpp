@@ -22,17 +22,19 @@ constexpr std::size_t kMostLineBytes = std::size_t{1} << 20U;
                     "give objects with texts under instruction and output, and if need be under input and answer");
 }
 
-Instruction read_item(const json& object, const std::string& label) {
+/// `with_answer`: a text under generate is needed, and else refused.
+AnsweredInstruction read_item(const json& object, bool with_answer, const std::string& label) {
     if (!object.is_object()) {
         refuse(label, "it is not an object");
     }
-    Instruction item;
-    const auto place_of = [&item](const std::string& key) -> std::string* {
-        return key == "instruction" ? &item.instruction
-               : key == "input"     ? &item.input
-               : key == "output"    ? &item.output
-               : key == "answer"    ? &item.answer
-                                    : nullptr;
+    AnsweredInstruction result;
+    const auto place_of = [&](const std::string& key) -> std::string* {
+        return key == "instruction"               ? &result.item.instruction
+               : key == "input"                   ? &result.item.input
+               : key == "output"                  ? &result.item.output
+               : key == "answer"                  ? &result.item.answer
+               : key == "generate" && with_answer ? &result.generated
+                                                  : nullptr;
     };
     for (const auto& [key, value] : object.items()) {
         std::string* place = place_of(key);
@@ -47,37 +49,50 @@ Instruction read_item(const json& object, const std::string& label) {
             refuse(label, fmt::format("\"{}\" holds a NUL", key));
         }
     }
-    for (const char* key : {"instruction", "output"}) {
+    for (const char* key : {"instruction", "output", with_answer ? "generate" : "output"}) {
         if (!object.contains(key)) {
             refuse(label, fmt::format("\"{}\" is missing", key));
         }
     }
-    return item;
+    return result;
 }
 
-std::vector<Instruction> read_array(const std::string& path) {
+std::vector<AnsweredInstruction> read_array(const std::string& path, bool with_answer) {
     const json array = read_json_file(path);
     if (!array.is_array()) {
         refuse(path, "it is not an array of objects");
     }
-    std::vector<Instruction> items;
+    std::vector<AnsweredInstruction> items;
     for (const json& object : array) {
-        items.push_back(read_item(object, fmt::format("{}, item {}", path, items.size() + 1)));
+        items.push_back(read_item(object, with_answer, fmt::format("{}, item {}", path, items.size() + 1)));
     }
     return items;
 }
 
-std::vector<Instruction> read_lines(const std::string& path) {
+std::vector<AnsweredInstruction> read_lines(const std::string& path, bool with_answer) {
     const std::string text = read_file(path);
-    std::vector<Instruction> items;
+    std::vector<AnsweredInstruction> items;
     for (std::size_t begin = 0; begin < text.size();) {
         const std::size_t end = std::min(text.find('\n', begin), text.size());
         const std::string label = fmt::format("{}, line {}", path, items.size() + 1);
         if (end - begin > kMostLineBytes) {
             refuse(label, fmt::format("it is longer than {} bytes", kMostLineBytes));
         }
-        items.push_back(read_item(parse_json(std::string_view(text).substr(begin, end - begin), label), label));
+        items.push_back(
+            read_item(parse_json(std::string_view(text).substr(begin, end - begin), label), with_answer, label));
         begin = end + 1;
+    }
+    return items;
+}
+
+std::vector<AnsweredInstruction> read_items(const std::string& path, bool with_answer) {
+    const bool is_lines = path.ends_with(".jsonl");
+    if (!is_lines && !path.ends_with(".json")) {
+        refuse(path, "its name ends in neither .json nor .jsonl");
+    }
+    std::vector<AnsweredInstruction> items = is_lines ? read_lines(path, with_answer) : read_array(path, with_answer);
+    if (items.empty()) {
+        refuse(path, "it holds no items");
     }
     return items;
 }
@@ -85,15 +100,25 @@ std::vector<Instruction> read_lines(const std::string& path) {
 }  // namespace
 
 std::vector<Instruction> read_instructions(const std::string& path) {
-    const bool is_lines = path.ends_with(".jsonl");
-    if (!is_lines && !path.ends_with(".json")) {
-        refuse(path, "its name ends in neither .json nor .jsonl");
-    }
-    std::vector<Instruction> items = is_lines ? read_lines(path) : read_array(path);
-    if (items.empty()) {
-        refuse(path, "it holds no items");
+    std::vector<Instruction> items;
+    for (AnsweredInstruction& read : read_items(path, false)) {
+        items.push_back(std::move(read.item));
     }
     return items;
+}
+
+std::vector<AnsweredInstruction> read_answers(const std::string& path) {
+    return read_items(path, true);
+}
+
+std::string answer_json(const AnsweredInstruction& answer) {
+    nlohmann::ordered_json line;
+    line["generate"] = answer.generated;
+    line["output"] = answer.item.output;
+    line["input"] = answer.item.input;
+    line["instruction"] = answer.item.instruction;
+    line["answer"] = answer.item.answer;
+    return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 std::vector<SharedInstruction> find_shared_instructions(const std::vector<Instruction>& first,

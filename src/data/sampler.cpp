@@ -195,13 +195,18 @@ void check_world_size(int ranks, int batch, int leaf) {
     }
 }
 
-Sampler::Sampler(const Split& split, std::uint64_t seed, int batch, int leaf, int hidden_size)
-    : split_(&split), seed_(seed), batch_(batch), leaf_(leaf), hidden_size_(hidden_size) {
+std::int64_t batches_per_epoch(std::size_t samples, int batch, bool drops_rest) {
+    const std::int64_t rounded_up = drops_rest ? 0 : batch - 1;
+    return std::max<std::int64_t>(1, (static_cast<std::int64_t>(samples) + rounded_up) / batch);
+}
+
+Sampler::Sampler(const Split& split, std::uint64_t seed, int batch, int leaf, int hidden_size, bool drops_rest)
+    : split_(&split), seed_(seed), batch_(batch), leaf_(leaf), hidden_size_(hidden_size), drops_rest_(drops_rest) {
     check(split.samples() > 0 && batch > 0, "there are samples to draw batches from");
 }
 
 std::int64_t Sampler::batches_per_epoch() const {
-    return (static_cast<std::int64_t>(split_->samples()) + batch_ - 1) / batch_;
+    return ladle::batches_per_epoch(split_->samples(), static_cast<int>(batch_), drops_rest_);
 }
 
 std::vector<Leaf> Sampler::leaves(std::int64_t batch) {

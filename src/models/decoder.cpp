@@ -27,11 +27,11 @@ double scaled_frequency(double frequency, const RopeScaling& scaling) {
     return frequency * ((1 - kept) / scaling.factor + kept);
 }
 
+}  // namespace
+
 DecoderBlockShape block_shape(const DecoderConfig& config, int layer) {
     return {layer, config.dim, config.heads, config.kv_heads, config.head_dim, config.ffn};
 }
-
-}  // namespace
 
 std::vector<double> rotary_frequencies(const DecoderConfig& config) {
     check(config.head_dim % 2 == 0, "heads have pairs of elements");

@@ -27,6 +27,21 @@ double gradient_norm(const Kernels<Real>& kernels, const ParameterTable& table, 
     return std::sqrt(sum);
 }
 
+namespace {
+
+/// The update of one tensor in terms of the form that kernels compute.
+AdamWUpdate as_computed(AdamWUpdate update, AdamWForm form) {
+    if (form == AdamWForm::pytorch) {
+        const double kept = 1 - update.learning_rate * update.weight_decay;
+        update.epsilon *= std::sqrt(1 - std::pow(update.beta2, static_cast<double>(update.step)));
+        update.learning_rate /= kept;
+        update.weight_decay *= kept;
+    }
+    return update;
+}
+
+}  // namespace
+
 double clip_scale(double norm, double max_grad_norm) {
     return max_grad_norm > 0 ? std::min(1.0, max_grad_norm / (norm + 1e-6)) : 1.0;
 }
@@ -59,7 +74,7 @@ double AdamW<Real>::step(const Kernels<Real>& kernels, double learning_rate, con
         const Parameter& parameter = table_->at(id);
         update.step = ++steps_[id];
         update.weight_decay = parameter.decays ? options_.weight_decay : 0.0;
-        tensors.push_back({parameter.offset, parameter.count, update});
+        tensors.push_back({parameter.offset, parameter.count, as_computed(update, options_.form)});
     }
     kernels.adamw_tensors(tensors, gradient, weights, first_moment_.data(), second_moment_.data());
     return norm;

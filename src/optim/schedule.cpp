@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 namespace ladle {
 
@@ -44,7 +45,8 @@ double Schedule::rate(std::int64_t step) const {
     if (shape == ScheduleShape::constant) {
         return base_rate;
     }
-    return base_rate * std::max(0.0, ratio(total_steps - step, total_steps - warmup_steps));
+    const double left = std::max(0.0, ratio(total_steps - step, total_steps - warmup_steps));
+    return base_rate * (shape == ScheduleShape::linear ? left : 0.5 * (1 - std::cos(std::numbers::pi * left)));
 }
 
 Schedule make_schedule(ScheduleShape shape, double base_rate, double warmup_ratio, std::int64_t total_steps) {

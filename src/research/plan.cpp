@@ -9,7 +9,9 @@
 #include "ladle/config/options.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/io/files.hpp"
-#include "ladle/train/loop.hpp"
+#include "ladle/train/engine.hpp"
+#include "ladle/train/inputs.hpp"
+#include "ladle/train/run_data.hpp"
 
 namespace ladle {
 namespace {
@@ -20,6 +22,13 @@ constexpr std::uint64_t kLogBytesPerStep = 1200;
 constexpr std::uint64_t kCheckpointBytesPerValue = 12;
 // best.h5 and at most as much again for soup.h5.
 constexpr std::uint64_t kSoupBytesPerValue = 8;
+
+void require_encoder(const GridPoint& point) {
+    if (trains_decoder(point.config)) {
+        throw ConfigError(fmt::format("moa.system = {} in a sweep", point.config.moa.system),
+                          "sweeps train encoders only", "start `ladle train` for each point");
+    }
+}
 
 void require_paths(const GridPoint& point) {
     for (const char* name : {"model.path", "data.dir"}) {
@@ -95,6 +104,7 @@ std::vector<std::int64_t> planned_steps(const std::vector<GridPoint>& points) {
     Facts facts;
     std::vector<std::int64_t> steps;
     for (const GridPoint& point : points) {
+        require_encoder(point);
         require_paths(point);
         adapter_kind(point.config.adapter.kind);
         steps.push_back(training_plan(point.config, facts.data(point.config).samples).total_steps);

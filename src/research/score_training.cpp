@@ -7,9 +7,8 @@
 #include "ladle/core/error.hpp"
 #include "ladle/data/sampler.hpp"
 #include "ladle/layers/gradient_sum.hpp"
+#include "ladle/train/classifier_objective.hpp"
 #include "ladle/train/evaluate.hpp"
-#include "ladle/train/objective.hpp"
-#include "ladle/train/step.hpp"
 
 namespace ladle {
 namespace {

@@ -72,6 +72,10 @@ Task make_custom_task(const std::string& name, const std::vector<std::string>& l
     return task;
 }
 
+bool lower_is_better(const std::string& score) {
+    return score == "perplexity" || score == "loss";
+}
+
 double find_score(const Scores& scores, const std::string& name) {
     std::vector<std::string> names;
     for (const auto& [known, value] : scores) {

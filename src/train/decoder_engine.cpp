@@ -16,20 +16,23 @@ constexpr std::size_t kMostPositions = std::size_t{1} << 20U;
 }  // namespace
 
 DecoderEngine::DecoderEngine(const Config& config, DecoderWeights weights, Communicator& comm)
-    : kernels_(make_kernels(config, comm)) {
-    const DecoderConfig& shape = weights.config;
+    : ComputeEngine(config, comm) {
     NamedTensors tensors(std::move(weights.tensors), "", config.model.path);
-    PlannedWeights planned;
-    tensors.keep_in(planned);
-    { const Decoder<float> counted(*kernels_, shape, precision_of(config), tensors); }
-    weight_bytes_ = planned.bytes();
-    memory_ = kernels_->memory().is_host()
-                  ? comm.frozen_memory(weight_bytes_)
-                  : FrozenMemory{std::make_unique<PrivateWeights>(kernels_->memory()), 1, "on the GPU"};
-    tensors.keep_in(*memory_.store);
-    model_ = std::make_unique<Decoder<float>>(*kernels_, shape, precision_of(config), tensors);
-    memory_.store->publish();
-    kernels_->check_row_independence();
+    model_ = build<Decoder<float>>(tensors, comm, [&](ParameterTable&) {
+        return std::make_unique<Decoder<float>>(kernels(), weights.config, precision_of(config), tensors);
+    });
+    start_parameters(config);
+}
+
+DecoderEngine::DecoderEngine(const Config& config, DecoderWeights weights, const MoaOptions& experts,
+                             Communicator& comm)
+    : ComputeEngine(config, comm), experts_(experts) {
+    NamedTensors tensors(std::move(weights.tensors), "", config.model.path);
+    model_ = build<Decoder<float>>(tensors, comm, [&](ParameterTable& table) {
+        return std::make_unique<Decoder<float>>(kernels(), weights.config, precision_of(config), tensors, experts,
+                                                table);
+    });
+    start_parameters(config);
 }
 
 std::vector<std::vector<std::int32_t>> encode_prompts(const DecoderTokenizer& tokenizer,
@@ -38,6 +41,16 @@ std::vector<std::vector<std::int32_t>> encode_prompts(const DecoderTokenizer& to
     std::vector<std::vector<std::int32_t>> ids(prompts.size());
     for (std::size_t i = 0; i < prompts.size(); ++i) {
         tokenizer.encode(prompts[i], {.begin = tokenizer.begins_prompts()}, scratch, ids[i]);
+    }
+    return ids;
+}
+
+std::vector<std::vector<std::int32_t>> encode_prompts(const DecoderTokenizer& tokenizer,
+                                                      const std::vector<Instruction>& items, int max_tokens) {
+    EncodeScratch scratch;
+    std::vector<std::vector<std::int32_t>> ids;
+    for (const Instruction& item : items) {
+        ids.push_back(encode_prompt(item, tokenizer, max_tokens, scratch));
     }
     return ids;
 }

@@ -45,8 +45,11 @@ DecoderFiles open_meta_decoder(const std::string& path) {
 
 DecoderFiles open_hugging_face_decoder(const std::string& path) {
     PretrainedWeights weights = open_weights(path);
+    // The config decides positions and norms, so it belongs to what a run is trained on.
+    const std::string config = file_digest(path + "/config.json");
     return {hugging_face_decoder(read_json_file(path + "/config.json"), std::move(weights.tensors), path),
-            weights.digest, weights.files};
+            Digest().add_text(config).add_text(weights.digest).finish(),
+            "config.json = " + config + "\n" + weights.files};
 }
 
 }  // namespace

@@ -3,36 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
-#include <numeric>
 
-#include "ladle/core/check.hpp"
 #include "ladle/routers/route_source.hpp"
 #include "ladle/train/inputs.hpp"
+#include "ladle/train/sample_values.hpp"
 
 namespace ladle {
-namespace {
-
-/// A row and its logits as bytes, for the gathering of results.
-void append_result(std::string& bytes, std::uint32_t row, const float* logits, std::size_t outputs) {
-    bytes.append(reinterpret_cast<const char*>(&row), sizeof(row));
-    bytes.append(reinterpret_cast<const char*>(logits), outputs * sizeof(float));
-}
-
-std::vector<float> place_results(const std::string& bytes, std::size_t samples, std::size_t outputs) {
-    const std::size_t record = sizeof(std::uint32_t) + outputs * sizeof(float);
-    check(bytes.size() == samples * record, "every sample of the split has a result");
-    std::vector<float> logits(samples * outputs);
-    for (std::size_t i = 0; i < samples; ++i) {
-        std::uint32_t row = 0;
-        std::memcpy(&row, bytes.data() + i * record, sizeof(row));
-        std::memcpy(logits.data() + row * outputs, bytes.data() + i * record + sizeof(row), outputs * sizeof(float));
-    }
-    return logits;
-}
-
-}  // namespace
 
 RoutePlan evaluation_plan(const Config& config) {
     RoutePlan plan = RoutePlan::soup();
@@ -60,38 +37,17 @@ RoutePlan first_experts_plan(const ModelSpec& spec, int passes) {
 
 std::vector<float> compute_logits(Engine& engine, Communicator& comm, const Split& split, const RoutePlan& plan,
                                   int leaf, const std::function<void()>& on_progress) {
-    std::vector<std::uint32_t> order(split.samples());
-    std::iota(order.begin(), order.end(), 0U);
-    const auto dealt =
-        deal_leaves(make_leaves(split, order, leaf, engine.spec().backbone.hidden_size), comm.world_size());
-    const auto micro_batches = make_micro_batches(dealt[static_cast<std::size_t>(comm.world_rank())],
-                                                  engine.micro_batch_rows(), engine.pool().workers());
     engine.prepare(plan);
     const auto outputs = static_cast<std::size_t>(engine.spec().num_outputs);
-    std::vector<std::string> results(static_cast<std::size_t>(engine.pool().workers()));
-    engine.pool().run(micro_batches.size(), [&](int worker, std::size_t item) {
-        const PackedBatch packed = pack_leaves(split, micro_batches[item], 1);
-        const Context<float> context = engine.begin(worker, {});
+    const auto logits_of = [&](const Context<float>& context, const PackedBatch& packed, float* values) {
         const std::size_t count = static_cast<std::size_t>(packed.samples) * outputs;
         auto* logits = context.arena.take<float>(count);
-        auto* read = context.staging.take<float>(count);
         ClassifierSaved<float> saved;
         engine.model().forward(context, token_rows(packed), logits, saved);
-        engine.kernels().memory().copy_out(read, logits, count * sizeof(float));
-        for (std::size_t s = 0; s < packed.sample_rows.size(); ++s) {
-            append_result(results[static_cast<std::size_t>(worker)], packed.sample_rows[s], read + s * outputs,
-                          outputs);
-        }
-        if (on_progress) {
-            on_progress();
-        }
-    });
-    std::string mine;
-    for (const std::string& part : results) {
-        mine += part;
-    }
-    const std::string all = comm.gather(mine);
-    return comm.is_root() ? place_results(all, split.samples(), outputs) : std::vector<float>{};
+        engine.kernels().memory().copy_out(values, logits, count * sizeof(float));
+    };
+    return compute_by_sample(engine, comm, split, {outputs, leaf, engine.spec().backbone.hidden_size}, logits_of,
+                             on_progress);
 }
 
 Predictions predict(const Split& split, const std::vector<float>& logits, bool clip_regression) {

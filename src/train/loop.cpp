@@ -11,10 +11,7 @@
 #include "ladle/core/crash_point.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/train/agreement.hpp"
-#include "ladle/train/expert_distances.hpp"
-#include "ladle/train/predictions_file.hpp"
 #include "ladle/train/results_table.hpp"
-#include "ladle/train/soup_model.hpp"
 
 namespace ladle {
 namespace {
@@ -25,32 +22,18 @@ double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// From picks [passes, layers, draws].
-Named<RoutingCounts> routing_counts(const std::vector<int>& picks, int layers, const std::vector<Draw>& draws) {
-    Named<RoutingCounts> result;
-    for (std::size_t draw = 0; draw < draws.size(); ++draw) {
-        RoutingCounts counts(static_cast<std::size_t>(layers),
-                             std::vector<std::int64_t>(static_cast<std::size_t>(draws[draw].experts)));
-        for (std::size_t i = draw; i < picks.size(); i += draws.size()) {
-            const std::size_t layer = i / draws.size() % static_cast<std::size_t>(layers);
-            ++counts[layer][static_cast<std::size_t>(picks[i])];
-        }
-        result.emplace_back(draws[draw].name, std::move(counts));
-    }
-    return result;
-}
-
 }  // namespace
 
-TrainingRun::TrainingRun(const Config& config, Engine& engine, Communicator& comm, const RunData& data,
+TrainingRun::TrainingRun(const Config& config, TrainedModel& model, Communicator& comm, const RunData& data,
                          RunRecord record)
     : config_(config),
-      engine_(engine),
+      model_(model),
+      engine_(model.engine()),
       comm_(comm),
       data_(data),
       record_(std::move(record)),
       plan_(training_plan(config, data.train.samples())),
-      step_(config, engine, comm, data.train, plan_.schedule, plan_.steps, [this] { watchdog_->tick(steps_done_); }),
+      step_(config, model.objective(), comm, data.train, plan_, [this] { tick(); }),
       last_checkpoint_(Clock::now()) {}
 
 int TrainingRun::run() {
@@ -178,44 +161,27 @@ void TrainingRun::log_step(const StepResult& result, double seconds) {
     if (!comm_.is_root()) {
         return;
     }
-    const ModelSpec& spec = engine_.spec();
     StepRecord record;
     record.step = steps_done_;
     record.epoch = plan_.steps.shown_epoch(steps_done_);
     record.task_loss = result.task_loss;
     record.consistency_loss = result.consistency_loss;
-    record.loss = result.task_loss + result.consistency_loss;
+    record.balance_loss = result.balance_loss;
+    record.loss = result.task_loss + result.consistency_loss + result.balance_loss;
     record.learning_rate = result.learning_rate;
     record.grad_norm = result.grad_norm;
     record.tokens_per_second = static_cast<double>(result.tokens) / seconds;
     record.samples_per_second = static_cast<double>(result.samples) / seconds;
-    if (adapter_kind(spec.adapter.kind).mixture) {
-        record.routing_counts = routing_counts(result.picks, spec.backbone.num_layers, layer_draws(spec.adapter));
-    }
+    record.routing_counts = model_.routing_counts(result.picks);
     log_->write(record);
     scalars_->write(record);
     progress_->update(steps_done_,
                       fmt::format("loss {:.4f}, {:.0f} samples/s", record.loss, record.samples_per_second));
 }
 
-SplitScores TrainingRun::scores_of(const RoutePlan& plan, const std::vector<const Split*>& splits,
-                                   std::vector<std::vector<float>>* all_logits) {
-    SplitScores scores;
-    for (const Split* split : splits) {
-        const auto logits =
-            compute_logits(engine_, comm_, *split, plan, config_.eval.batch, [this] { watchdog_->tick(steps_done_); });
-        if (comm_.is_root()) {
-            scores.emplace_back(split->name, score_logits(data_.task, *split, logits, engine_.spec()));
-        }
-        if (all_logits != nullptr) {
-            all_logits->push_back(logits);
-        }
-    }
-    return scores;
-}
-
 void TrainingRun::evaluate() {
-    const SplitScores scores = scores_of(evaluation_plan(config_), data_.evaluated());
+    const SplitScores scores = model_.scores(comm_, data_.evaluated(), [this] { tick(); });
+    const double sign = lower_is_better(metric()) ? -1 : 1;
     // Rank 0 alone has the scores; its decision goes to all.
     struct Decision {
         double score = 0;
@@ -223,12 +189,13 @@ void TrainingRun::evaluate() {
     } decision;
     if (comm_.is_root()) {
         decision.score = find_score(scores.front().second, metric());
-        decision.best =
-            !std::isnan(decision.score) && (selection_.best_step < 0 || decision.score > selection_.best_score);
+        decision.best = !std::isnan(decision.score) &&
+                        (selection_.best_step < 0 || sign * decision.score > sign * selection_.best_score);
     }
     comm_.broadcast(&decision, sizeof(decision));
     const bool gained =
-        decision.best && (selection_.best_step < 0 || decision.score > selection_.best_score + config_.train.min_delta);
+        decision.best &&
+        (selection_.best_step < 0 || sign * decision.score > sign * selection_.best_score + config_.train.min_delta);
     selection_.evaluations_without_gain = gained ? 0 : selection_.evaluations_without_gain + 1;
     selection_.stopped_early =
         config_.train.patience > 0 && selection_.evaluations_without_gain >= config_.train.patience;
@@ -244,8 +211,7 @@ void TrainingRun::evaluate() {
         log_->write(record);
         scalars_->write(record);
     }
-    log_->write(EpochRecord{steps_done_, epoch,
-                            expert_distances(engine_.spec(), engine_.table(), engine_.parameters().data())});
+    log_->write(EpochRecord{steps_done_, epoch, model_.distances()});
     progress_->print(fmt::format("step {}, epoch {}: {} {}{}\n", steps_done_, epoch, metric(),
                                  score_text(decision.score), decision.best ? "  (best so far)" : ""));
 }
@@ -254,61 +220,19 @@ void TrainingRun::take_as_best(double score) {
     selection_.best_score = score;
     selection_.best_step = steps_done_;
     if (comm_.is_root()) {
-        Soup best = make_soup(config_, engine_, data_.task, data_.train, record_.backbone_digest);
-        best.machine = record_.identity.machine;
-        best.step = steps_done_;
-        best.score = score;
-        write_soup(directory_->best_path(), best);
+        model_.write_best(directory_->best_path(), {steps_done_, score, record_.identity.machine});
     }
 }
 
 void TrainingRun::finish() {
-    Soup best;
-    if (comm_.is_root()) {
-        if (selection_.best_step < 0) {
-            fmt::print("{} was never defined: the last step is taken for the best\n", metric());
-            take_as_best(std::numeric_limits<double>::quiet_NaN());
-        }
-        best = read_soup(directory_->best_path());
-        if (best.step != selection_.best_step) {
-            throw DataError(fmt::format("{} holds step {}", directory_->best_path(), best.step),
-                            fmt::format("the best step of this run is {}", selection_.best_step),
-                            "remove best.h5 and start again: the best is looked for from the newest checkpoint");
-        }
-        load_soup(best, engine_);
-    }
-    // Rank 0 alone reads: another rank could still see the file that this one has replaced.
-    std::vector<float> parameters = engine_.parameters();
-    comm_.broadcast(parameters.data(), parameters.size() * sizeof(float));
-    engine_.set_parameters(parameters);
-    const bool mixture = adapter_kind(engine_.spec().adapter.kind).mixture;
+    load_best();
     Results results;
-    const std::vector<const Split*> splits = data_.evaluated();
-    PredictionsFile predictions =
-        PredictionsFile::begin(data_.task, clips_regression(engine_.spec(), data_.task), splits);
-    const auto dev_scores = [&](const std::string& model, const RoutePlan& plan) {
-        std::vector<std::vector<float>> logits;
-        SplitScores scores = scores_of(plan, splits, &logits);
-        if (comm_.is_root()) {
-            predictions.add_model(model, logits);
-            scores.erase(scores.begin(), scores.begin() + static_cast<std::ptrdiff_t>(data_.held_out.size()));
-        }
-        return scores;
-    };
-    results.soup = dev_scores("soup", RoutePlan::soup());
-    for (int expert = 0; mixture && expert < engine_.spec().adapter.num_experts; ++expert) {
-        results.experts.push_back(dev_scores(fmt::format("expert {}", expert),
-                                             single_expert_plan(expert, engine_.spec().adapter.num_experts)));
-    }
+    model_.judge(
+        comm_, [this] { tick(); }, results);
     if (!comm_.is_root()) {
         return;
     }
-    write_predictions(directory_->predictions_path(), predictions);
-    Soup soup = merge_experts(best);
-    write_soup(directory_->soup_path(), soup);
-    for (const Split& split : data_.dev) {
-        results.base.emplace_back(split.name, data_.task.score(majority_predictions(data_.train, split)));
-    }
+    const std::string product = model_.write_products(*directory_, results);
     results.task = data_.task.name;
     results.seed = config_.run.seed;
     results.metric = metric();
@@ -321,11 +245,29 @@ void TrainingRun::finish() {
     results.epochs_done = steps_done_ / plan_.steps.steps_per_epoch();
     results.stopped_early = selection_.stopped_early;
     results.parameters = count_parameters(engine_.table(), engine_.frozen_values());
-    results.soup_digest = soup.digest;
     directory_->write_results(results);
     directory_->record_end(steps_done_, "finished");
     fmt::print("{}", results_table(results));
-    fmt::print("written: {} and {}\n", directory_->soup_path(), directory_->results_path());
+    fmt::print("written: {} and {}\n", product, directory_->results_path());
+}
+
+void TrainingRun::load_best() {
+    if (comm_.is_root()) {
+        if (selection_.best_step < 0) {
+            fmt::print("{} was never defined: the last step is taken for the best\n", metric());
+            take_as_best(std::numeric_limits<double>::quiet_NaN());
+        }
+        const BestState best = model_.load_best(directory_->best_path());
+        if (best.step != selection_.best_step) {
+            throw DataError(fmt::format("{} holds step {}", directory_->best_path(), best.step),
+                            fmt::format("the best step of this run is {}", selection_.best_step),
+                            "remove best.h5 and start again: the best is looked for from the newest checkpoint");
+        }
+    }
+    // Rank 0 alone reads: another rank could still see the file that this one has replaced.
+    std::vector<float> parameters = engine_.parameters();
+    comm_.broadcast(parameters.data(), parameters.size() * sizeof(float));
+    engine_.set_parameters(parameters);
 }
 
 }  // namespace ladle

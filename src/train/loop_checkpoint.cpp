@@ -5,7 +5,6 @@
 #include "ladle/core/error.hpp"
 #include "ladle/io/files.hpp"
 #include "ladle/train/loop.hpp"
-#include "ladle/train/soup_model.hpp"
 
 namespace ladle {
 
@@ -89,7 +88,7 @@ bool TrainingRun::holds_best(bool later_will_do) {
     char holds = 1;
     if (comm_.is_root() && selection_.best_step >= 0) {
         try {
-            const Soup best = read_soup(directory_->best_path());
+            const BestState best = model_.read_best(directory_->best_path());
             const bool later = later_will_do && best.machine == record_.identity.machine;
             holds = best.step == selection_.best_step || (later && best.step > selection_.best_step) ? 1 : 0;
         } catch (const Error& error) {

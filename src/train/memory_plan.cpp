@@ -8,9 +8,6 @@
 #include <numeric>
 
 #include "ladle/train/console.hpp"
-#include "ladle/train/evaluate.hpp"
-#include "ladle/train/objective.hpp"
-#include "ladle/train/step.hpp"
 
 namespace ladle {
 namespace {
@@ -35,7 +32,10 @@ public:
     void add_scattered_rows(int, int, const std::int32_t*, const float*, float*) const override {}
     void add(std::size_t, const float*, float*) const override {}
     void add_columns(int, int, float, const float*, int, int, float*) const override {}
-    void take_columns(int, int, float, const float*, int, int, float*) const override {}
+    /// Weights that experts choose rows by pass through here: none of them is zero.
+    void take_columns(int rows, int width, float, const float*, int, int, float* to) const override {
+        std::fill_n(to, static_cast<std::size_t>(rows) * static_cast<std::size_t>(width), 1.0F);
+    }
     void kronecker(int, int, int, const float*, const float*, float*) const override {}
     void kronecker_backward(int, int, int, const float*, const float*, const float*, float*, float*) const override {}
     void add_scaled(std::size_t, float, const float*, float*) const override {}
@@ -52,7 +52,14 @@ public:
     void sigmoid_backward(std::size_t, float, const float*, const float*, float*) const override {}
     void softmax(int, int, const float*, float*) const override {}
     void softmax_backward(int, int, const float*, const float*, float*) const override {}
-    void select(const Selection<float>&) const override {}
+    /// Top-k fills the first experts; where a threshold decides, every expert may be chosen.
+    void select(const Selection<float>& call) const override {
+        for (int row = 0; row < call.rows; ++row) {
+            for (int e = 0; e < call.experts; ++e) {
+                call.weights[row * call.experts + e] = call.top_k == 0 || e < call.top_k ? 1.0F : 0.0F;
+            }
+        }
+    }
     void select_backward(const SelectionBackward<float>&) const override {}
     void weigh_rows(int, int, const float*, int, const float*, float*) const override {}
     void add_row_products(int, int, const float*, const float*, int, float*) const override {}
@@ -80,7 +87,7 @@ public:
 std::size_t split_bytes(const Split& split) {
     const auto bytes = [](const auto& values) { return values.size() * sizeof(values[0]); };
     return bytes(split.input_ids) + bytes(split.offsets) + bytes(split.sep_pos) + bytes(split.labels) +
-           bytes(split.targets) + bytes(split.idx);
+           bytes(split.targets) + bytes(split.idx) + bytes(split.is_target);
 }
 
 }  // namespace
@@ -107,8 +114,9 @@ PackedBatch largest_micro_batch(const Split& train, int batch, int leaf, int pas
     split.model_family = train.model_family;
     split.is_regression = train.is_regression;
     split.input_ids.assign(static_cast<std::size_t>(tokens), 0);
+    split.is_target.assign(train.is_target.empty() ? 0 : split.input_ids.size(), 1);
     split.sep_pos.assign(samples, 0);
-    split.labels.assign(train.is_regression ? 0 : samples, 0);
+    split.labels.assign(train.labels.empty() ? 0 : samples, 0);
     split.targets.assign(train.is_regression ? samples : 0, 0.0F);
     for (std::size_t s = 0; s <= samples; ++s) {
         split.offsets.push_back(tokens * static_cast<std::int64_t>(s) / static_cast<std::int64_t>(samples));
@@ -118,29 +126,21 @@ PackedBatch largest_micro_batch(const Split& train, int batch, int leaf, int pas
     return pack_leaves(split, make_leaves(split, rows, leaf, 1), passes);
 }
 
-WorkerBytes plan_activations(Engine& engine, const PackedBatch& largest, double consistency) {
+WorkerBytes plan_activations(Objective& objective, const PackedBatch& largest) {
     const IdleKernels idle;
-    const ModelSpec& spec = engine.spec();
-    engine.prepare(first_experts_plan(spec, largest.passes));
+    objective.begin_rehearsal(largest);
+    ComputeEngine& engine = objective.engine();
     Arena arena;
     Arena scratch;
     Arena staging;
     const Context<float> context{idle, arena, scratch, staging, engine.placed_parameters(), {true, 0, 0}};
-    const auto count = static_cast<std::size_t>(largest.passes * largest.samples * spec.num_outputs);
-    auto* logits = arena.take<float>(count);
-    auto* dlogits = arena.take<float>(count);
-    auto* shares = staging.take<float>(static_cast<std::size_t>(largest.samples));
-    ClassifierSaved<float> saved;
-    engine.model().forward(context, token_rows(largest), logits, saved);
-    const Targets<float> targets{largest.samples, largest.labels.empty() ? nullptr : largest.labels.data(),
-                                 largest.labels.empty() ? largest.targets.data() : nullptr, shares};
-    compute_losses<float>(idle, arena, targets, largest.passes, spec.num_outputs, consistency, logits, dlogits);
     GradientSum<float> gradients(idle, engine.table());
-    engine.model().backward(context, saved, dlogits, gradients);
+    objective.add_gradients(context, largest, gradients);
     return {arena.peak_bytes(), scratch.peak_bytes(), staging.peak_bytes()};
 }
 
-MemoryPlan plan_memory(const Config& config, Engine& engine, const std::vector<const Split*>& splits) {
+MemoryPlan plan_memory(const Config& config, Objective& objective, const std::vector<const Split*>& splits) {
+    ComputeEngine& engine = objective.engine();
     MemoryPlan plan;
     plan.threads = engine.pool().workers();
     plan.frozen = engine.frozen_bytes();
@@ -150,10 +150,9 @@ MemoryPlan plan_memory(const Config& config, Engine& engine, const std::vector<c
     // Parameters, two moments and the gradient; one sum per thread and the one over ranks.
     plan.trainable =
         4 * sizeof(float) * engine.table().total_count() + (static_cast<std::size_t>(plan.threads) + 1) * sums;
-    const PassPlan passes = pass_plan(config, engine.spec().backbone);
     const PackedBatch largest = largest_micro_batch(*splits.front(), config.train.batch, config.train.leaf,
-                                                    passes.passes, engine.micro_batch_rows());
-    plan.activations = plan_activations(engine, largest, passes.consistency);
+                                                    objective.passes(), engine.micro_batch_rows());
+    plan.activations = plan_activations(objective, largest);
     for (const Split* split : splits) {
         plan.data += split_bytes(*split);
     }

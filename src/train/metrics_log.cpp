@@ -83,6 +83,9 @@ void MetricsLog::write(const StepRecord& record) {
     line["epoch"] = record.epoch;
     line["task_loss"] = record.task_loss;
     line["consistency_loss"] = record.consistency_loss;
+    if (record.balance_loss != 0) {
+        line["balance_loss"] = record.balance_loss;
+    }
     line["loss"] = record.loss;
     line["learning_rate"] = record.learning_rate;
     line["grad_norm"] = record.grad_norm;

@@ -10,6 +10,7 @@
 #include "ladle/core/build_info.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/data/hold_out.hpp"
+#include "ladle/train/classifier_objective.hpp"
 #include "ladle/train/inputs.hpp"
 
 namespace ladle {
@@ -93,17 +94,6 @@ Config settled_config(Config config, const RunData& data, const BackboneConfig& 
     return config;
 }
 
-TrainingPlan training_plan(const Config& config, std::size_t samples) {
-    TrainingPlan plan;
-    plan.steps.batches_per_epoch = (static_cast<std::int64_t>(samples) + config.train.batch - 1) / config.train.batch;
-    plan.steps.accumulate = config.train.accumulate;
-    plan.steps.leftover = config.train.leftover == "own" ? LeftoverBatches::own_window : LeftoverBatches::carry;
-    plan.total_steps = plan.steps.total_steps(config.train.epochs, config.train.max_steps);
-    const auto shape = config.optim.schedule == "constant" ? ScheduleShape::constant : ScheduleShape::linear;
-    plan.schedule = make_schedule(shape, config.optim.lr, config.optim.warmup_ratio, plan.total_steps);
-    return plan;
-}
-
 std::vector<std::string> hosts_of_ranks(Communicator& comm) {
     std::vector<std::string> hosts;
     std::stringstream all(comm.broadcast_text(comm.gather(comm.place().host + "\n")));
@@ -120,7 +110,7 @@ Provenance provenance(const Config& config, Communicator& comm) {
     result.ranks = comm.world_size();
     result.threads_per_rank = config.cpu.threads;
     result.backbone_path = config.model.path;
-    result.data_path = config.data.dir;
+    result.data_path = trains_decoder(config) ? config.data.train : config.data.dir;
     for (const std::string& host : hosts_of_ranks(comm)) {
         if (std::find(result.hosts.begin(), result.hosts.end(), host) == result.hosts.end()) {
             result.hosts.push_back(host);

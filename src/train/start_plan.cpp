@@ -11,7 +11,7 @@ namespace ladle {
 std::string planned_start(const Config& config, const RunRecord& record, const ParameterTable& table,
                           std::int64_t total_steps) {
     const std::string& path = config.run.dir;
-    if (record.backbone_digest.empty()) {
+    if (!record.has_weights) {
         check_writable(path);
         return path + ": can be written; without weights it cannot be told from another run's\n";
     }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ladle/config/options.hpp"
 #include "ladle/core/error.hpp"
 
 namespace ladle {
@@ -19,85 +20,50 @@ AdamWOptions adamw_options(const Config& config) {
     options.weight_decay = config.optim.weight_decay;
     options.max_grad_norm = config.optim.max_grad_norm;
     options.gradient_reset = config.optim.gradient_reset == "none" ? GradientReset::none : GradientReset::zero;
-    return options;
-}
-
-std::unique_ptr<RouteSource> make_routes(const Config& config, const ModelSpec& spec, const PassPlan& passes,
-                                         const StepPlan& plan) {
-    RouteOptions options;
-    for (const Draw& draw : layer_draws(spec.adapter)) {
-        options.draws.push_back(draw.experts);
+    if (trains_decoder(config)) {
+        // Source: MoA repository, finetuning.py.
+        options.form = AdamWForm::pytorch;
+        options.beta2 = 0.95;
     }
-    options.seed = config.run.seed;
-    options.passes = passes.passes;
-    options.layers = spec.backbone.num_layers;
-    options.batches_per_epoch = plan.batches_per_epoch;
-    options.evaluation_epochs = config.eval.every;
-    return make_route_source(config.routing.stream, options);
+    return options;
 }
 
 }  // namespace
 
-PassPlan pass_plan(const Config& config, const BackboneConfig& backbone) {
-    PassPlan plan;
-    plan.consistency = config.train.consistency >= 0 ? config.train.consistency
-                                                     : find_architecture(backbone.architecture).published_consistency;
-    // Only a mixture draws different experts; a single adapter trains with one pass, as published baselines do.
-    if (config.train.consistency < 0 && !adapter_kind(config.adapter.kind).mixture) {
-        plan.consistency = 0;
-    }
-    plan.passes = plan.consistency > 0 ? 2 : 1;
-    return plan;
-}
-
-std::vector<float> sample_weights(std::size_t samples, int groups, std::int64_t divisor) {
-    const std::size_t used = std::min(samples, static_cast<std::size_t>(groups));
-    std::vector<float> weights(samples);
-    for (std::size_t place = 0; place < samples; ++place) {
-        const std::size_t group = place % used;
-        const std::size_t members = samples / used + (group < samples % used ? 1 : 0);
-        weights[place] = static_cast<float>(
-            1.0 / (static_cast<double>(used) * static_cast<double>(members) * static_cast<double>(divisor)));
-    }
-    return weights;
-}
-
-TrainingStep::TrainingStep(const Config& config, Engine& engine, Communicator& comm, const Split& train,
-                           const Schedule& schedule, const StepPlan& plan, std::function<void()> progress)
+TrainingStep::TrainingStep(const Config& config, Objective& objective, Communicator& comm, const Split& train,
+                           const TrainingPlan& plan, std::function<void()> progress)
     : config_(config),
-      engine_(engine),
+      objective_(objective),
+      engine_(objective.engine()),
       comm_(comm),
       train_(train),
-      schedule_(schedule),
       plan_(plan),
       progress_(std::move(progress)),
-      passes_(pass_plan(config, engine.spec().backbone)),
-      sampler_(train, config.run.seed, config.train.batch, config.train.leaf, engine.spec().backbone.hidden_size),
-      draws_(static_cast<int>(layer_draws(engine.spec().adapter).size())),
-      routes_(make_routes(config, engine.spec(), passes_, plan)),
-      optimizer_(engine.table(), adamw_options(config), engine.kernels().memory()),
-      buffer_(engine.kernels().memory(),
-              GradientSum<float>::size(engine.table()) + kExtraCount + static_cast<std::size_t>(comm.world_size())),
-      counts_(buffer_.size() - engine.table().total_count()),
-      gradient_(engine.kernels().memory(), engine.table().total_count()) {
-    for (int worker = 0; worker < engine.pool().workers(); ++worker) {
-        sums_.emplace_back(engine.kernels(), engine.table());
-        loss_sums_.emplace_back(engine.kernels().memory(), kLossRejected + 1);
+      sampler_(train, config.run.seed, config.train.batch, config.train.leaf, objective.hidden_size(),
+               plan.steps.leftover == LeftoverBatches::drop),
+      optimizer_(engine_.table(), adamw_options(config), engine_.kernels().memory()),
+      buffer_(engine_.kernels().memory(),
+              GradientSum<float>::size(engine_.table()) + kExtraCount + static_cast<std::size_t>(comm.world_size())),
+      counts_(buffer_.size() - engine_.table().total_count()),
+      gradient_(engine_.kernels().memory(), engine_.table().total_count()) {
+    for (int worker = 0; worker < engine_.pool().workers(); ++worker) {
+        sums_.emplace_back(engine_.kernels(), engine_.table());
+        loss_sums_.emplace_back(engine_.kernels().memory(), kLossRejected + 1);
     }
 }
 
 StepResult TrainingStep::run(std::int64_t step, const StepRequests& requests) {
     const auto start = Clock::now();
-    const BatchWindow window = plan_.window(step);
+    const BatchWindow window = plan_.steps.window(step);
     std::size_t leaves = 0;
-    std::size_t samples = 0;
+    std::int64_t losses = 0;
     for (std::int64_t batch = window.first_batch; batch < window.end_batch; ++batch) {
         for (const Leaf& leaf : sampler_.leaves(batch)) {
             ++leaves;
-            samples += leaf.samples.size();
+            losses += objective_.loss_terms(leaf);
         }
     }
-    loss_limit_ = kLargestPartial / static_cast<double>(samples);
+    loss_limit_ = kLargestPartial / static_cast<double>(losses);
     for (std::size_t worker = 0; worker < sums_.size(); ++worker) {
         sums_[worker].reset(kLargestPartial / static_cast<double>(leaves));
         loss_sums_[worker].zero();
@@ -109,7 +75,7 @@ StepResult TrainingStep::run(std::int64_t step, const StepRequests& requests) {
     reduce(requests, start, result);
     result.leaf_uses.assign(counts_.begin(),
                             counts_.begin() + static_cast<std::ptrdiff_t>(engine_.table().all().size()));
-    result.learning_rate = schedule_.rate(step);
+    result.learning_rate = plan_.rate(step);
     result.grad_norm = optimizer_.step(engine_.kernels(), result.learning_rate, result.leaf_uses, gradient_.data(),
                                        engine_.placed_parameters());
     return result;
@@ -117,48 +83,45 @@ StepResult TrainingStep::run(std::int64_t step, const StepRequests& requests) {
 
 void TrainingStep::run_batch(std::int64_t batch, std::int64_t divisor, StepResult& result) {
     const std::vector<Leaf> leaves = sampler_.leaves(batch);
-    std::size_t samples = 0;
     for (const Leaf& leaf : leaves) {
-        samples += leaf.samples.size();
+        result.samples += static_cast<std::int64_t>(leaf.samples.size());
         result.tokens += leaf.tokens;
     }
-    result.samples += static_cast<std::int64_t>(samples);
-    result.picks = routes_->picks(batch);
-    engine_.prepare(RoutePlan::picked(result.picks, engine_.spec().backbone.num_layers, draws_));
-    const std::vector<float> weights = sample_weights(samples, config_.train.loss_group, divisor);
+    objective_.begin_batch({batch, divisor, &leaves});
+    result.picks = objective_.picks();
     const auto mine = deal_leaves(leaves, comm_.world_size())[static_cast<std::size_t>(comm_.world_rank())];
     const auto micro_batches =
-        make_micro_batches(mine, engine_.micro_batch_rows() / passes_.passes, engine_.pool().workers());
+        make_micro_batches(mine, engine_.micro_batch_rows() / objective_.passes(), engine_.pool().workers());
+    if (objective_.looks_ahead()) {
+        run_micro_batches(micro_batches, batch, [&](int worker, const auto& context, const auto& packed) {
+            objective_.look_ahead(worker, context, packed);
+        });
+        result.balance_loss += objective_.finish_look(comm_);
+    }
+    run_micro_batches(micro_batches, batch, [&](int worker, const auto& context, const auto& packed) {
+        add_micro_batch(worker, context, packed);
+    });
+}
+
+void TrainingStep::run_micro_batches(const std::vector<std::vector<Leaf>>& micro_batches, std::int64_t batch,
+                                     const std::function<void(int, const Context<float>&, const PackedBatch&)>& body) {
     engine_.pool().run(micro_batches.size(), [&](int worker, std::size_t item) {
-        run_micro_batch(worker, micro_batches[item], batch, weights);
+        const PackedBatch packed = pack_leaves(train_, micro_batches[item], objective_.passes());
+        body(worker, engine_.begin(worker, {true, config_.run.seed, static_cast<std::uint32_t>(batch)}), packed);
         progress_();
     });
 }
 
-void TrainingStep::run_micro_batch(int worker, const std::vector<Leaf>& leaves, std::int64_t batch,
-                                   const std::vector<float>& weights) {
-    const PackedBatch packed = pack_leaves(train_, leaves, passes_.passes);
-    const Context<float> context = engine_.begin(worker, {true, config_.run.seed, static_cast<std::uint32_t>(batch)});
-    const int outputs = engine_.spec().num_outputs;
-    const auto count = static_cast<std::size_t>(packed.passes * packed.samples * outputs);
-    auto* logits = context.arena.take<float>(count);
-    auto* dlogits = context.arena.take<float>(count);
-    auto* shares = context.staging.take<float>(static_cast<std::size_t>(packed.samples));
-    for (std::size_t s = 0; s < packed.sample_places.size(); ++s) {
-        shares[s] = weights[static_cast<std::size_t>(packed.sample_places[s])];
-    }
-    ClassifierSaved<float> saved;
-    engine_.model().forward(context, token_rows(packed), logits, saved);
-    const Targets<float> targets{packed.samples, packed.labels.empty() ? nullptr : packed.labels.data(),
-                                 packed.labels.empty() ? packed.targets.data() : nullptr, shares};
-    const Losses<float> losses = compute_losses(engine_.kernels(), context.arena, targets, packed.passes, outputs,
-                                                passes_.consistency, logits, dlogits);
-    std::int64_t* sums = loss_sums_[static_cast<std::size_t>(worker)].data();
-    const auto samples = static_cast<std::size_t>(packed.samples);
-    engine_.kernels().add_fixed_point_total(samples, losses.task, loss_limit_, sums + kTaskLoss, sums + kLossRejected);
-    engine_.kernels().add_fixed_point_total(samples, losses.consistency, loss_limit_, sums + kConsistencyLoss,
+void TrainingStep::add_micro_batch(int worker, const Context<float>& context, const PackedBatch& packed) {
+    const auto place = static_cast<std::size_t>(worker);
+    const Losses<float> losses = objective_.add_gradients(context, packed, sums_[place]);
+    std::int64_t* sums = loss_sums_[place].data();
+    engine_.kernels().add_fixed_point_total(losses.count, losses.task, loss_limit_, sums + kTaskLoss,
                                             sums + kLossRejected);
-    engine_.model().backward(context, saved, dlogits, sums_[static_cast<std::size_t>(worker)]);
+    if (losses.consistency != nullptr) {
+        engine_.kernels().add_fixed_point_total(losses.count, losses.consistency, loss_limit_, sums + kConsistencyLoss,
+                                                sums + kLossRejected);
+    }
 }
 
 void TrainingStep::reduce(const StepRequests& requests, Clock::time_point start, StepResult& result) {

@@ -150,16 +150,18 @@ BOOST_AUTO_TEST_CASE(plain_words_are_kept_where_the_job_takes_them) {
 }
 
 BOOST_AUTO_TEST_CASE(the_config_files_of_the_repository_are_understood) {
-    int files = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(LADLE_TEST_FIXTURES "/../../configs")) {
-        if (entry.path().extension() == ".cfg") {
-            ++files;
-            BOOST_TEST_CONTEXT(entry.path()) {
-                BOOST_CHECK_NO_THROW(parse_job(sample_job(), {"--config", entry.path().string()}));
+    for (const std::string folder : {"", "/adakron", "/moa"}) {
+        int files = 0;
+        for (const auto& entry : std::filesystem::directory_iterator(LADLE_TEST_FIXTURES "/../../configs" + folder)) {
+            if (entry.path().extension() == ".cfg") {
+                ++files;
+                BOOST_TEST_CONTEXT(entry.path()) {
+                    BOOST_CHECK_NO_THROW(parse_job(sample_job(), {"--config", entry.path().string()}));
+                }
             }
         }
+        BOOST_TEST(files > 0);
     }
-    BOOST_TEST(files > 0);
 }
 
 BOOST_AUTO_TEST_CASE(missing_required_options_are_named) {

@@ -65,8 +65,8 @@ refused() {
 output=no.jsonl
 some=(--model.path model --prompt a)
 refused 2 "model.path" --prompt a
-refused 2 "neither is given" --model.path model
-refused 2 "both are given" "${some[@]}" --prompts prompts.txt
+refused 2 "none is given" --model.path model
+refused 2 "more than one is given" "${some[@]}" --prompts prompts.txt
 refused 2 "it is empty" --model.path model --prompt ""
 refused 2 "--max-new-tokens 0" "${some[@]}" --max-new-tokens 0
 refused 2 "--temperature -1" "${some[@]}" --temperature=-1

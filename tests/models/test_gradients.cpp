@@ -4,7 +4,7 @@
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
-#include "ladle/train/objective.hpp"
+#include "ladle/train/classifier_objective.hpp"
 #include "support/tiny_model.hpp"
 
 using namespace ladle;

@@ -46,6 +46,29 @@ constexpr double kTolerance = 1e-13;
 
 }  // namespace
 
+BOOST_AUTO_TEST_CASE(the_form_of_pytorch_decays_first_and_corrects_the_root) {
+    Pair pair;
+    // A large epsilon, so that its place matters.
+    constexpr double kEpsilon = 1e-2;
+    AdamW<double> optimizer(
+        pair.table,
+        {.form = AdamWForm::pytorch, .weight_decay = 0.3, .max_grad_norm = 0, .beta2 = 0.95, .epsilon = kEpsilon});
+    double expected = 0.5;
+    double m = 0;
+    double v = 0;
+    for (int step = 1; step <= 3; ++step) {
+        const double g = 0.2 * step - 0.3;
+        const std::array<double, 2> gradient = {g, 0.0};
+        optimizer.step(*pair.kernels, 0.1, {1, 0}, gradient.data(), pair.weights.data());
+        m = 0.9 * m + 0.1 * g;
+        v = 0.95 * v + 0.05 * g * g;
+        expected *= 1 - 0.1 * 0.3;
+        expected -= 0.1 * (m / (1 - std::pow(0.9, step))) / (std::sqrt(v / (1 - std::pow(0.95, step))) + kEpsilon);
+    }
+    BOOST_TEST(std::abs(pair.weights[0] - expected) < kTolerance);
+    BOOST_TEST(pair.weights[1] == -0.25);
+}
+
 BOOST_AUTO_TEST_CASE(updates_follow_the_formulas) {
     Pair pair;
     AdamW<double> optimizer(pair.table, {.weight_decay = 0.1, .max_grad_norm = 0});

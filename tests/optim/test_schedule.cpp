@@ -31,6 +31,20 @@ BOOST_AUTO_TEST_CASE(a_constant_rate_stays_after_its_warm_up) {
     BOOST_TEST(schedule.rate(99) == 2e-3);
 }
 
+BOOST_AUTO_TEST_CASE(half_a_cosine_leads_from_the_warm_up_to_zero) {
+    // The published MoA run: 2 epochs of which one is warm-up.
+    const Schedule schedule = make_schedule(ScheduleShape::half_cosine, 7.5e-4, 0.5, 200);
+    BOOST_TEST(schedule.rate(0) == 0.0);
+    BOOST_TEST(schedule.rate(50) == 3.75e-4);
+    // Rounding of pi and of one cosine.
+    constexpr double kRounding = 1e-18;
+    for (const int step : {100, 125, 150, 190, 200}) {
+        const double progress = (step - 100) / 100.0;
+        const double expected = 7.5e-4 * 0.5 * (1 + std::cos(std::acos(-1.0) * progress));
+        BOOST_TEST(std::abs(schedule.rate(step) - expected) < kRounding);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(steps_are_counted_from_batches_and_windows) {
     StepPlan plan;
     plan.batches_per_epoch = 5;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "ladle/models/classifier.hpp"
-#include "ladle/train/objective.hpp"
+#include "ladle/train/classifier_objective.hpp"
 #include "support/fixtures.hpp"
 
 namespace ladle::test {

@@ -5,7 +5,7 @@
 
 #include "ladle/core/error.hpp"
 #include "ladle/io/hdf5.hpp"
-#include "ladle/train/objective.hpp"
+#include "ladle/train/classifier_objective.hpp"
 #include "support/tiny_model.hpp"
 
 using namespace ladle;

@@ -55,6 +55,20 @@ BOOST_AUTO_TEST_CASE(regression_carries_targets_and_places) {
     BOOST_TEST(batch.sample_places == (std::vector<std::int64_t>{2}), boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(decoders_predict_the_next_token_where_it_is_a_target) {
+    Split split = make_counting_split(2);  // lengths 3, 10
+    split.labels.clear();
+    split.is_target.assign(13, 0);
+    // Nothing stands before the first token of a sample: the mark of row 3 has no row to be predicted from.
+    for (const std::size_t token : {2, 3, 4, 12}) {
+        split.is_target[token] = 1;
+    }
+    const PackedBatch batch = pack_leaves(split, make_leaves(split, {1, 0}, 1, 8), 1);
+    BOOST_TEST(batch.target_rows == (std::vector<std::int32_t>{0, 8, 11}), boost::test_tools::per_element());
+    BOOST_TEST(batch.next_ids == (std::vector<std::int32_t>{101, 102, 103, 104, 105, 106, 107, 108, 109, 0, 1, 2, 0}),
+               boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(no_leaves_give_an_empty_batch) {
     const Split split = make_counting_split(4);
     const PackedBatch batch = pack_leaves(split, {}, 2);

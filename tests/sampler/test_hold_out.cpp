@@ -9,7 +9,10 @@
 using namespace ladle;
 
 BOOST_AUTO_TEST_CASE(every_row_is_in_exactly_one_part_with_all_that_belongs_to_it) {
-    const Split whole = make_counting_split(40);
+    Split whole = make_counting_split(40);
+    for (const std::int32_t id : whole.input_ids) {
+        whole.is_target.push_back(id % 3 == 0 ? 1 : 0);
+    }
     Split rest = whole;
     const Split part = hold_out(rest, 0.25, 3);
     BOOST_TEST(part.name == "held_out");
@@ -27,6 +30,10 @@ BOOST_AUTO_TEST_CASE(every_row_is_in_exactly_one_part_with_all_that_belongs_to_i
             BOOST_TEST(split->input_ids[static_cast<std::size_t>(split->offsets[i])] == static_cast<int>(100 * row));
             BOOST_TEST(split->labels[i] == whole.labels[row]);
             BOOST_TEST(split->sep_pos[i] == whole.sep_pos[row]);
+            for (auto t = static_cast<std::size_t>(split->offsets[i]);
+                 t < static_cast<std::size_t>(split->offsets[i + 1]); ++t) {
+                BOOST_TEST(int{split->is_target[t]} == (split->input_ids[t] % 3 == 0 ? 1 : 0));
+            }
         }
     }
     BOOST_TEST(std::count(seen.begin(), seen.end(), 1) == 40);

@@ -85,6 +85,21 @@ BOOST_AUTO_TEST_CASE(batches_cover_an_epoch_once_in_its_order) {
     BOOST_CHECK(samples_of(resumed.leaves(7)) == samples_of(sampler.leaves(7)));
 }
 
+BOOST_AUTO_TEST_CASE(a_last_batch_that_is_not_full_can_be_left_out) {
+    const Split split = make_counting_split(18);
+    Sampler sampler(split, 9, 4, 3, 8, true);
+    BOOST_TEST(sampler.batches_per_epoch() == 4);
+    const std::vector<std::uint32_t> second_epoch = sample_order(9, 1, 18);
+    BOOST_TEST(
+        samples_of(sampler.leaves(4)) == std::vector<std::uint32_t>(second_epoch.begin(), second_epoch.begin() + 4),
+        boost::test_tools::per_element());
+    // Of fewer samples than a batch has there is one batch all the same.
+    BOOST_TEST(batches_per_epoch(3, 4, true) == 1);
+    BOOST_TEST(batches_per_epoch(8, 4, true) == 2);
+    BOOST_TEST(batches_per_epoch(9, 4, true) == 2);
+    BOOST_TEST(batches_per_epoch(9, 4, false) == 3);
+}
+
 BOOST_AUTO_TEST_CASE(leaves_are_consecutive_samples) {
     const Split split = make_counting_split(10);
     const std::vector<Leaf> leaves = make_leaves(split, {4, 2, 9, 0, 7}, 2, 8);

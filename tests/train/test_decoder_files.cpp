@@ -70,7 +70,9 @@ BOOST_AUTO_TEST_CASE(every_layout_is_found) {
     BOOST_TEST((hugging_face.weights.stored_order == RotaryOrder::half_split));
     BOOST_TEST((hugging_face.weights.tensors.at("norm.weight").dtype == DType::bf16));
     BOOST_CHECK_EXCEPTION(open_decoder_tokenizer(scratch.directory()), DataError, names("no bos_token"));
-    BOOST_TEST(hugging_face.digest == file_digest(scratch.path("model.safetensors")));
+    BOOST_TEST(hugging_face.files == "config.json = " + file_digest(scratch.path("config.json")) +
+                                         "\nmodel.safetensors = " + file_digest(scratch.path("model.safetensors")) +
+                                         "\n");
     spill(scratch.path("small.gguf"), small_gguf());
     const DecoderFiles gguf = open_decoder(scratch.path("small.gguf"));
     BOOST_TEST(gguf.weights.config.tied_output);

@@ -1,9 +1,9 @@
 // The planned memory of a step is what the step takes; the proposal of ranks and threads.
 #include <boost/test/unit_test.hpp>
 
+#include "ladle/train/classifier_objective.hpp"
 #include "ladle/train/launch_proposal.hpp"
 #include "ladle/train/memory_plan.hpp"
-#include "ladle/train/objective.hpp"
 #include "support/tiny_model.hpp"
 
 using namespace ladle;
@@ -48,7 +48,9 @@ BOOST_AUTO_TEST_CASE(a_step_takes_what_was_planned) {
             Tiny tiny(kind);
             const Split split = split_of({5, 3, 9, 2, 7});
             const PackedBatch packed = pack_leaves(split, make_leaves(split, {0, 1, 2, 3, 4}, 2, 8), passes);
-            const WorkerBytes planned = plan_activations(*tiny.engine, packed, 1.0);
+            tiny.config.train.consistency = passes - 1;
+            ClassifierObjective objective(tiny.config, *tiny.engine, {});
+            const WorkerBytes planned = plan_activations(objective, packed);
             BOOST_TEST(planned.arena > sizeof(float) * static_cast<std::size_t>(packed.rows()) * 8 * 5);
             Arena arena;
             Arena scratch;

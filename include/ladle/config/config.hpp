@@ -26,7 +26,32 @@ struct DataConfig {
     std::string task;
     std::string source;  ///< GLUE task directory, for prepare
     std::string dir;     ///< prepared shards
+    std::string train;   ///< instruction file that decoders learn from
+    std::string dev;     ///< instruction file that they are judged on
     int max_length = 128;
+    std::string labels = "published";  ///< published | mended: which tokens of an instruction are learned
+};
+
+/// Experts of decoders. What is left open ("" or -1) is as the published system has it.
+struct MoaConfig {
+    std::string system;    ///< a system of adapters/moa/options.hpp; empty: no decoder is trained
+    int num_experts = -1;  ///< of each kind and place
+    int top_k = -1;
+    int router_expansion = -1;  ///< 0: a linear router of the block
+    double max_threshold = -1;
+    bool constant_threshold = false;
+    std::string share_lora_a = "auto";  ///< auto | yes | no
+    bool share_down = false;            ///< of parallel adapters
+    std::string lora_targets;
+    std::string lora_layers;
+    int lora_rank = 8;
+    double lora_alpha = 8;
+    std::string adapter_layers;
+    int adapter_size = 16;
+    std::string prompt_layers;
+    int prompt_length = 10;
+    double balance_weight = 0.001;   ///< of the balance loss
+    std::string padding = "tokens";  ///< tokens | ignored: where a published formula sees padding
 };
 
 struct TrainConfig {
@@ -35,7 +60,7 @@ struct TrainConfig {
     int batch = 32;                  ///< samples of one global batch
     int leaf = 4;                    ///< samples summed into one partial gradient
     int accumulate = 1;              ///< global batches per optimizer step
-    std::string leftover = "carry";  ///< carry | own: window of the batches left at the end of an epoch
+    std::string leftover = "carry";  ///< carry | own | drop: window of the batches left at the end of an epoch
     int loss_group = 1;              ///< groups whose means are averaged
     double consistency = -1;         ///< weight; -1: as published (1 for RoBERTa, 0 for BERT)
     int patience = 0;                ///< evaluations without improvement before stopping; 0: off
@@ -45,8 +70,9 @@ struct TrainConfig {
 
 struct OptimConfig {
     double lr = 3e-4;
+    double base_lr = 0;  ///< above 0: lr is this times the samples of a step / 256
     double weight_decay = 0.1;
-    std::string schedule = "linear";  ///< linear | constant
+    std::string schedule = "linear";  ///< linear | constant | half-cosine
     double warmup_ratio = 0.06;
     double max_grad_norm = 1.0;           ///< 0: off
     std::string gradient_reset = "zero";  ///< zero | none
@@ -87,6 +113,7 @@ struct Config {
     ModelConfig model;
     DataConfig data;
     AdapterOptions adapter;
+    MoaConfig moa;
     TrainConfig train;
     OptimConfig optim;
     RoutingConfig routing;

@@ -24,6 +24,9 @@ struct Limits {
     bool automatic = false;    ///< the word auto is accepted and stored as -1
 };
 
+/// Which runs an option means something to; it is part of no other run's identity.
+enum class OptionUse { all, encoders, decoders };
+
 struct Option {
     const char* name;  ///< dotted, e.g. optim.lr; the part before the dot is the group
     OptionField (*field)(Config& config);
@@ -31,6 +34,7 @@ struct Option {
     const char* unit;  ///< of the value in the singular, e.g. "step"; "" where there is none
     const char* help;  ///< one full sentence; default, unit and limits are appended from the row
     bool identity;     ///< part of the run's identity (design: two runs of one identity give the same bytes)
+    OptionUse use = OptionUse::all;
 };
 
 /// All options in the order in which they are shown and written.
@@ -49,17 +53,25 @@ std::string option_value(const Config& config, const Option& option);
 /// The limits in words, e.g. "at least 1"; empty where everything is accepted.
 std::string limits_text(const Option& option);
 
-/// Sets the options in which `preset = mended` differs from the published behaviour.
-/// Returns their names. Source: reference of the AdaMix repository, gradient reset and leftover batches.
+/// Whether the config asks for a decoder to be trained.
+bool trains_decoder(const Config& config);
+/// Sets what the published programs of the family that moa.system belongs to do otherwise than those of encoders, and
+/// the options in which `preset = mended` differs from the published behaviour. Returns their names. Source:
+/// reference of the AdaMix repository, gradient reset and leftover batches; MoA repository, finetuning.py and README.
 std::vector<std::string> apply_preset(Config& config);
+/// The learning rate that warm-up leads to: optim.lr, or what optim.base_lr makes of the samples of a step.
+/// Source of the latter: MoA repository, finetuning.py.
+double peak_rate(const Config& config);
 /// The share of train that eval.select keeps out of training to choose on; 0 where dev chooses. Throws ConfigError.
 double selection_share(const Config& config);
+/// Throws ConfigError naming the option if it is empty after all files and the command line.
+void require_value(const Config& config, const std::string& name);
 /// Rules between options. Throws ConfigError naming both options.
 void validate(const Config& config);
 
 /// The whole config as INI text that --config reads back.
 std::string config_text(const Config& config);
-/// The identity options, one "name = value" per line in table order.
+/// The identity options that mean something to the run, one "name = value" per line in table order.
 std::string identity_text(const Config& config);
 /// Reads what config_text wrote, on top of the defaults, and validates it. `where` names the file in messages.
 Config parse_config_text(const std::string& text, const std::string& where);

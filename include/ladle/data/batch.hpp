@@ -23,8 +23,10 @@ struct PackedBatch {
     std::vector<std::uint32_t> pass_of_row;    ///< [R]
     std::vector<std::uint32_t> sample_rows;    ///< [S] row in the split
     std::vector<std::int64_t> sample_places;   ///< [S] place in the global batch
-    std::vector<std::int32_t> labels;          ///< [S]; empty for regression
+    std::vector<std::int32_t> labels;          ///< [S]; empty for regression and decoders
     std::vector<float> targets;                ///< [S]; empty for classification
+    std::vector<std::int32_t> next_ids;        ///< [R] of decoders: the token that follows, 0 at a sample's end
+    std::vector<std::int32_t> target_rows;     ///< of decoders: rows whose next token is to be predicted
 
     int rows() const { return static_cast<int>(input_ids.size()); }
     int leaves() const { return static_cast<int>(leaf_offsets.size()) - 1; }

@@ -23,6 +23,18 @@ struct Instruction {
 /// for any other key, value or ending, and for an empty file.
 std::vector<Instruction> read_instructions(const std::string& path);
 
+/// An item with what a model made of its prompt.
+struct AnsweredInstruction {
+    Instruction item;
+    std::string generated;
+};
+
+/// Reads a .json or .jsonl file as read_instructions does, of objects that also have a text under generate.
+std::vector<AnsweredInstruction> read_answers(const std::string& path);
+
+/// A line of such a .jsonl file, with the keys of the published program. Bytes that are not UTF-8 become U+FFFD.
+std::string answer_json(const AnsweredInstruction& answer);
+
 /// The Alpaca prompt, which ends in "### Response:". Source: Stanford Alpaca repository, train.py, PROMPT_DICT.
 std::string alpaca_prompt(const Instruction& item);
 

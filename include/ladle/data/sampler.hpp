@@ -40,11 +40,15 @@ std::vector<std::vector<Leaf>> make_micro_batches(const std::vector<Leaf>& leave
 /// Throws ConfigError if ranks exceed ceil(batch / leaf), naming the largest number that works.
 void check_world_size(int ranks, int batch, int leaf);
 
+/// Global batches that so many samples make up, at least 1; the last one may be smaller or, with `drops_rest`, is left
+/// out then.
+std::int64_t batches_per_epoch(std::size_t samples, int batch, bool drops_rest);
+
 /// The global batches of a run.
 class Sampler {
 public:
-    /// The split must outlive the sampler and have at least one sample.
-    Sampler(const Split& split, std::uint64_t seed, int batch, int leaf, int hidden_size);
+    /// The split must outlive the sampler and have at least one sample. `drops_rest`: see batches_per_epoch.
+    Sampler(const Split& split, std::uint64_t seed, int batch, int leaf, int hidden_size, bool drops_rest = false);
     std::int64_t batches_per_epoch() const;
     /// Leaves of global batch `batch`, counted since the start of the run; an epoch's last batch may be smaller.
     std::vector<Leaf> leaves(std::int64_t batch);
@@ -55,6 +59,7 @@ private:
     std::int64_t batch_;
     int leaf_;
     int hidden_size_;
+    bool drops_rest_;
     std::int64_t epoch_ = -1;           ///< of order_
     std::vector<std::uint32_t> order_;  ///< [samples]
 };

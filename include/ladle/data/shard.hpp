@@ -13,7 +13,7 @@ class Hdf5Reader;
 struct Split {
     std::string task;
     std::string name;                      ///< train, validation, validation_matched, test, ...
-    std::string model_family;              ///< bert | roberta: which special tokens the ids carry
+    std::string model_family;              ///< bert | roberta | llama: which special tokens the ids carry
     std::vector<std::string> label_names;  ///< empty for regression
     bool is_regression = false;
     int max_length = 0;            ///< the limit the texts were truncated to
@@ -29,6 +29,7 @@ struct Split {
     std::vector<std::int32_t> labels;     ///< [samples] -1: hidden; empty for regression
     std::vector<float> targets;           ///< [samples] NaN: hidden; empty for classification
     std::vector<std::int32_t> idx;        ///< [samples] the benchmark's own row number
+    std::vector<std::uint8_t> is_target;  ///< [tokens] of decoders: 1 for tokens to be predicted; never in a shard
     std::string digest;                   ///< content digest of the file; set by read_shard and write_shard
 
     std::size_t samples() const { return offsets.empty() ? 0 : offsets.size() - 1; }

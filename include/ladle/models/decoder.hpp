@@ -15,6 +15,9 @@ namespace ladle {
 /// a scaling. Source: llama_models repository (Meta), llama3/model.py.
 std::vector<double> rotary_frequencies(const DecoderConfig& config);
 
+/// What experts see of a block.
+DecoderBlockShape block_shape(const DecoderConfig& config, int layer);
+
 /// What backward needs of one forward call, and the hidden states for those who ask.
 template <class Real>
 struct DecoderSaved {

@@ -16,7 +16,13 @@ enum class GradientReset {
     none   ///< a tensor steps only if it was used in this window
 };
 
+/// Two published forms of the update, which differ by terms of order rate^2 and epsilon. transformers: decay acts on
+/// the already updated weight and epsilon is added to the uncorrected root. pytorch: decay acts on the weight before,
+/// and epsilon is added to the corrected root. Source: transformers 4.4.2, optimization.py; torch.optim.AdamW.
+enum class AdamWForm { transformers, pytorch };
+
 struct AdamWOptions {
+    AdamWForm form = AdamWForm::transformers;
     double weight_decay = 0.1;  ///< of tensors that decay
     double max_grad_norm = 1;   ///< 0: no clipping
     GradientReset gradient_reset = GradientReset::zero;

@@ -42,12 +42,14 @@ struct StepPlan {
 
 /// What the learning rate does after its warm-up.
 enum class ScheduleShape {
-    linear,   ///< falls linearly to 0 (published)
-    constant  ///< stays
+    linear,      ///< falls linearly to 0 (published for encoders)
+    constant,    ///< stays
+    half_cosine  ///< falls to 0 along half a period of a cosine (published MoA)
 };
 
-/// Linear warm-up from 0, then the shape.
-/// Source: transformers 4.4.2, optimization.py, get_linear_schedule_with_warmup, get_constant_schedule_with_warmup.
+/// Linear warm-up from 0, then the shape. What it calls steps may be batches, see TrainingPlan.
+/// Source: transformers 4.4.2, optimization.py, get_linear_schedule_with_warmup, get_constant_schedule_with_warmup; of
+/// half_cosine: MoA repository, util/lr_sched.py.
 struct Schedule {
     ScheduleShape shape = ScheduleShape::linear;
     double base_rate = 0;

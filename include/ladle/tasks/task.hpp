@@ -47,6 +47,9 @@ Task make_task(const std::string& name);
 /// A user's own task: classification with these label names (accuracy, and f1 for two classes), or regression if empty.
 Task make_custom_task(const std::string& name, const std::vector<std::string>& label_names);
 
+/// True for scores of which less is better: perplexity and loss.
+bool lower_is_better(const std::string& score);
+
 /// The score of that name, e.g. what eval.metric asks for; throws ConfigError listing the scores there are.
 double find_score(const Scores& scores, const std::string& name);
 

@@ -1,4 +1,4 @@
-// What continues prompts with a frozen decoder: kernels and the model on them.
+// A frozen decoder, with or without experts, and what computes it on one rank; what surrounds generation.
 #pragma once
 
 #include <cstddef>
@@ -7,35 +7,41 @@
 #include <string>
 #include <vector>
 
-#include "ladle/comm/communicator.hpp"
-#include "ladle/config/config.hpp"
+#include "ladle/data/instructions.hpp"
 #include "ladle/models/decoder_weights.hpp"
 #include "ladle/models/generation.hpp"
 #include "ladle/text/decoder_tokenizer.hpp"
+#include "ladle/train/compute_engine.hpp"
 
 namespace ladle {
 
-class DecoderEngine {
+/// A decoder and what computes it.
+class DecoderEngine : public ComputeEngine {
 public:
-    /// Builds the decoder on the kernels of train.device and verifies that products do not depend on a row's place.
-    /// Its config must say max_positions (see fit_positions). Throws DataError or DeviceError.
+    /// Builds the decoder on the kernels of train.device, its weights once per node where that is possible. Its config
+    /// must say max_positions (see fit_positions). Throws DataError or DeviceError.
     DecoderEngine(const Config& config, DecoderWeights weights, Communicator& comm);
+    /// The same with experts, whose parameters are filled from run.seed. Throws ConfigError if the options make no
+    /// sense.
+    DecoderEngine(const Config& config, DecoderWeights weights, const MoaOptions& experts, Communicator& comm);
 
-    const Kernels<float>& kernels() const { return *kernels_; }
     const Decoder<float>& model() const { return *model_; }
-    /// Bytes of the weights as kept for products, the embedding table included.
-    std::size_t weight_bytes() const { return weight_bytes_; }
+    const MoaOptions& experts() const { return experts_; }
+    /// Packs the experts' current parameters.
+    void prepare() { model_->prepare(kernels(), placed_parameters()); }
 
 private:
-    std::unique_ptr<Kernels<float>> kernels_;
-    FrozenMemory memory_;
-    std::size_t weight_bytes_ = 0;
+    MoaOptions experts_;
     std::unique_ptr<Decoder<float>> model_;
 };
 
 /// Ids of each prompt, with begin of text where the tokenizer's prompts have it.
 std::vector<std::vector<std::int32_t>> encode_prompts(const DecoderTokenizer& tokenizer,
                                                       const std::vector<std::string>& prompts);
+
+/// Ids of each item's prompt, which always starts with begin of text as in training; see encode_prompt.
+std::vector<std::vector<std::int32_t>> encode_prompts(const DecoderTokenizer& tokenizer,
+                                                      const std::vector<Instruction>& items, int max_tokens);
 
 /// Sets max_positions to what generation can make of these prompts, or leaves it where that is more than the files
 /// allow. Throws DataError as check_prompts does.

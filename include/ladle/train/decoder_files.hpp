@@ -11,7 +11,7 @@ namespace ladle {
 
 struct DecoderFiles {
     DecoderWeights weights;
-    std::string digest;  ///< SHA-256 over names and digests of the weight files, or of the one file
+    std::string digest;  ///< SHA-256 over the digests of config and weight files, or of the one file
     std::string files;   ///< "<file> = <SHA-256>" for each
 };
 

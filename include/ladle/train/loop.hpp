@@ -10,7 +10,6 @@
 #include "ladle/config/config.hpp"
 #include "ladle/io/checkpoint.hpp"
 #include "ladle/train/console.hpp"
-#include "ladle/train/evaluate.hpp"
 #include "ladle/train/inputs.hpp"
 #include "ladle/train/metrics_log.hpp"
 #include "ladle/train/run_data.hpp"
@@ -19,13 +18,14 @@
 #include "ladle/train/signals.hpp"
 #include "ladle/train/slow_ranks.hpp"
 #include "ladle/train/step.hpp"
+#include "ladle/train/trained_model.hpp"
 
 namespace ladle {
 
 /// What ends up in the run directory besides results.
 struct RunRecord {
     Identity identity;
-    std::string backbone_digest;
+    bool has_weights = true;
     Provenance provenance;
     bool allow_new_hardware = false;
     bool must_resume = false;  ///< without a valid checkpoint the run does not start
@@ -36,7 +36,7 @@ void check_resume(const RunRecord& record, const std::string& run_directory, con
 
 class TrainingRun {
 public:
-    TrainingRun(const Config& config, Engine& engine, Communicator& comm, const RunData& data, RunRecord record);
+    TrainingRun(const Config& config, TrainedModel& model, Communicator& comm, const RunData& data, RunRecord record);
     /// Trains from the newest valid checkpoint, or from the start, to the end. Returns the exit code: 0 when finished,
     /// 85 when stopped on request with the state safe.
     int run();
@@ -70,13 +70,15 @@ private:
     void take_as_best(double score);
     bool finished() const;
     void finish();
-    /// Scores of these splits, on rank 0; there their logits are appended to `logits` if it is given.
-    SplitScores scores_of(const RoutePlan& plan, const std::vector<const Split*>& splits,
-                          std::vector<std::vector<float>>* logits = nullptr);
+    /// The parameters of best.h5 on all ranks.
+    void load_best();
+    /// For the watchdog: work goes on.
+    void tick() { watchdog_->tick(steps_done_); }
     std::string metric() const;
 
     const Config& config_;
-    Engine& engine_;
+    TrainedModel& model_;
+    ComputeEngine& engine_;
     Communicator& comm_;
     const RunData& data_;
     RunRecord record_;

@@ -7,7 +7,7 @@
 
 #include "ladle/config/config.hpp"
 #include "ladle/data/batch.hpp"
-#include "ladle/train/engine.hpp"
+#include "ladle/train/objective.hpp"
 
 namespace ladle {
 
@@ -23,15 +23,16 @@ struct MemoryPlan {
 };
 
 /// What the largest micro-batch of a step takes from a thread's arenas: the step is walked through once with kernels
-/// that do nothing. Packs weights of no meaning; the next step packs its own.
-WorkerBytes plan_activations(Engine& engine, const PackedBatch& largest, double consistency);
+/// that do nothing. Where experts choose their rows, each gets as many as it can. Packs weights of no meaning; the next
+/// step packs its own.
+WorkerBytes plan_activations(Objective& objective, const PackedBatch& largest);
 
 /// A batch as large as any micro-batch of training on this split can be, in rows and in samples; `row_limit`: see
-/// Engine::micro_batch_rows.
+/// ComputeEngine::micro_batch_rows.
 PackedBatch largest_micro_batch(const Split& train, int batch, int leaf, int passes, std::int64_t row_limit);
 
 /// Plans a training run.
-MemoryPlan plan_memory(const Config& config, Engine& engine, const std::vector<const Split*>& splits);
+MemoryPlan plan_memory(const Config& config, Objective& objective, const std::vector<const Split*>& splits);
 
 /// One line per part, in bytes, and their sum.
 std::string memory_table(const MemoryPlan& plan);

@@ -24,6 +24,7 @@ struct StepRecord {
     std::int64_t epoch = 0;  ///< from 1
     double task_loss = 0;
     double consistency_loss = 0;
+    double balance_loss = 0;   ///< written only where there is one
     double loss = 0;           ///< what the gradient is of
     double learning_rate = 0;  ///< used by this step
     double grad_norm = 0;      ///< before clipping
@@ -49,7 +50,7 @@ struct EpochRecord {
 };
 
 /// One line per record, keys in this order (NaN and infinities are null):
-/// {"kind":"step","step","epoch","task_loss","consistency_loss","loss","learning_rate","grad_norm",
+/// {"kind":"step","step","epoch","task_loss","consistency_loss","balance_loss","loss","learning_rate","grad_norm",
 ///  "tokens_per_second","samples_per_second","routing_counts":{draw:[[..]..]..}}
 /// {"kind":"eval","step","epoch","split","scores":{name:value..},"best"}
 /// {"kind":"epoch","step","epoch","expert_distances":{bank:[..]..}}

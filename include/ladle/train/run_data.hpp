@@ -9,10 +9,9 @@
 #include "ladle/config/config.hpp"
 #include "ladle/data/shard.hpp"
 #include "ladle/models/backbone_config.hpp"
-#include "ladle/optim/schedule.hpp"
 #include "ladle/tasks/task.hpp"
 #include "ladle/train/run_directory.hpp"
-#include "ladle/train/step.hpp"
+#include "ladle/train/training_plan.hpp"
 
 namespace ladle {
 
@@ -37,14 +36,6 @@ RunData open_run_data(const Config& config);
 /// The config with everything decided that was left open (task, metric, consistency) and without what its adapter kind
 /// does not use, so that equal runs have equal identities.
 Config settled_config(Config config, const RunData& data, const BackboneConfig& backbone);
-
-/// Steps and learning rates of a run.
-struct TrainingPlan {
-    StepPlan steps;
-    Schedule schedule;
-    std::int64_t total_steps = 0;
-};
-TrainingPlan training_plan(const Config& config, std::size_t samples);
 
 /// The host of each rank; the same on all ranks.
 std::vector<std::string> hosts_of_ranks(Communicator& comm);

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <set>
 #include <sstream>
@@ -13,6 +14,19 @@
 
 namespace ladle {
 namespace {
+
+constexpr std::array<const char*, 5> kBlockRouters = {"none", "token", "threshold", "instance", "gates"};
+constexpr std::array<const char*, 3> kSiteRules = {"softmax", "top_k", "adaptive"};
+
+template <std::size_t count>
+std::size_t place_of(const std::string& name, const std::array<const char*, count>& names, const char* what) {
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end()) {
+        throw ConfigError(fmt::format("{} '{}'", what, name), fmt::format("known ones are {}", fmt::join(names, ", ")),
+                          "choose one of them");
+    }
+    return static_cast<std::size_t>(found - names.begin());
+}
 
 [[noreturn]] void refuse_targets(const std::string& targets, const std::string& why) {
     throw ConfigError("LoRA targets " + targets, why,
@@ -108,6 +122,31 @@ std::vector<DecoderProjection> parse_decoder_targets(const std::string& targets)
     return {found.begin(), found.end()};
 }
 
+std::string decoder_targets_text(const std::vector<DecoderProjection>& targets) {
+    const std::vector<std::string> names = decoder_projection_names();
+    std::vector<std::string> words;
+    for (const DecoderProjection target : targets) {
+        words.push_back(names.at(static_cast<std::size_t>(target)));
+    }
+    return fmt::format("{}", fmt::join(words, ","));
+}
+
+const char* block_router_name(BlockRouter router) {
+    return kBlockRouters.at(static_cast<std::size_t>(router));
+}
+
+const char* site_rule_name(SiteRule rule) {
+    return kSiteRules.at(static_cast<std::size_t>(rule));
+}
+
+BlockRouter parse_block_router(const std::string& name) {
+    return static_cast<BlockRouter>(place_of(name, kBlockRouters, "router of blocks"));
+}
+
+SiteRule parse_site_rule(const std::string& name) {
+    return static_cast<SiteRule>(place_of(name, kSiteRules, "rule of experts"));
+}
+
 LayerRanges LayerRanges::parse(const std::string& text) {
     LayerRanges result;
     std::stringstream words(text);
@@ -129,6 +168,14 @@ LayerRanges LayerRanges::parse(const std::string& text) {
         refuse_ranges(text);
     }
     return result;
+}
+
+std::string LayerRanges::text() const {
+    std::string text;
+    for (const auto& [first, end] : ranges_) {
+        text += fmt::format("{}{}-{}", text.empty() ? "" : ",", first, end);
+    }
+    return text.empty() ? "0-0" : text;
 }
 
 bool LayerRanges::contains(int layer) const {

@@ -19,6 +19,8 @@ std::vector<std::string> decoder_projection_names();
 /// The projections in a list like "Q,V", in the order of the block. Throws ConfigError for a name that is unknown or
 /// given twice, and for an empty list.
 std::vector<DecoderProjection> parse_decoder_targets(const std::string& targets);
+/// The list that this reads; empty for none.
+std::string decoder_targets_text(const std::vector<DecoderProjection>& targets);
 
 /// A set of layers.
 class LayerRanges {
@@ -29,6 +31,8 @@ public:
     LayerRanges(int first, int end) : ranges_{{first, end}} {}
     /// "0-8,24-32": half-open ranges; "0-0" is none. Throws ConfigError for anything else.
     static LayerRanges parse(const std::string& text);
+    /// What parse reads.
+    std::string text() const;
     bool contains(int layer) const;
     /// The end of the last range, 0 if there is none.
     int end() const;
@@ -52,6 +56,13 @@ enum class SiteRule {
     top_k,     ///< the most likely ones, their probabilities scaled to 1
     adaptive,  ///< AdaMoLE: those above a learned threshold, by what they have above it, scaled to 1
 };
+
+/// Names of these in files: none, token, threshold, instance, gates; softmax, top_k, adaptive.
+const char* block_router_name(BlockRouter router);
+const char* site_rule_name(SiteRule rule);
+/// The reverse; throws ConfigError listing the names.
+BlockRouter parse_block_router(const std::string& name);
+SiteRule parse_site_rule(const std::string& name);
 
 struct MoaOptions {
     BlockRouter router = BlockRouter::none;

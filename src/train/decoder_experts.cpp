@@ -1,0 +1,58 @@
+// Which experts a config asks for.
+#include "ladle/train/decoder_experts.hpp"
+
+namespace ladle {
+namespace {
+
+template <class Number>
+void set_if_given(Number given, Number& value) {
+    value = given < 0 ? value : given;
+}
+
+void set_if_given(const std::string& given, LayerRanges& layers) {
+    layers = given.empty() ? layers : LayerRanges::parse(given);
+}
+
+}  // namespace
+
+MoaOptions decoder_experts(const MoaConfig& config, int layers) {
+    MoaOptions experts = moa_options(config.system, layers);
+    set_if_given(config.num_experts, experts.num_experts);
+    set_if_given(config.top_k, experts.top_k);
+    set_if_given(config.router_expansion, experts.router_expansion);
+    set_if_given(config.max_threshold, experts.max_threshold);
+    experts.constant_threshold = config.constant_threshold;
+    experts.share_lora_a = config.share_lora_a == "auto" ? experts.share_lora_a : config.share_lora_a == "yes";
+    experts.share_down = config.share_down;
+    experts.lora_targets =
+        config.lora_targets.empty() ? experts.lora_targets : parse_decoder_targets(config.lora_targets);
+    set_if_given(config.lora_layers, experts.lora_layers);
+    experts.lora_rank = config.lora_rank;
+    experts.lora_alpha = config.lora_alpha;
+    set_if_given(config.adapter_layers, experts.adapter_layers);
+    experts.adapter_size = config.adapter_size;
+    set_if_given(config.prompt_layers, experts.prompt_layers);
+    experts.prompt_length = config.prompt_length;
+    check_moa_options(experts, layers);
+    return experts;
+}
+
+MoaConfig settled(MoaConfig config, int layers) {
+    const MoaOptions experts = decoder_experts(config, layers);
+    config.num_experts = experts.num_experts;
+    config.top_k = experts.top_k;
+    config.router_expansion = experts.router_expansion;
+    config.max_threshold = experts.max_threshold;
+    config.share_lora_a = experts.share_lora_a ? "yes" : "no";
+    config.lora_targets = decoder_targets_text(experts.lora_targets);
+    config.lora_layers = experts.lora_layers.text();
+    config.adapter_layers = experts.adapter_layers.text();
+    config.prompt_layers = experts.prompt_layers.text();
+    return config;
+}
+
+bool sees_padding(const MoaOptions& experts) {
+    return experts.sees_whole_samples() || experts.has_balance_loss();
+}
+
+}  // namespace ladle

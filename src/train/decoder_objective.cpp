@@ -1,0 +1,112 @@
+// The loss of a decoder.
+#include "ladle/train/decoder_objective.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "ladle/core/error.hpp"
+#include "ladle/layers/arrays.hpp"
+
+namespace ladle {
+namespace {
+
+std::vector<std::int64_t> count_targets(const Split& split) {
+    std::vector<std::int64_t> counts(split.samples());
+    for (std::size_t s = 0; s < counts.size(); ++s) {
+        counts[s] =
+            std::count(split.is_target.begin() + split.offsets[s], split.is_target.begin() + split.offsets[s + 1], 1);
+    }
+    return counts;
+}
+
+}  // namespace
+
+TokenLosses token_losses(const Decoder<float>& model, const Context<float>& context, const PackedBatch& packed,
+                         const float* states, float weight) {
+    const int rows = packed.rows();
+    TokenLosses result{zero_rows<float>(context.arena, rows, 1),
+                       take_rows<float>(context.arena, rows, model.config().dim)};
+    TokenTargets<float> targets;
+    targets.count = static_cast<int>(packed.target_rows.size());
+    targets.index = context.arena.place(packed.target_rows.data(), packed.target_rows.size());
+    targets.labels = context.arena.place(packed.next_ids.data(), packed.next_ids.size());
+    targets.weight = weight;
+    model.losses(context, rows, states, targets, result.losses, result.dstates);
+    return result;
+}
+
+DecoderObjective::DecoderObjective(const Config& config, DecoderEngine& engine, const Split& train)
+    : engine_(engine),
+      balance_weight_(engine.experts().has_balance_loss() ? config.moa.balance_weight : 0),
+      targets_(count_targets(train)),
+      dvalues_(engine.kernels().memory(), engine.model().balance_layout().gradients_size()) {
+    for (int worker = 0; looks_ahead() && worker < engine.pool().workers(); ++worker) {
+        balance_.emplace_back(engine.kernels(), engine.model().balance_layout());
+    }
+}
+
+void DecoderObjective::begin_batch(const GlobalBatch& batch) {
+    std::int64_t targets = 0;
+    tokens_ = 0;
+    for (const Leaf& leaf : *batch.leaves) {
+        tokens_ += leaf.tokens;
+        for (const std::uint32_t sample : leaf.samples) {
+            targets += targets_[sample];
+        }
+    }
+    divisor_ = batch.divisor;
+    weight_ = static_cast<float>(
+        1.0 / (static_cast<double>(std::max<std::int64_t>(1, targets)) * static_cast<double>(batch.divisor)));
+    engine_.prepare();
+    for (BalanceSum<float>& sum : balance_) {
+        sum.reset();
+    }
+}
+
+void DecoderObjective::begin_rehearsal(const PackedBatch& /*part*/) {
+    engine_.prepare();
+}
+
+void DecoderObjective::look_ahead(int worker, const Context<float>& context, const PackedBatch& packed) {
+    DecoderSaved<float> saved;
+    engine_.model().forward(context, token_rows(packed), saved);
+    engine_.model().add_balance(context, saved, balance_[static_cast<std::size_t>(worker)]);
+}
+
+double DecoderObjective::finish_look(Communicator& comm) {
+    const BalanceLayout layout = engine_.model().balance_layout();
+    const std::vector<std::int64_t> sums = joined_balance(comm);
+    const double coefficient = balance_weight_ / static_cast<double>(divisor_);
+    const std::vector<double> gradients = balance_gradients(layout, sums, tokens_, coefficient);
+    const std::vector<float> values(gradients.begin(), gradients.end());
+    dvalues_.copy_in(values.data(), values.size());
+    return coefficient * balance_loss(layout, sums, tokens_);
+}
+
+/// The sums of all workers and ranks.
+std::vector<std::int64_t> DecoderObjective::joined_balance(Communicator& comm) const {
+    std::vector<std::int64_t> total(engine_.model().balance_layout().size() + 1);
+    for (const BalanceSum<float>& sum : balance_) {
+        const std::vector<std::int64_t> own = sum.sums();
+        std::transform(total.begin(), total.end(), own.begin(), total.begin(), std::plus<>());
+    }
+    comm.all_reduce_sum(total.data(), total.size());
+    if (total.back() != 0) {
+        throw NotFiniteError("the scores of a router are not finite or too large",
+                             "training has diverged; the weights of the step before are kept",
+                             "lower optim.lr or optim.base_lr, or raise optim.warmup_ratio");
+    }
+    return total;
+}
+
+Losses<float> DecoderObjective::add_gradients(const Context<float>& context, const PackedBatch& packed,
+                                              GradientSum<float>& gradients) const {
+    const Decoder<float>& model = engine_.model();
+    DecoderSaved<float> saved;
+    const float* states = model.forward(context, token_rows(packed), saved);
+    const TokenLosses losses = token_losses(model, context, packed, states, weight_);
+    model.backward(context, saved, losses.dstates, nullptr, gradients, looks_ahead() ? dvalues_.data() : nullptr);
+    return {static_cast<std::size_t>(packed.rows()), losses.losses, nullptr};
+}
+
+}  // namespace ladle

@@ -1,0 +1,98 @@
+// The data of a run that trains a decoder.
+#include "ladle/train/instruction_data.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ladle/config/options.hpp"
+#include "ladle/core/error.hpp"
+#include "ladle/data/hold_out.hpp"
+#include "ladle/data/instruction_split.hpp"
+#include "ladle/train/decoder_experts.hpp"
+#include "ladle/train/decoder_files.hpp"
+
+namespace ladle {
+namespace {
+
+constexpr const char* kPerplexity = "perplexity";
+constexpr const char* kDev = "dev";
+
+/// A task without classes: its scores come from the tokens' losses.
+Task instruction_task(const Config& config) {
+    Task task;
+    task.name = kInstructionTask;
+    task.main_metric = kPerplexity;
+    if (!config.data.dev.empty()) {
+        task.dev_splits = {kDev};
+    }
+    return task;
+}
+
+void check_fits(const Split& split, const DecoderConfig& decoder, int longest) {
+    const std::string what = fmt::format("cannot use the split {} of {}", split.name, split.source_files.front());
+    if (split.vocab_size > decoder.vocab) {
+        throw DataError(what, fmt::format("the tokenizer has {} ids and the model {}", split.vocab_size, decoder.vocab),
+                        "use the tokenizer that belongs to the model");
+    }
+    if (decoder.max_positions > 0 && longest > decoder.max_positions) {
+        throw DataError(
+            what, fmt::format("a sample has {} tokens and the model positions for {}", longest, decoder.max_positions),
+            fmt::format("set data.max_length to {} or less", decoder.max_positions));
+    }
+}
+
+InstructionRules rules_of(const Config& config, const DecoderConfig& decoder) {
+    InstructionRules rules;
+    rules.max_length = config.data.max_length;
+    rules.labels = config.data.labels == "mended" ? LabelRule::mended : LabelRule::published;
+    rules.keep_padding = config.moa.padding == "tokens" && sees_padding(decoder_experts(config.moa, decoder.layers));
+    return rules;
+}
+
+}  // namespace
+
+Config settled_decoder_config(Config config, const DecoderConfig& decoder) {
+    config.moa = settled(config.moa, decoder.layers);
+    config.data.task = kInstructionTask;
+    config.eval.metric = config.eval.metric.empty() ? kPerplexity : config.eval.metric;
+    find_score({{kPerplexity, 0.0}, {"loss", 0.0}}, config.eval.metric);
+    config.optim.lr = peak_rate(config);
+    config.optim.base_lr = 0;
+    return config;
+}
+
+RunData open_instruction_data(const Config& config, const DecoderConfig& decoder) {
+    const bool holds_out = selection_share(config) > 0;
+    if (config.data.dev.empty() && !holds_out) {
+        throw ConfigError("data.dev is missing", "nothing decides which step is the best",
+                          "name an instruction file, or set eval.select to split:0.1 to take rows of data.train");
+    }
+    const auto tokenizer = open_decoder_tokenizer(config.model.path);
+    const InstructionRules rules = rules_of(config, decoder);
+    RunData data;
+    data.task = instruction_task(config);
+    data.train = read_instruction_split(config.data.train, "train", *tokenizer, rules);
+    if (holds_out) {
+        data.held_out.push_back(hold_out(data.train, selection_share(config), config.eval.select_seed));
+    }
+    if (!config.data.dev.empty()) {
+        data.dev.push_back(read_instruction_split(config.data.dev, kDev, *tokenizer, rules));
+    }
+    for (const Split* split : data.loaded()) {
+        check_fits(*split, decoder, longest_sample(data));
+    }
+    return data;
+}
+
+int longest_sample(const RunData& data) {
+    int longest = 0;
+    for (const Split* split : data.loaded()) {
+        for (std::size_t s = 0; s < split->samples(); ++s) {
+            longest = std::max(longest, split->length(s));
+        }
+    }
+    return longest;
+}
+
+}  // namespace ladle

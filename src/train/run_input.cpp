@@ -1,0 +1,62 @@
+// What a training run reads.
+#include "ladle/train/run_input.hpp"
+
+#include "ladle/config/options.hpp"
+#include "ladle/train/decoder_files.hpp"
+#include "ladle/train/inputs.hpp"
+#include "ladle/train/instruction_data.hpp"
+#include "ladle/train/trained_classifier.hpp"
+#include "ladle/train/trained_decoder.hpp"
+
+namespace ladle {
+namespace {
+
+struct EncoderInput final : RunInput {
+    EncoderInput(const Config& given, bool shapes_suffice) {
+        data = open_run_data(given);
+        backbone = load_backbone(given.model.path, shapes_suffice);
+        config = settled_config(given, data, backbone.config);
+        for (const Split* split : data.loaded()) {
+            check_split(*split, backbone.config, config.model.path);
+        }
+        data_place = config.data.dir;
+        backbone_digest = backbone.digest;
+        backbone_files = backbone.files;
+    }
+    std::unique_ptr<TrainedModel> build(Communicator& comm) override {
+        return std::make_unique<TrainedClassifier>(config, data, backbone, comm);
+    }
+    Backbone backbone;
+};
+
+struct DecoderInput final : RunInput {
+    explicit DecoderInput(const Config& given) : files(open_decoder(given.model.path)) {
+        config = settled_decoder_config(given, files.weights.config);
+        data = open_instruction_data(config, files.weights.config);
+        files.weights.config.max_positions = longest_sample(data);
+        data_place = config.data.train;
+        backbone_digest = files.digest;
+        backbone_files = files.files;
+    }
+    std::unique_ptr<TrainedModel> build(Communicator& comm) override {
+        return std::make_unique<TrainedDecoder>(config, data, files.weights, files.digest, comm);
+    }
+    DecoderFiles files;
+};
+
+}  // namespace
+
+void require_run_options(const Config& config) {
+    for (const char* name : {"model.path", trains_decoder(config) ? "data.train" : "data.dir", "run.dir"}) {
+        require_value(config, name);
+    }
+}
+
+std::unique_ptr<RunInput> open_run_input(const Config& config, bool shapes_suffice) {
+    if (trains_decoder(config)) {
+        return std::make_unique<DecoderInput>(config);
+    }
+    return std::make_unique<EncoderInput>(config, shapes_suffice);
+}
+
+}  // namespace ladle

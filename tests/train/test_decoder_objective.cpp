@@ -1,0 +1,187 @@
+// The loss of decoders: which tokens count and how much, the balance loss over micro-batches, planned memory.
+#include <algorithm>
+#include <boost/test/unit_test.hpp>
+#include <cmath>
+#include <numeric>
+
+#include "ladle/train/decoder_experts.hpp"
+#include "ladle/train/decoder_objective.hpp"
+#include "ladle/train/memory_plan.hpp"
+#include "support/tiny_decoder.hpp"
+
+using namespace ladle;
+using namespace ladle::test;
+
+namespace {
+
+/// Samples of these lengths whose tokens from the third on are to be predicted.
+Split instruction_split(const std::vector<int>& lengths) {
+    Split split;
+    split.model_family = "llama";
+    split.offsets.push_back(0);
+    for (const int length : lengths) {
+        for (int t = 0; t < length; ++t) {
+            split.input_ids.push_back((7 * t + length) % tiny_decoder().vocab);
+            split.is_target.push_back(t >= 2 ? 1 : 0);
+        }
+        split.offsets.push_back(static_cast<std::int64_t>(split.input_ids.size()));
+        split.sep_pos.push_back(0);
+    }
+    return split;
+}
+
+Config tiny_config(const std::string& system) {
+    Config config;
+    config.moa.system = system;
+    config.moa.lora_rank = 2;
+    config.moa.adapter_size = 3;
+    config.moa.prompt_length = 3;
+    config.moa.balance_weight = 0.5;
+    return config;
+}
+
+struct Tiny {
+    explicit Tiny(const std::string& system) : config(tiny_config(system)), comm(make_single_communicator()) {
+        DecoderWeights weights;
+        weights.config = tiny_decoder();
+        for (auto& [name, tensor] : tiny_decoder_tensors(weights.config)) {
+            weights.tensors[name] = stored_tensor(tensor);
+        }
+        engine =
+            std::make_unique<DecoderEngine>(config, weights, decoder_experts(config.moa, weights.config.layers), *comm);
+        // Values for which every expert does something.
+        std::vector<float> parameters(engine->table().total_count());
+        for (std::uint32_t i = 0; i < parameters.size(); ++i) {
+            parameters[i] = 0.2F * static_cast<float>(random_normal({.seed = 3}, i));
+        }
+        engine->set_parameters(parameters);
+    }
+    Config config;
+    std::unique_ptr<Communicator> comm;
+    std::unique_ptr<DecoderEngine> engine;
+};
+
+struct BatchResult {
+    double loss = 0;
+    double balance = 0;
+    std::vector<std::int64_t> gradients;  ///< sums of GradientSum
+};
+
+/// One global batch of all samples in leaves of one, joined into micro-batches of so many leaves.
+BatchResult run_batch(Tiny& tiny, const Split& split, std::size_t leaves_together) {
+    DecoderObjective objective(tiny.config, *tiny.engine, split);
+    std::vector<std::uint32_t> rows(split.samples());
+    std::iota(rows.begin(), rows.end(), 0U);
+    const std::vector<Leaf> leaves = make_leaves(split, rows, 1, objective.hidden_size());
+    objective.begin_batch({0, 1, &leaves});
+    std::vector<PackedBatch> parts;
+    for (std::size_t first = 0; first < leaves.size(); first += leaves_together) {
+        const std::size_t end = std::min(leaves.size(), first + leaves_together);
+        parts.push_back(pack_leaves(
+            split,
+            {leaves.begin() + static_cast<std::ptrdiff_t>(first), leaves.begin() + static_cast<std::ptrdiff_t>(end)},
+            1));
+    }
+    BatchResult result;
+    if (objective.looks_ahead()) {
+        for (const PackedBatch& part : parts) {
+            objective.look_ahead(0, tiny.engine->begin(0, {}), part);
+        }
+        result.balance = objective.finish_look(*tiny.comm);
+    }
+    GradientSum<float> sum(tiny.engine->kernels(), tiny.engine->table());
+    sum.reset(1000);
+    for (const PackedBatch& part : parts) {
+        const Losses<float> losses = objective.add_gradients(tiny.engine->begin(0, {}), part, sum);
+        BOOST_TEST(losses.count == static_cast<std::size_t>(part.rows()));
+        for (std::size_t i = 0; i < losses.count; ++i) {
+            result.loss += static_cast<double>(losses.task[i]);
+        }
+    }
+    result.gradients = sum.sums();
+    return result;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(decoder_objective)
+
+BOOST_AUTO_TEST_CASE(the_cut_into_micro_batches_changes_no_bit_of_a_gradient) {
+    const Split split = instruction_split({5, 9, 3, 7});
+    for (const MoaSystem& system : moa_systems(tiny_decoder().layers)) {
+        Tiny tiny(system.name);
+        const BatchResult one = run_batch(tiny, split, 4);
+        for (const std::size_t together : {1, 2, 3}) {
+            const BatchResult other = run_batch(tiny, split, together);
+            BOOST_TEST((other.gradients == one.gradients), system.name << " in parts of " << together);
+            BOOST_TEST(other.balance == one.balance);
+        }
+        BOOST_TEST((one.balance != 0) == system.options.has_balance_loss());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_loss_is_the_mean_over_the_targets_of_the_batch) {
+    Tiny tiny("soft-moa");
+    const Split all = instruction_split({5, 9, 3});
+    double sum = 0;
+    int targets = 0;
+    for (const int length : {5, 9, 3}) {
+        sum += run_batch(tiny, instruction_split({length}), 1).loss * (length - 2);
+        targets += length - 2;
+    }
+    // Sums of a few fp32 losses.
+    constexpr double kTolerance = 1e-5;
+    BOOST_TEST(std::abs(run_batch(tiny, all, 3).loss - sum / targets) < kTolerance);
+}
+
+BOOST_AUTO_TEST_CASE(a_batch_without_targets_has_no_loss) {
+    Tiny tiny("lora");
+    Split split = instruction_split({4, 6});
+    std::fill(split.is_target.begin(), split.is_target.end(), std::uint8_t{0});
+    const BatchResult result = run_batch(tiny, split, 2);
+    BOOST_TEST(result.loss == 0.0);
+    const auto values = static_cast<std::ptrdiff_t>(tiny.engine->table().total_count());
+    BOOST_TEST(std::all_of(result.gradients.begin(), result.gradients.begin() + values,
+                           [](std::int64_t sum) { return sum == 0; }));
+}
+
+BOOST_AUTO_TEST_CASE(a_step_takes_at_most_what_was_planned) {
+    const Split split = instruction_split({5, 9, 3, 7});
+    for (const MoaSystem& system : moa_systems(tiny_decoder().layers)) {
+        Tiny tiny(system.name);
+        DecoderObjective objective(tiny.config, *tiny.engine, split);
+        const PackedBatch packed = pack_leaves(split, make_leaves(split, {0, 1, 2, 3}, 2, 12), 1);
+        const WorkerBytes planned = plan_activations(objective, packed);
+        Arena arena;
+        Arena scratch;
+        Arena staging;
+        const Context<float> context{tiny.engine->kernels(),           arena, scratch, staging,
+                                     tiny.engine->placed_parameters(), {}};
+        GradientSum<float> sum(tiny.engine->kernels(), tiny.engine->table());
+        sum.reset(1000);
+        objective.add_gradients(context, packed, sum);
+        BOOST_TEST(arena.peak_bytes() <= planned.arena, system.name);
+        BOOST_TEST(scratch.peak_bytes() <= planned.scratch, system.name);
+        BOOST_TEST(staging.peak_bytes() <= planned.staging, system.name);
+        if (!system.options.is_sparse()) {
+            BOOST_TEST(arena.peak_bytes() == planned.arena, system.name);
+            BOOST_TEST(scratch.peak_bytes() == planned.scratch, system.name);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(parameters_of_zero_silence_every_expert) {
+    const Split split = instruction_split({5, 9});
+    Tiny plain("lora");
+    plain.engine->set_parameters(std::vector<float>(plain.engine->table().total_count()));
+    const double expected = run_batch(plain, split, 2).loss;
+    for (const MoaSystem& system : moa_systems(tiny_decoder().layers)) {
+        Tiny tiny(system.name);
+        const double with_experts = run_batch(tiny, split, 2).loss;
+        tiny.engine->set_parameters(std::vector<float>(tiny.engine->table().total_count()));
+        BOOST_TEST(run_batch(tiny, split, 2).loss == expected, system.name);
+        BOOST_TEST(with_experts != expected, system.name);
+    }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
