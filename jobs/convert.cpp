@@ -1,6 +1,7 @@
 // ladle convert: a soup between ladle's own file and the formats of other programs.
 #include <fmt/format.h>
 
+#include "convert_adapter.hpp"
 #include "jobs.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/io/export.hpp"
@@ -63,6 +64,10 @@ std::string verify(const JobOptions& job, const Soup& soup, const SoupExport& ta
 }
 
 int convert(const JobOptions& job, Communicator& comm) {
+    if (converts_adapter(job)) {
+        fmt::print("{}", convert_adapter(job));
+        return static_cast<int>(ExitCode::done);
+    }
     SoupExport target = parse_target(job);
     const Soup soup = read_input(job);
     std::string reason;
@@ -90,12 +95,14 @@ Job convert_job() {
     spec.name = "convert";
     spec.purpose =
         "Converts a soup to and from AdaMix .bin files, safetensors, adapters and PEFT directories, and to whole "
-        "models.";
-    spec.options = {"data.task", "model.path"};
+        "models; adapters of decoders to and from MoA's files.";
+    spec.options = {"data.task", "model.path", "moa"};
     spec.switches = {
         {"to", "FORMAT",
          "The output is in this format: soup, adamix, safetensors, adapters, peft or model; auto, the default, takes "
-         "the first of adapters and peft that holds the soup exactly, else safetensors."},
+         "the first of adapters and peft that holds the soup exactly, else safetensors. Of decoders: moa makes a "
+         "directory with adapter.pth and adapter_params.json of an adapter file, and adapter makes the file of such a "
+         "directory, with moa.system and model.path."},
         {"from", "FORMAT", "The input must be in this format; auto, the default, tells it by the content."},
         {"labels", "A,B,...", "The outputs of a file that does not name them are these classes, in this order."},
         {"verify", "",
@@ -106,7 +113,9 @@ Job convert_job() {
     spec.examples = {"ladle convert runs/mrpc/soup.h5 export/mrpc --verify",
                      "ladle convert runs/mrpc/soup.h5 --to model model/mrpc --model.path MODEL --verify",
                      "ladle convert pytorch_model_mnli_expert_soup.bin --data.task mnli --to soup mnli.h5",
-                     "ladle convert mine.safetensors --data.task mine --labels bad,good --to soup mine.h5"};
+                     "ladle convert mine.safetensors --data.task mine --labels bad,good --to soup mine.h5",
+                     "ladle convert runs/math/best.h5 --to moa export/math --verify",
+                     "ladle convert export/math --to adapter math.h5 --moa.system soft-moa --model.path MODEL"};
     return {spec, convert, false};
 }
 

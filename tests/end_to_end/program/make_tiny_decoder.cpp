@@ -1,5 +1,7 @@
 // A tiny random LLaMA directory in Hugging Face layout for the end-to-end tests.
-// Usage: make_tiny_decoder DIRECTORY TOKENS; TOKENS is a file of tests/fixtures/tokens with a trained tokenizer.
+// Usage: make_tiny_decoder DIRECTORY TOKENS [POSITIONS]; TOKENS is a file of tests/fixtures/tokens with a trained
+// tokenizer, and POSITIONS the longest sequence (64).
+#include <cstdlib>
 #include <iostream>
 
 #include "ladle/core/error.hpp"
@@ -27,12 +29,12 @@ std::string config_text(const DecoderConfig& config) {
         .dump();
 }
 
-void make_decoder(const std::string& directory, const std::string& tokens) {
+void make_decoder(const std::string& directory, const std::string& tokens, int positions) {
     const nlohmann::json tokenizer = read_json_file(tokens);
     DecoderConfig config = test::tiny_decoder();
     config.vocab = static_cast<int>(tokenizer["tokenizer"]["model"]["vocab"].size() +
                                     tokenizer["tokenizer"]["added_tokens"].size());
-    config.max_positions = 64;
+    config.max_positions = positions;
     make_directories(directory);
     write_file(directory + "/config.json", config_text(config));
     write_safetensors(directory + "/model.safetensors",
@@ -44,12 +46,12 @@ void make_decoder(const std::string& directory, const std::string& tokens) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 3) {
-        std::cerr << "make_tiny_decoder takes a directory and a file with a tokenizer\n";
+    if (argc != 3 && argc != 4) {
+        std::cerr << "make_tiny_decoder takes a directory, a file with a tokenizer and perhaps a number\n";
         return 2;
     }
     try {
-        make_decoder(argv[1], argv[2]);
+        make_decoder(argv[1], argv[2], argc == 4 ? std::atoi(argv[3]) : 64);
         return 0;
     } catch (const Error& error) {
         std::cerr << error.what() << "\n";

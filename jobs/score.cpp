@@ -1,0 +1,97 @@
+// ladle score: generated answers to accuracy, by the published rules of the math sets.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <utility>
+
+#include "jobs.hpp"
+#include "ladle/core/error.hpp"
+#include "ladle/data/instructions.hpp"
+#include "ladle/tasks/math_answers.hpp"
+#include "ladle/train/console.hpp"
+#include "ladle/train/results_table.hpp"
+
+namespace ladle {
+namespace {
+
+AnswerRule rule_for(const JobOptions& job, const std::string& file_name) {
+    const std::string word = job.value("rule", "published");
+    if (word == "published") {
+        return published_rule(file_name);
+    }
+    for (const auto& [name, rule] : {std::pair{"number", AnswerRule::number},
+                                     {"choice", AnswerRule::choice},
+                                     {"strict-choice", AnswerRule::strict_choice}}) {
+        if (word == name) {
+            return rule;
+        }
+    }
+    throw ConfigError(fmt::format("--rule {}", word), "unknown word", "use published, number, choice or strict-choice");
+}
+
+std::vector<Instruction> items_of(const std::vector<AnsweredInstruction>& answers) {
+    std::vector<Instruction> items;
+    for (const AnsweredInstruction& answer : answers) {
+        items.push_back(answer.item);
+    }
+    return items;
+}
+
+/// A model must not be judged on what it was trained or selected on.
+void warn_of_shared(const JobOptions& job, const std::string& path, const std::vector<AnsweredInstruction>& answers) {
+    for (const char* name : {"train", "selected-on"}) {
+        if (!job.has(name)) {
+            continue;
+        }
+        const auto shared = find_shared_instructions(items_of(answers), read_instructions(job.value(name)));
+        if (!shared.empty()) {
+            fmt::print("warning: {} of the {} items of {} stand in {}, too: their score says little\n", shared.size(),
+                       answers.size(), path, job.value(name));
+        }
+    }
+}
+
+int score_answers(const JobOptions& job, Communicator& /*comm*/) {
+    if (job.positional.empty()) {
+        throw ConfigError("ladle score needs files of answers", "none is given",
+                          "name what `ladle generate --instructions FILE --output ANSWERS` has written");
+    }
+    TextTable table({{"set", false}, {"items"}, {"correct"}, {"accuracy"}});
+    double sum = 0;
+    for (const std::string& path : job.positional) {
+        const std::vector<AnsweredInstruction> answers = read_answers(path);
+        const std::string name = std::filesystem::path(path).filename().string();
+        const AnswerRule rule = rule_for(job, name);
+        warn_of_shared(job, path, answers);
+        std::int64_t correct = 0;
+        for (const AnsweredInstruction& answer : answers) {
+            correct += is_correct(answer.generated, answer.item.answer, rule) ? 1 : 0;
+        }
+        const double accuracy = static_cast<double>(correct) / static_cast<double>(answers.size());
+        table.add_row({name, fmt::format("{}", answers.size()), fmt::format("{}", correct), score_text(accuracy)});
+        sum += accuracy;
+    }
+    table.add_row({"mean", "", "", score_text(sum / static_cast<double>(job.positional.size()))});
+    fmt::print("{}", table.text());
+    return static_cast<int>(ExitCode::done);
+}
+
+}  // namespace
+
+Job score_job() {
+    JobSpec spec;
+    spec.name = "score";
+    spec.purpose = "Compare generated answers with the right ones: accuracy of each set and their mean.";
+    spec.positional = "ANSWERS ...";
+    spec.switches = {{"rule", "published|number|choice|strict-choice",
+                      "The answer is the last number of a text, its first capital A to E, or the last such letter that "
+                      "stands alone; "
+                      "published, the default, is choice for files named AQuA... and number for all others."},
+                     {"train", "FILE", "A warning names the items that this instruction file holds, too."},
+                     {"selected-on", "FILE", "The same for the file by which the best step was chosen."}};
+    spec.examples = {"ladle score answers/AddSub.jsonl answers/AQuA.jsonl --train train.json",
+                     "ladle score answers/AQuA.jsonl --rule strict-choice"};
+    return {spec, score_answers, false};
+}
+
+}  // namespace ladle
