@@ -110,6 +110,8 @@ PackedBatch largest_micro_batch(const Split& train, int batch, int leaf, int pas
     for (std::int64_t sum = 0; samples < most && sum + lengths[samples] <= tokens; ++samples) {
         sum += lengths[samples];
     }
+    // No sample is longer than the longest: a model may have no positions for it.
+    samples = std::max(samples, static_cast<std::size_t>((tokens + lengths.back() - 1) / lengths.back()));
     Split split;
     split.model_family = train.model_family;
     split.is_regression = train.is_regression;

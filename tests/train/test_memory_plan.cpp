@@ -91,6 +91,12 @@ BOOST_AUTO_TEST_CASE(the_largest_micro_batch_bounds_rows_and_samples) {
     const PackedBatch two_passes = largest_micro_batch(split, 80, 2, 2, 1024);
     BOOST_TEST(two_passes.rows() == 2 * 700);
     BOOST_TEST(two_passes.samples == 70);
+    // Three samples of 300 fit into 1024 rows, and the rest of the rows makes none of them longer.
+    const PackedBatch equal = largest_micro_batch(split_of(std::vector<int>(8, 300)), 8, 1, 1, 1024);
+    BOOST_TEST(equal.rows() == 1024);
+    for (std::size_t s = 0; s + 1 < equal.segment_offsets.size(); ++s) {
+        BOOST_TEST(equal.segment_offsets[s + 1] - equal.segment_offsets[s] <= 300);
+    }
     // A batch of three samples is smaller than the limit of 1024.
     const PackedBatch small = largest_micro_batch(split, 3, 2, 1, 1024);
     BOOST_TEST(small.rows() == 710);
