@@ -125,7 +125,7 @@ sed 's/}$/, "answer": "7"}/' dev.jsonl >questions.jsonl
 "$ladle" score answers.jsonl --train dev.jsonl >log 2>&1 || fail "score: exit code $?"
 grep -qE '^answers.jsonl +8 +0 +0.0000$' log || fail "another score"
 grep -q '^warning: 8 of the 8 items of answers.jsonl stand in dev.jsonl' log || fail "no warning"
-sed 's/"generate":"[^"]*"/"generate":"it is 3, no: 7."/' answers.jsonl >right.jsonl
+sed 's/^{"generate":".*","output":/{"generate":"it is 3, no: 7.","output":/' answers.jsonl >right.jsonl
 "$ladle" score right.jsonl answers.jsonl >log 2>&1 || fail "score: exit code $?"
 grep -qE '^mean +0.5000$' log || fail "another mean"
 "$ladle" score dev.jsonl >out 2>log
