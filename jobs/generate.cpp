@@ -40,9 +40,10 @@ int generate_texts(const JobOptions& job, Communicator& comm) {
     if (job.has("output")) {
         output = std::make_unique<AtomicFile>(job.value("output"));
     }
-    DecoderWeights weights = open_decoder(config.model.path).weights;
+    DecoderWeights weights = open_decoder(config.model.path);
     const auto tokenizer = open_decoder_tokenizer(config.model.path);
     options.end_token = tokenizer->end_id();
+    options.choosable_tokens = choosable_tokens(weights.config, *tokenizer, config.model.path);
     const Ids ids = encode_prompts(*tokenizer, prompts);
     fit_positions(weights.config, ids, options.max_new_tokens);
     const DecoderEngine engine(config, std::move(weights), comm);

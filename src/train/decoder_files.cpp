@@ -1,9 +1,6 @@
 // Which layout a path has, and its reader.
 #include "ladle/train/decoder_files.hpp"
 
-#include <filesystem>
-
-#include "ladle/core/digest.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"
 #include "ladle/io/files.hpp"
@@ -13,13 +10,6 @@
 
 namespace ladle {
 namespace {
-
-DecoderFiles open_gguf_decoder(const std::string& path) {
-    GgufFile file = open_gguf(path);
-    const std::string digest = file_digest(path);
-    return {gguf_decoder(file.metadata, std::move(file.tensors), path), digest,
-            std::filesystem::path(path).filename().string() + " = " + digest + "\n"};
-}
 
 enum class DecoderLayout { meta, hugging_face, gguf };
 
@@ -38,15 +28,18 @@ DecoderLayout layout_of(const std::string& path) {
                     "name a LLaMA model in the layout of Meta, Hugging Face or GGUF");
 }
 
-DecoderFiles open_meta_decoder(const std::string& path) {
-    const MetaDirectory directory = open_meta_directory(path);
-    return {meta_decoder(directory.params, directory.shards, path), directory.digest, directory.files};
+DecoderWeights open_gguf_decoder(const std::string& path) {
+    GgufFile file = open_gguf(path);
+    return gguf_decoder(file.metadata, std::move(file.tensors), path);
 }
 
-DecoderFiles open_hugging_face_decoder(const std::string& path) {
-    PretrainedWeights weights = open_weights(path);
-    return {hugging_face_decoder(read_json_file(path + "/config.json"), std::move(weights.tensors), path),
-            weights.digest, weights.files};
+DecoderWeights open_meta_decoder(const std::string& path) {
+    const MetaDirectory directory = open_meta_directory(path);
+    return meta_decoder(directory.params, directory.shards, path);
+}
+
+DecoderWeights open_hugging_face_decoder(const std::string& path) {
+    return hugging_face_decoder(read_json_file(path + "/config.json"), open_weights(path).tensors, path);
 }
 
 }  // namespace
@@ -55,7 +48,7 @@ bool has_decoder_layout(const std::string& path) {
     return path.ends_with(".gguf") || file_exists(path + "/params.json");
 }
 
-DecoderFiles open_decoder(const std::string& path) {
+DecoderWeights open_decoder(const std::string& path) {
     switch (layout_of(path)) {
         case DecoderLayout::gguf:
             return open_gguf_decoder(path);
