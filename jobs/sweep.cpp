@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "count_switch.hpp"
 #include "jobs.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/io/files.hpp"
