@@ -102,7 +102,7 @@ const Real* Encoder<Real>::forward(const Context<Real>& context, const TokenRows
     Real* x = context.arena.template take<Real>(count * hidden);
     context.kernels.embed(rows.count, config_.hidden_size, context.arena.place(tokens.input_ids, count),
                           position_ids(context, tokens), context.arena.place(tokens.type_ids, count), words_.get(), positions_.get(), types_.get(), x);
-    norm_->forward(context, rows, {}, x, nullptr, x, saved.embedding_norm);
+    norm_->forward(context, rows, {}, x, nullptr, nullptr, x, saved.embedding_norm);
     saved.embedding_dropout = context.dropout.at(Site::embeddings, 0, config_.hidden_dropout);
     context.kernels.dropout(rows.count, config_.hidden_size, rows.placed.origins, saved.embedding_dropout, x, x);
     saved.hidden.push_back(x);

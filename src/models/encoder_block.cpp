@@ -135,8 +135,14 @@ void EncoderBlock<Real>::forward(const Context<Real>& context, const Rows& rows,
     }
     Real* query = take(context.arena, out.count, hidden);
     Real* key_value = take(context.arena, rows.count, 2 * hidden);
-    query_->forward(context, out.count, residual, query);
-    key_value_->forward(context, rows.count, x, key_value);
+    if (output.index == nullptr) {
+        const PartProduct<Real> parts[] = {query_->part(context, rows.count, query),
+                                           key_value_->part(context, rows.count, key_value)};
+        context.kernels.products(rows.count, x, parts);
+    } else {
+        query_->forward(context, out.count, residual, query);
+        key_value_->forward(context, rows.count, x, key_value);
+    }
     saved.query = query;
     saved.key_value = key_value;
     saved.log_sum = take(context.arena, out.count, config_.num_heads);
@@ -148,7 +154,7 @@ void EncoderBlock<Real>::forward(const Context<Real>& context, const Rows& rows,
     Real* a = take(context.scratch, out.count, hidden);
     attention_output_->forward(context, out.count, attention.context, a);
     attention_norm_->forward(context, out, context.dropout.at(Site::attention_output, layer_, config_.hidden_dropout),
-                             a, residual, a, saved.attention_norm);
+                             a, nullptr, residual, a, saved.attention_norm);
 
     Real* before_gelu = take(context.arena, out.count, config_.intermediate_size);
     Real* h = take(context.arena, out.count, hidden);
@@ -161,26 +167,23 @@ template <class Real>
 void EncoderBlock<Real>::forward_output(const Context<Real>& context, const Rows& rows, const Real* h, const Real* a,
                                         Real* y, BlockSaved<Real>& saved) const {
     const int hidden = config_.hidden_size;
-    const auto count = static_cast<std::size_t>(rows.count) * static_cast<std::size_t>(hidden);
     const DropoutSite dropout = context.dropout.at(Site::feed_forward_output, layer_, config_.hidden_dropout);
     if (site_ == AdapterSite::none) {
-        output_norm_->forward(context, rows, dropout, h, a, y, saved.output_norm);
+        output_norm_->forward(context, rows, dropout, h, nullptr, a, y, saved.output_norm);
         return;
     }
     Real* sum = take(context.scratch, rows.count, hidden);
     if (site_ == AdapterSite::after_feed_forward) {
         adapter_->forward(context, rows, h, sum, saved.adapter);
-        context.kernels.add(count, h, sum);
-        output_norm_->forward(context, rows, dropout, sum, a, y, saved.output_norm);
+        output_norm_->forward(context, rows, dropout, sum, h, a, y, saved.output_norm);
         return;
     }
     Real* dropped = take(context.scratch, rows.count, hidden);
     Real* normed = take(context.arena, rows.count, hidden);
     context.kernels.dropout(rows.count, hidden, rows.placed.origins, dropout, h, dropped);
-    output_norm_->forward(context, rows, {}, dropped, a, normed, saved.adapter_norm);
+    output_norm_->forward(context, rows, {}, dropped, nullptr, a, normed, saved.adapter_norm);
     adapter_->forward(context, rows, normed, sum, saved.adapter);
-    context.kernels.add(count, dropped, sum);
-    output_norm_->forward(context, rows, {}, sum, a, y, saved.output_norm);
+    output_norm_->forward(context, rows, {}, sum, dropped, a, y, saved.output_norm);
     // The second norm sees no dropout of its own; backward finds the sum's dropout here.
     saved.adapter_norm.dropout = dropout;
 }
@@ -199,13 +202,11 @@ Real* EncoderBlock<Real>::backward_output(const Context<Real>& context, const Ro
     }
     Real* dinput = below ? take(context.scratch, rows.count, hidden) : nullptr;
     output_norm_->backward(context, rows, saved.output_norm, dy, dsum, da, gradients);
-    adapter_->backward(context, rows, saved.adapter, dsum, dinput, gradients);
-    if (!below) {
-        return nullptr;
-    }
-    if (site_ == AdapterSite::after_feed_forward) {
-        context.kernels.add(count, dinput, dsum);
-        return dsum;
+    // After the feed-forward part the adapter's input is also a term of the sum.
+    Real* sum = site_ == AdapterSite::after_feed_forward ? dsum : nullptr;
+    adapter_->backward(context, rows, saved.adapter, dsum, dinput, sum, gradients);
+    if (!below || sum != nullptr) {
+        return below ? dsum : nullptr;
     }
     NormSaved<Real> without_dropout = saved.adapter_norm;
     without_dropout.dropout = {};
@@ -223,19 +224,18 @@ void EncoderBlock<Real>::backward(const Context<Real>& context, const Rows& rows
     const ArenaScope scope(context.scratch);
     const int hidden = config_.hidden_size;
     const Rows& out = output.rows;
-    const auto count = static_cast<std::size_t>(out.count) * static_cast<std::size_t>(hidden);
     Real* da = take(context.scratch, out.count, hidden);
     Real* dh = backward_output(context, out, saved, dy, reach, da, gradients);
     if (dh == nullptr) {
         return;
     }
-    feed_forward_->backward(context, out, saved.before_gelu, dh, dh, gradients);
-    context.kernels.add(count, dh, da);
+    feed_forward_->backward(context, out, saved.before_gelu, dh, dh, da, gradients);
 
-    Real* dresidual = take(context.scratch, out.count, hidden);
+    // Where all rows go on, dx itself takes up one gradient after the other.
+    Real* dresidual = output.index == nullptr ? dx : take(context.scratch, out.count, hidden);
     attention_norm_->backward(context, out, saved.attention_norm, da, dh, dresidual, gradients);
     Real* dcontext = take(context.scratch, out.count, hidden);
-    attention_output_->backward(context, out, dh, dcontext, gradients);
+    attention_output_->backward(context, out, dh, dcontext, nullptr, gradients);
     AttentionBackward<Real> attention;
     attention.forward = attention_call(rows, output, saved);
     attention.dcontext = dcontext;
@@ -243,13 +243,12 @@ void EncoderBlock<Real>::backward(const Context<Real>& context, const Rows& rows
     attention.dkey_value = take(context.scratch, rows.count, 2 * hidden);
     context.kernels.attention_backward(attention);
 
-    key_value_->backward(context, rows, attention.dkey_value, dx, gradients);
-    query_->backward(context, out, attention.dquery, dh, gradients);
-    context.kernels.add(count, dh, dresidual);
-    if (output.index != nullptr) {
-        context.kernels.add_scattered_rows(out.count, hidden, output.index, dresidual, dx);
+    query_->backward(context, out, attention.dquery, dh, dresidual, gradients);
+    if (output.index == nullptr) {
+        key_value_->backward(context, rows, attention.dkey_value, dh, dx, gradients);
     } else {
-        context.kernels.add(count, dresidual, dx);
+        key_value_->backward(context, rows, attention.dkey_value, dx, nullptr, gradients);
+        context.kernels.add_scattered_rows(out.count, hidden, output.index, dresidual, dx);
     }
 }
 

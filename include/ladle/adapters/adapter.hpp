@@ -44,9 +44,10 @@ public:
     /// delta [R, hidden] from x [R, hidden]; overwrites delta, which is not x. x must live until backward.
     virtual void forward(const Context<Real>& context, const Rows& rows, const Real* x, Real* delta,
                          AdapterSaved<Real>& saved) const = 0;
-    /// Adds parameter gradients; unless dx is null, overwrites dx [R, hidden], which is not ddelta.
+    /// Adds parameter gradients; unless dx is null, overwrites dx [R, hidden], which is not ddelta. Unless sum
+    /// [R, hidden] is null, the gradient of x is added to it instead, and dx is room; sum may be ddelta.
     virtual void backward(const Context<Real>& context, const Rows& rows, const AdapterSaved<Real>& saved,
-                          const Real* ddelta, Real* dx, GradientSum<Real>& gradients) const = 0;
+                          const Real* ddelta, Real* dx, Real* sum, GradientSum<Real>& gradients) const = 0;
 };
 
 /// One row of the list of kinds (src/adapters/registry.cpp).

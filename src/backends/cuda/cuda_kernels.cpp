@@ -58,6 +58,14 @@ public:
         const auto lock = enter();
         products_.product_transposed(matrix, rows, dy, dx);
     }
+    void products(int rows, const float* x, std::span<const PartProduct<float>> parts) const override {
+        const auto lock = enter();
+        products_.products(rows, x, parts);
+    }
+    void add_product_transposed(const Matrix& matrix, int rows, const float* dy, float*, float* sum) const override {
+        const auto lock = enter();
+        products_.product_transposed(matrix, rows, dy, sum, true);
+    }
     void check_row_independence() const override {
         const auto lock = enter();
         products_.check_row_independence();
