@@ -105,8 +105,9 @@ char* place(Memory& m, std::size_t bytes) {
 }
 
 bool guard_intact(const char* begin, std::size_t bytes) {
-    static const std::vector<char> intact(kAlignment + kGuardBytes, static_cast<char>(kGuardByte));
-    return std::memcmp(begin + bytes, intact.data(), round_up(bytes, kAlignment) - bytes + kGuardBytes) == 0;
+    // Never destroyed: memory may be freed as late as at the end of the program.
+    static const auto* intact = new std::vector<char>(kAlignment + kGuardBytes, static_cast<char>(kGuardByte));
+    return std::memcmp(begin + bytes, intact->data(), round_up(bytes, kAlignment) - bytes + kGuardBytes) == 0;
 }
 
 void check_guard(const char* begin, std::size_t bytes) {
