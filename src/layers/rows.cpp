@@ -13,14 +13,14 @@ int Rows::longest_segment() const {
     return longest;
 }
 
-Rows place_rows(Arena& arena, const Rows& rows) {
-    Rows result = rows;
+void place_rows(Placement& placement, Rows& rows) {
     const auto count = static_cast<std::size_t>(rows.count);
-    result.placed.segment_offsets = arena.place(rows.segment_offsets, static_cast<std::size_t>(rows.segments()) + 1);
-    result.placed.leaf_offsets = arena.place(rows.leaf_offsets, static_cast<std::size_t>(rows.leaves) + 1);
-    result.placed.origins = {arena.place(rows.origins.sample, count), arena.place(rows.origins.token, count),
-                             arena.place(rows.origins.pass, count)};
-    return result;
+    rows.placed = {rows.segment_offsets, rows.leaf_offsets, rows.origins};
+    placement.add(rows.placed.segment_offsets, static_cast<std::size_t>(rows.segments()) + 1);
+    placement.add(rows.placed.leaf_offsets, static_cast<std::size_t>(rows.leaves) + 1);
+    placement.add(rows.placed.origins.sample, count);
+    placement.add(rows.placed.origins.token, count);
+    placement.add(rows.placed.origins.pass, count);
 }
 
 }  // namespace ladle
