@@ -51,6 +51,12 @@ void Kernels<Real>::sum_bias_gradients(const LeafGradients<Real>& call) const {
 }
 
 template <class Real>
+void Kernels<Real>::sum_linear_gradients(const LeafGradients<Real>& weight, const LeafGradients<Real>& bias) const {
+    sum_weight_gradients(weight);
+    sum_bias_gradients(bias);
+}
+
+template <class Real>
 void Kernels<Real>::add_fixed_point_total(std::size_t count, const Real* values, double limit, std::int64_t* sum,
                                           std::int64_t* rejected) const {
     for (std::size_t i = 0; i < count; ++i) {

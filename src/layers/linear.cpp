@@ -83,8 +83,7 @@ template <class Real>
 void TrainableLinear<Real>::backward_weight(const Context<Real>& context, const Rows& rows, int first_pass,
                                             int last_pass, const Real* x, const Real* dy,
                                             GradientSum<Real>& gradients) const {
-    gradients.add_weight(rows, first_pass, last_pass, weight_id_, dy, x, context.scratch);
-    gradients.add_bias(rows, first_pass, last_pass, {bias_id_}, dy, context.scratch);
+    gradients.add_linear(rows, first_pass, last_pass, weight_id_, bias_id_, dy, x, context.scratch);
 }
 
 template class Bias<float>;

@@ -255,6 +255,8 @@ public:
     virtual void sum_weight_gradients(const LeafGradients<Real>& call) const;
     /// The partial gradients of a bias, leaf by leaf: add_column_sums and add_fixed_point.
     virtual void sum_bias_gradients(const LeafGradients<Real>& call) const;
+    /// Both of one linear layer.
+    virtual void sum_linear_gradients(const LeafGradients<Real>& weight, const LeafGradients<Real>& bias) const;
 
     // ---- rows -----------------------------------------------------------------------------------------------------
     /// y [R, width] = words[ids] + positions[position_ids] + types[type_ids].

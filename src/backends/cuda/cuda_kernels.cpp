@@ -81,11 +81,16 @@ public:
     }
     void sum_weight_gradients(const LeafGradients<float>& call) const override {
         const auto lock = enter();
-        cuda::sum_weight_gradients(stream(), call, gradient_scratch(call));
+        cuda::sum_weight_gradients(stream(), call, gradient_scratch(cuda::gradient_scratch_bytes(call)));
     }
     void sum_bias_gradients(const LeafGradients<float>& call) const override {
         const auto lock = enter();
-        cuda::sum_bias_gradients(stream(), call, gradient_scratch(call));
+        cuda::sum_bias_gradients(stream(), call, gradient_scratch(cuda::gradient_scratch_bytes(call)));
+    }
+    void sum_linear_gradients(const LeafGradients<float>& weight, const LeafGradients<float>& bias) const override {
+        const auto lock = enter();
+        const std::size_t bytes = cuda::gradient_scratch_bytes(weight) + cuda::gradient_scratch_bytes(bias);
+        cuda::sum_linear_gradients(stream(), weight, bias, gradient_scratch(bytes));
     }
 
     // ---- rows -----------------------------------------------------------------------------------------------------
@@ -192,9 +197,7 @@ private:
         device_.bind();
         return device_.stream();
     }
-    void* gradient_scratch(const LeafGradients<float>& call) const {
-        return scratch_.take<std::byte>(ScratchUse::sums, cuda::gradient_scratch_bytes(call));
-    }
+    void* gradient_scratch(std::size_t bytes) const { return scratch_.take<std::byte>(ScratchUse::sums, bytes); }
 
     cuda::Device device_;
     mutable std::mutex mutex_;
