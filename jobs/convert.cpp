@@ -4,6 +4,7 @@
 #include "jobs.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/io/export.hpp"
+#include "ladle/train/soup_export.hpp"
 #include "ladle/train/soup_model.hpp"
 #include "prepare_words.hpp"
 
@@ -24,24 +25,61 @@ Soup read_input(const JobOptions& job) {
     return soup;
 }
 
-int convert(const JobOptions& job, Communicator&) {
+bool is_automatic(const JobOptions& job) {
+    return job.value("to", "auto") == "auto";
+}
+
+SoupExport parse_target(const JobOptions& job) {
     const std::string merged_as = job.value("merged-as", "copies");
-    if (job.positional.size() != 2 || !job.has("to")) {
-        throw ConfigError("ladle convert needs INPUT, --to FORMAT and OUTPUT",
-                          fmt::format("{} paths are given{}", job.positional.size(), job.has("to") ? "" : ", no --to"),
+    if (job.positional.size() != 2) {
+        throw ConfigError("ladle convert needs INPUT and OUTPUT",
+                          fmt::format("{} paths are given", job.positional.size()),
                           "for instance: ladle convert soup.h5 --to safetensors soup.safetensors");
     }
     if (merged_as != "copies" && merged_as != "one") {
         throw ConfigError(fmt::format("unknown --merged-as \"{}\"", merged_as), "it is copies or one", "choose one");
     }
-    const SoupExport target{soup_format(job.value("to")), job.positional[1], merged_as == "one", job.has("experts")};
-    const Soup soup = read_input(job);
-    export_soup(soup, target);
-    if (job.has("verify")) {
-        verify_export(soup, target);
+    SoupExport target;
+    target.path = job.positional[1];
+    target.one_expert = merged_as == "one";
+    target.per_expert = job.has("experts");
+    if (!is_automatic(job)) {
+        target.format = soup_format(job.value("to"));
     }
-    fmt::print("{}: {}, tensors_sha256 {}{}\n", target.path, job.value("to"), tensor_digest(soup),
-               job.has("verify") ? ", read back and equal" : "");
+    return target;
+}
+
+std::string verify(const JobOptions& job, const Soup& soup, const SoupExport& target, Communicator& comm) {
+    verify_export(soup, target);
+    // A model without code of its own holds no soup that could be compared.
+    const bool by_logits_only = target.format == SoupFormat::model && !has_own_code(soup);
+    const std::string read = by_logits_only ? ", read back" : ", read back and equal";
+    if (job.config.model.path.empty()) {
+        return read;
+    }
+    const LogitDifference difference = compare_logits(soup, target, job.config, comm);
+    return fmt::format("{}, logits of {} sequences differ by at most {:.3g} ({:.3g} allowed)", read, difference.samples,
+                       difference.largest, difference.limit);
+}
+
+int convert(const JobOptions& job, Communicator& comm) {
+    SoupExport target = parse_target(job);
+    const Soup soup = read_input(job);
+    std::string reason;
+    if (is_automatic(job)) {
+        const FormatChoice choice = choose_format(soup, target.per_expert);
+        target.format = choice.format;
+        reason = fmt::format(" ({})", choice.why);
+    }
+    ModelSource source;
+    if (target.format == SoupFormat::model && !job.config.model.path.empty()) {
+        source = open_model_source(soup, job.config);
+        target.model = &source;
+    }
+    export_soup(soup, target);
+    const std::string verified = job.has("verify") ? verify(job, soup, target, comm) : "";
+    fmt::print("{}: {}{}, kind {}, tensors_sha256 {}{}\n", target.path, format_name(target.format), reason,
+               soup.adapter_kind, tensor_digest(soup), verified);
     return static_cast<int>(ExitCode::done);
 }
 
@@ -50,17 +88,23 @@ int convert(const JobOptions& job, Communicator&) {
 Job convert_job() {
     JobSpec spec;
     spec.name = "convert";
-    spec.purpose = "Converts a soup to and from AdaMix .bin files, safetensors and adapters directories.";
-    spec.options = {"data.task"};
+    spec.purpose =
+        "Converts a soup to and from AdaMix .bin files, safetensors, adapters and PEFT directories, and to whole "
+        "models.";
+    spec.options = {"data.task", "model.path"};
     spec.switches = {
-        {"to", "FORMAT", "The output is in this format: soup, adamix, safetensors or adapters."},
+        {"to", "FORMAT",
+         "The output is in this format: soup, adamix, safetensors, adapters, peft or model; auto, the default, takes "
+         "the first of adapters and peft that holds the soup exactly, else safetensors."},
         {"from", "FORMAT", "The input must be in this format; auto, the default, tells it by the content."},
         {"labels", "A,B,...", "The outputs of a file that does not name them are these classes, in this order."},
-        {"verify", "", "What was written is read back and compared, bit by bit."},
+        {"verify", "",
+         "What was written is read back and compared, bit by bit; with model.path also by logits on the processor."},
         {"merged-as", "copies|one", "A merged soup becomes as many equal AdaMix experts as it had, or one."},
         {"experts", "", "Each expert gets an adapters directory of its own: e0, e1, and so on."}};
     spec.positional = "INPUT OUTPUT";
-    spec.examples = {"ladle convert runs/mrpc/soup.h5 --to adapters export/mrpc --verify",
+    spec.examples = {"ladle convert runs/mrpc/soup.h5 export/mrpc --verify",
+                     "ladle convert runs/mrpc/soup.h5 --to model model/mrpc --model.path MODEL --verify",
                      "ladle convert pytorch_model_mnli_expert_soup.bin --data.task mnli --to soup mnli.h5",
                      "ladle convert mine.safetensors --data.task mine --labels bad,good --to soup mine.h5"};
     return {spec, convert, false};

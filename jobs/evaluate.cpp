@@ -57,7 +57,7 @@ Job evaluate_job() {
     spec.name = "evaluate";
     spec.purpose =
         "Score a soup, a checkpoint or a model directory's own head on prepared splits and write predictions.";
-    spec.options = {"model", "data.dir", "data.task", "comm", "cpu", "eval.level", "eval.batch"};
+    spec.options = {"model", "data.dir", "data.task", "train.device", "comm", "cpu", "eval.level", "eval.batch"};
     spec.switches = {
         {"split", "NAME,...", "These splits are evaluated; else the task's dev splits."},
         {"expert", "K|all", "Only expert K of every bank is used; all shows each expert alone and then the soup."},

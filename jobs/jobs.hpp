@@ -27,6 +27,7 @@ Job bench_job();
 Job sweep_job();
 Job report_job();
 Job doctor_job();
+Job generate_job();
 
 /// Parses the job's command line, runs it, reports errors once, and returns the exit code. In a job with MPI an error
 /// on some ranks only ends all ranks within seconds; an error that all ranks meet is printed once.

@@ -13,8 +13,8 @@ namespace {
 
 /// Every job of the program, in the order of a first use.
 std::vector<Job> all_jobs() {
-    return {prepare_job(), train_job(), evaluate_job(), soup_job(),   convert_job(),
-            inspect_job(), sweep_job(), report_job(),   doctor_job(), bench_job()};
+    return {prepare_job(), train_job(),  evaluate_job(), soup_job(),  convert_job(), inspect_job(),
+            sweep_job(),   report_job(), doctor_job(),   bench_job(), generate_job()};
 }
 
 std::string program_help(const std::vector<Job>& jobs) {

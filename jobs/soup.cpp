@@ -59,6 +59,16 @@ Soup plain_soup(const JobOptions& job) {
     return one_run ? merge_experts(inputs[0], weights) : average_soups(inputs, weights);
 }
 
+Soup soup_of_outputs(const JobOptions& job) {
+    if (job.positional.size() != 1) {
+        throw ConfigError("--method outputs averages the experts of one run",
+                          fmt::format("{} files are named", job.positional.size()), "name one best.h5");
+    }
+    Soup result = average_outputs(import_soup(job.positional[0]));
+    fmt::print("outputs of {} experts averaged: one LoRA of rank {}\n", result.num_experts, result.adapter_size);
+    return result;
+}
+
 Soup searched_soup(const JobOptions& job, const std::string& method, Communicator& comm) {
     for (const char* name : {"model.path", "data.dir"}) {
         require_option(job, name);
@@ -83,14 +93,16 @@ int soup(const JobOptions& job, Communicator& comm) {
                           "for instance: ladle soup runs/mrpc/best.h5 --output soup.h5");
     }
     const std::string method = job.value("method", "uniform");
-    if (method != "uniform" && method != "greedy" && method != "learned") {
-        throw ConfigError("unknown --method " + method, "the methods are uniform, greedy and learned",
+    if (method != "uniform" && method != "outputs" && method != "greedy" && method != "learned") {
+        throw ConfigError("unknown --method " + method, "the methods are uniform, outputs, greedy and learned",
                           "name one of them");
     }
     if (method != "uniform" && job.has("weights")) {
         throw ConfigError("--weights and --method " + method, "both decide the weights", "leave one of them out");
     }
-    Soup result = method == "uniform" ? plain_soup(job) : searched_soup(job, method, comm);
+    Soup result = method == "uniform"   ? plain_soup(job)
+                  : method == "outputs" ? soup_of_outputs(job)
+                                        : searched_soup(job, method, comm);
     write_soup(job.value("output"), result);
     fmt::print("{}: tensors_sha256 {}\n", job.value("output"), tensor_digest(result));
     return static_cast<int>(ExitCode::done);
@@ -102,14 +114,16 @@ Job soup_job() {
     JobSpec spec;
     spec.name = "soup";
     spec.purpose = "Average the experts of one run, or the soups of several runs, into one soup.";
-    spec.options = {"model",      "data.dir",    "eval.metric", "eval.select", "eval.batch",
-                    "train.leaf", "train.batch", "run.seed",    "cpu"};
+    spec.options = {"model",      "data.dir",    "eval.metric",  "eval.select", "eval.batch",
+                    "train.leaf", "train.batch", "train.device", "run.seed",    "cpu"};
     spec.switches = {
         {"output", "FILE", "The soup is written to this file."},
         {"weights", "W,W,...", "Experts or soups are averaged with these weights, else with equal ones."},
         {"method", "METHOD",
-         "Uniform (else) takes equal weights; greedy keeps an expert or soup where the mean with it is not worse; "
-         "learned trains a weight per bank; both "
+         "Uniform (else) takes equal weights; outputs (LoRA mixtures) averages what the experts add, not their "
+         "weights; "
+         "greedy keeps an expert or soup where the mean with it is not worse; "
+         "learned trains a weight per bank; these two "
          "need model.path and data.dir, and judge on what eval.select of the runs held out of train, else on dev."},
         {"epochs", "N", "Method learned takes this many passes over the rows that decide (default 5)."},
         {"score-lr", "R", "Method learned trains its scores with this rate (default 0.05)."}};

@@ -16,7 +16,7 @@
 namespace ladle {
 namespace {
 
-void describe(const Config& config, const Engine& engine, const RunData& data, const MemoryPlan& memory, int ranks) {
+void describe(const Config& config, Engine& engine, const RunData& data, const MemoryPlan& memory, int ranks) {
     const TrainingPlan plan = training_plan(config, data.train.samples());
     const double sum_bytes = 8.0 * static_cast<double>(GradientSum<float>::size(engine.table()));
     fmt::print("{}\n", parameter_table(count_parameters(engine.table(), engine.frozen_values())));
@@ -24,10 +24,13 @@ void describe(const Config& config, const Engine& engine, const RunData& data, c
     fmt::print(
         "{} on {}: {} training samples, {} steps of {} samples\n{} rank{} of {} thread{}, {} summed over ranks per "
         "step, {}\n",
-        engine.spec().adapter_kind, data.task.name, data.train.samples(), plan.total_steps,
+        engine.spec().adapter.kind, data.task.name, data.train.samples(), plan.total_steps,
         config.train.batch * config.train.accumulate, ranks, ranks == 1 ? "" : "s", config.cpu.threads,
         config.cpu.threads == 1 ? "" : "s", readable_bytes(static_cast<std::uint64_t>(sum_bytes)),
         engine.kernels().description());
+    if (ranks > 1) {
+        fmt::print("sums over ranks: {}\n", engine.reducer().description());
+    }
     const NodeShape node = node_shape();
     const int most_ranks = (config.train.batch + config.train.leaf - 1) / config.train.leaf;
     fmt::print("{}\n", launch_line(node, propose_launch(node, most_ranks)));

@@ -15,7 +15,7 @@ declare -A below=(
     [adapters]="routers layers backends core"
     [models]="adapters routers layers backends core"
     [optim]="backends core"
-    [io]="core"
+    [io]="adapters routers layers backends core"
     [data]="io text tasks core"
 )
 below[train]="models adapters routers layers backends tasks optim io data text comm config core"

@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=$1
 shift
 failed=0
-git ls-files -z '*.cpp' '*.hpp' | xargs -0 clang-format --dry-run --Werror || failed=1
+git ls-files -z '*.cpp' '*.hpp' '*.cu' | xargs -0 clang-format --dry-run --Werror || failed=1
 sources=("$@")
 [ ${#sources[@]} -gt 0 ] || mapfile -t sources < <(git ls-files 'src/*.cpp' 'jobs/*.cpp')
 # Only what this build compiles: one of comm/mpi.cpp and comm/no_mpi.cpp.

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what is missing, configures, builds and runs every test this machine can run; ends with ctest's summary.
-# Usage: tests/run.sh [--pytorch] [--slurm] [--browser] [--sanitize | --standin | --fuzz | --lint | --gpu]
-#        [--werror]
+# Usage: tests/run.sh [--pytorch] [--slurm] [--browser] [--werror]
+#        [--sanitize | --standin | --fuzz | --lint | --gpu]
 #        [-- ctest arguments, or with --gpu pieces of tests/gpu/evidence.sh]
-#   --pytorch   also the round trips through PyTorch and the Python library adapters (several GB of Python packages)
+#   --pytorch   also the round trips through PyTorch and the Python libraries adapters and peft (several GB of packages)
 #   --slurm     also a Slurm cluster of four nodes on this machine (as root; two to four minutes)
 #   --browser   also reports in a real browser (installs chromium; where it is there already, they run anyway)
 #   --sanitize  a build with address and undefined-behaviour sanitizers; unit, gradient, kernel and stand-in tests only
@@ -14,7 +14,8 @@
 #   --gpu       a build with CUDA; what only a GPU can show is run and written to tests/evidence/DATE-GPU.md (ten to
 #               twenty minutes; --pytorch installs PyTorch to be compared with). Without a GPU: exit code 77
 #   --werror    warnings of the compiler are errors
-# Environment: LADLE_GLUE_DIR (default ../shared/data/glue), LADLE_FIXTURES, LADLE_TOKENS, LADLE_JOBS (default: cores).
+# Environment: LADLE_GLUE_DIR (default ../shared/data/glue), LADLE_MATH_DIR (default ../shared/data/math),
+# LADLE_SMOLLM2_GGUF, LADLE_FIXTURES, LADLE_TOKENS, LADLE_JOBS (default: cores).
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -35,7 +36,7 @@ while [ $# -gt 0 ]; do
         --gpu) gpu=yes ;;
         --werror) werror=ON ;;
         --) shift; break ;;
-        *) sed -n '3,17s/^# //p' "$0" >&2; exit 2 ;;
+        *) sed -n '3,18s/^# //p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
@@ -55,15 +56,19 @@ make_venv() {
     "$directory/bin/python" -m pip install --quiet "$@" && "$directory/bin/python" -c "$check"
 }
 
-# make_venvs: both Python environments, base (torch, transformers) and adapters (what it lacks comes from base).
+# make_venvs: the Python environments: base (torch, transformers), adapters and peft (what they lack comes from base).
 make_venvs() {
     borrowed='' make_venv build/venv-base \
         'import torch, safetensors, h5py, scipy, tokenizers, transformers; assert transformers.__version__ == "5.23.0"' \
         torch transformers==5.23.0 safetensors h5py scipy tokenizers || return 1
-    borrowed=$(build/venv-base/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
-        make_venv build/venv-adapters \
+    local borrowed
+    borrowed=$(build/venv-base/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || return 1
+    make_venv build/venv-adapters \
         'import adapters, transformers; assert transformers.__version__ == "4.57.6"' \
-        adapters==1.3.0 transformers==4.57.6
+        adapters==1.3.0 transformers==4.57.6 || return 1
+    make_venv build/venv-peft \
+        'import peft, transformers; assert (peft.__version__, transformers.__version__) == ("0.21.2", "5.23.0")' \
+        peft==0.21.2
 }
 
 if [ $fuzz = yes ]; then
@@ -137,9 +142,12 @@ preset=release
 options=(-DLADLE_TESTS=ON "-DLADLE_WERROR=$werror")
 
 skipped=() failed=0
-if [ $sanitize = yes ]; then
+if [ $sanitize = yes ] || [ $standin = yes ]; then
     if [ -e "${CUDAToolkit_ROOT:-/usr/local/cuda}/include/cuda_runtime.h" ]; then
         options+=(-DLADLE_GPU=standin)
+    elif [ $standin = yes ]; then
+        echo "SKIPPED: no headers of the CUDA Toolkit here (set CUDAToolkit_ROOT), so nothing was built or run"
+        exit 77
     else
         options+=(-DLADLE_GPU=off)
         skipped+=("the CUDA code on the processor: no headers of the CUDA Toolkit (set CUDAToolkit_ROOT)")
@@ -154,7 +162,8 @@ fi
 if [ $pytorch = yes ]; then
     if make_venvs; then
         options+=("-DLADLE_PYTHON=$root/build/venv-base/bin/python"
-            "-DLADLE_PYTHON_ADAPTERS=$root/build/venv-adapters/bin/python")
+            "-DLADLE_PYTHON_ADAPTERS=$root/build/venv-adapters/bin/python"
+            "-DLADLE_PYTHON_PEFT=$root/build/venv-peft/bin/python")
     else
         skipped+=("round trips through PyTorch: their Python packages could not be installed; the result is a failure")
         failed=1
@@ -164,12 +173,28 @@ else
 fi
 command -v chromium >/dev/null || skipped+=("reports in a browser: no chromium; --browser installs it")
 
+targets=()
+if [ $standin = yes ]; then
+    targets=(--target ladle make_tiny_model test_cuda test_kernels test_oracle tests/standin/all
+        tests/standin/instrumented/all)
+fi
 cmake --preset $preset "${options[@]}"
-cmake --build --preset $preset --parallel "$jobs"
+cmake --build --preset $preset --parallel "$jobs" "${targets[@]}"
 
 # What the tests find in their environment.
 export LADLE_GLUE_DIR=${LADLE_GLUE_DIR:-$root/../shared/data/glue}
 [ -d "$LADLE_GLUE_DIR" ] || skipped+=("tests on real GLUE files: no $LADLE_GLUE_DIR (set LADLE_GLUE_DIR)")
+export LADLE_MATH_DIR=${LADLE_MATH_DIR:-$root/../shared/data/math}
+[ -d "$LADLE_MATH_DIR" ] || skipped+=("a test on published math files: no $LADLE_MATH_DIR (set LADLE_MATH_DIR)")
+if [ $pytorch = yes ] && [ -z "${LADLE_SMOLLM2_GGUF:-}" ]; then
+    LADLE_SMOLLM2_GGUF=$(jobs/fetch_smollm2.sh "$root/build/cache") || LADLE_SMOLLM2_GGUF=
+fi
+if [ -n "${LADLE_SMOLLM2_GGUF:-}" ]; then
+    export LADLE_SMOLLM2_GGUF
+else
+    unset LADLE_SMOLLM2_GGUF
+    skipped+=("SmolLM2 and its tokenizer: --pytorch fetches it (93 MB), or set LADLE_SMOLLM2_GGUF to its GGUF file")
+fi
 if LADLE_MINILM_DIR=$(jobs/fetch_minilm.sh "$root/build/cache"); then
     export LADLE_MINILM_DIR
 else
@@ -183,8 +208,9 @@ selection=()
 if [ $sanitize = yes ]; then
     # The libraries underneath keep memory until the end; errors in our own use of memory are what is looked for.
     export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-    selection=(-L 'unit|gradient|kernel|standin')
-    skipped+=("with sanitizers only tests labelled unit, gradient, kernel or standin run")
+    # Whole trainings on the stand-in take too long with sanitizers.
+    selection=(-L 'unit|gradient|kernel|standin' -E 'standin_(training|devices)|kernels_cuda_orders')
+    skipped+=("with sanitizers only tests labelled unit, gradient, kernel or standin run, and no trainings")
 elif [ $standin = yes ]; then
     selection=(-L standin)
 fi

@@ -4,11 +4,11 @@
 namespace ladle {
 
 AdapterKind bias_kind() {
-    return {"bias", "every bias of the backbone, no adapter", AdapterSite::none, false, true, nullptr, nullptr};
+    return {"bias", "every bias of the backbone, no adapter", AdapterSite::none, false, true, false, {}, {}, {}, {}};
 }
 
 AdapterKind head_kind() {
-    return {"head", "the classification head alone", AdapterSite::none, false, false, nullptr, nullptr};
+    return {"head", "the classification head alone", AdapterSite::none, false, false, false, {}, {}, {}, {}};
 }
 
 }  // namespace ladle

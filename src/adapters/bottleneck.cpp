@@ -6,26 +6,34 @@
 namespace ladle {
 namespace {
 
-BankSpec bank_spec(const AdapterSpec& spec, BankIndex index) {
-    const bool down = index == BankIndex::down;
-    BankSpec bank;
-    bank.prefix = spec.prefix + ".ExpertSoup." + (down ? "MoA_A" : "MoA_B") + ".deepspeed_experts.{k}";
-    bank.layer = spec.layer;
-    bank.index = index;
-    bank.experts = (down ? spec.share_down : spec.share_up) ? 1 : spec.num_experts;
-    bank.out_features = down ? spec.bottleneck : spec.hidden_size;
-    bank.in_features = down ? spec.hidden_size : spec.bottleneck;
-    bank.deviation = spec.initial_deviation;
-    bank.precision = spec.precision;
+Bank make_bank(const AdapterOptions& options, const Attachment& at, bool up) {
+    Bank bank;
+    bank.name = up ? "up" : "down";
+    bank.expert_name = at.prefix + ".ExpertSoup." + (up ? "MoA_B" : "MoA_A") + ".deepspeed_experts.{k}";
+    bank.merged_name = at.prefix + ".soup." + bank.name;
+    bank.layer = at.layer;
+    bank.experts = (up ? options.share_up : options.share_down) ? 1 : options.num_experts;
+    bank.draw = up ? 1 : 0;
+    bank.out_features = up ? at.out_features : options.size;
+    bank.in_features = up ? options.size : at.in_features;
     return bank;
+}
+
+std::vector<Bank> banks(const AdapterOptions& options, const Attachment& at) {
+    return {make_bank(options, at, false), make_bank(options, at, true)};
+}
+
+/// A shared bank draws too, as in the published code.
+std::vector<Draw> draws(const AdapterOptions& options) {
+    return {{"down", options.share_down ? 1 : options.num_experts}, {"up", options.share_up ? 1 : options.num_experts}};
 }
 
 template <class Real>
 class Bottleneck final : public Adapter<Real> {
 public:
     Bottleneck(const Kernels<Real>& kernels, ParameterTable& table, const AdapterSpec& spec)
-        : down_(kernels, table, bank_spec(spec, BankIndex::down)),
-          up_(kernels, table, bank_spec(spec, BankIndex::up)) {}
+        : down_(kernels, table, make_bank(spec.options, spec.at, false), spec),
+          up_(kernels, table, make_bank(spec.options, spec.at, true), spec) {}
 
     void prepare(const Kernels<Real>& kernels, const Real* parameters, const RoutePlan& plan) override {
         down_.prepare(kernels, parameters, plan);
@@ -76,6 +84,9 @@ AdapterKind adamix_kind() {
             AdapterSite::after_feed_forward,
             true,
             false,
+            false,
+            banks,
+            draws,
             make_bottleneck<float>,
             make_bottleneck<double>};
 }
@@ -86,6 +97,9 @@ AdapterKind houlsby_kind() {
             AdapterSite::after_feed_forward,
             false,
             false,
+            false,
+            banks,
+            draws,
             make_bottleneck<float>,
             make_bottleneck<double>};
 }
@@ -96,6 +110,9 @@ AdapterKind pfeiffer_kind() {
             AdapterSite::after_feed_forward_norm,
             false,
             false,
+            false,
+            banks,
+            draws,
             make_bottleneck<float>,
             make_bottleneck<double>};
 }

@@ -6,7 +6,8 @@
 
 namespace ladle {
 
-#define LADLE_ADAPTER_KINDS(X) X(adamix) X(houlsby) X(pfeiffer) X(bias) X(head)
+#define LADLE_ADAPTER_KINDS(X) \
+    X(adamix) X(houlsby) X(pfeiffer) X(adakron) X(madakron) X(lora) X(adamix_lora) X(bias) X(head)
 
 #define LADLE_DECLARE(name) AdapterKind name##_kind();
 LADLE_ADAPTER_KINDS(LADLE_DECLARE)
@@ -31,11 +32,9 @@ const AdapterKind& adapter_kind(const std::string& name) {
 }
 
 template <class Real>
-std::unique_ptr<Adapter<Real>> make_adapter(const AdapterKind& kind, const Kernels<Real>& kernels,
-                                            ParameterTable& table, AdapterSpec spec) {
-    if (!kind.mixture) {
-        spec.num_experts = 1;
-    }
+std::unique_ptr<Adapter<Real>> make_adapter(const Kernels<Real>& kernels, ParameterTable& table,
+                                            const AdapterSpec& spec) {
+    const AdapterKind& kind = adapter_kind(spec.options.kind);
     if constexpr (std::is_same_v<Real, float>) {
         return kind.make_float(kernels, table, spec);
     } else {
@@ -43,9 +42,9 @@ std::unique_ptr<Adapter<Real>> make_adapter(const AdapterKind& kind, const Kerne
     }
 }
 
-template std::unique_ptr<Adapter<float>> make_adapter<float>(const AdapterKind&, const Kernels<float>&, ParameterTable&,
-                                                             AdapterSpec);
-template std::unique_ptr<Adapter<double>> make_adapter<double>(const AdapterKind&, const Kernels<double>&,
-                                                               ParameterTable&, AdapterSpec);
+template std::unique_ptr<Adapter<float>> make_adapter<float>(const Kernels<float>&, ParameterTable&,
+                                                             const AdapterSpec&);
+template std::unique_ptr<Adapter<double>> make_adapter<double>(const Kernels<double>&, ParameterTable&,
+                                                               const AdapterSpec&);
 
 }  // namespace ladle

@@ -173,7 +173,7 @@ void add_attention_cases(const Kernels<float>& k, Precision precision, Buffers& 
     Attention<float> forward;
     forward.precision = precision;
     forward.segments = static_cast<int>(m.offsets.size()) - 1;
-    forward.heads = m.heads;
+    forward.heads = forward.kv_heads = m.heads;
     forward.head_dim = m.hidden / m.heads;
     forward.query_offsets = m.offsets.data();
     forward.key_offsets = m.offsets.data();

@@ -14,9 +14,8 @@ constexpr int kTurns = 20;
 /// The sums of one step on this rank.
 class Sums {
 public:
-    Sums(Engine& engine, Communicator& comm, const std::vector<std::int64_t>& uses)
+    Sums(Engine& engine, int ranks, const std::vector<std::int64_t>& uses)
         : engine_(engine),
-          comm_(comm),
           memory_(engine.kernels().memory()),
           partial_(memory_, engine.table().total_count()),
           exact_(memory_, GradientSum<float>::size(engine.table())),
@@ -28,7 +27,7 @@ public:
         partial_.copy_in(random_values(partial_.size(), 0, 0, kGradientRange).data(), partial_.size());
         // This rank's share of the leaves, rounded up: the rank with the most work decides a step's time.
         for (const std::int64_t all_ranks : uses) {
-            uses_.push_back((all_ranks + comm.world_size() - 1) / comm.world_size());
+            uses_.push_back((all_ranks + ranks - 1) / ranks);
         }
         leaves_ = *std::max_element(uses_.begin(), uses_.end());
     }
@@ -74,7 +73,6 @@ private:
     }
 
     Engine& engine_;
-    Communicator& comm_;
     DeviceMemory& memory_;
     DeviceArray<float> partial_;  ///< [total] what every leaf contributes
     std::vector<std::int64_t> uses_;
@@ -103,7 +101,7 @@ struct Times {
 
 BenchRecord reduction_record(const BenchOptions& options, Communicator& comm, Engine& engine, TrainingStep& step,
                              const StepResult& last, const BenchRecord& step_record) {
-    Sums sums(engine, comm, last.leaf_uses);
+    Sums sums(engine, comm.world_size(), last.leaf_uses);
     Times exact;
     Times plain;
     Times check;

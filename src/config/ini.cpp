@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
+#include <cctype>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -20,9 +21,29 @@ namespace {
 // No config file of ours comes near this; a wrong file (weights, a device) is refused before it fills the memory.
 constexpr std::size_t kLargestFile = std::size_t{1} << 20U;
 
+/// Throws ConfigError naming the first line that Program_options would refuse. Its own message must never be asked for:
+/// it replaces %placeholders%, also those of the line, for ever where a line holds %invalid_line%.
+void check_lines(const std::string& text, const std::string& where) {
+    std::istringstream stream(text);
+    std::string line;
+    for (int number = 1; std::getline(stream, line); ++number) {
+        std::string content = line.substr(0, line.find('#'));
+        const auto is_space = [](unsigned char c) { return std::isspace(c) != 0; };
+        content.erase(content.begin(), std::find_if_not(content.begin(), content.end(), is_space));
+        content.erase(std::find_if_not(content.rbegin(), content.rend(), is_space).base(), content.end());
+        const bool heading = content.starts_with('[') && content.ends_with(']');
+        if (!content.empty() && !heading && content.find('=') == std::string::npos) {
+            throw ConfigError(fmt::format("{} is not a config file", where),
+                              fmt::format("line {} is neither a heading nor an option: \"{}\"", number, content),
+                              "write `name = value` lines under [group] headings");
+        }
+    }
+}
+
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> read_ini_lines(const std::string& text, const std::string& where) {
+    check_lines(text, where);
     std::istringstream stream(text);
     std::vector<std::pair<std::string, std::string>> pairs;
     std::set<std::string> seen;

@@ -63,6 +63,13 @@ po::options_description describe(const JobSpec& spec) {
 std::vector<po::option> split_words(const JobSpec& spec, const std::vector<std::string>& arguments) {
     namespace style = po::command_line_style;
     const int long_names_only = style::allow_long | style::long_allow_adjacent | style::long_allow_next;
+    for (const std::string& argument : arguments) {
+        // Program_options replaces %placeholders% in its messages, also in those that show this name, without an end.
+        const std::string name = argument.substr(0, argument.find('='));
+        if (name.starts_with("--") && name.find('%') != std::string::npos) {
+            refuse_name(spec, name.substr(2), accepted_names(spec));
+        }
+    }
     try {
         return po::command_line_parser(arguments).options(describe(spec)).style(long_names_only).run().options;
     } catch (const po::unknown_option& error) {

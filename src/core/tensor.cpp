@@ -3,14 +3,13 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <memory>
 
 #include "ladle/core/bfloat16.hpp"
 #include "ladle/core/error.hpp"
+#include "ladle/core/float16.hpp"
 
 namespace ladle {
 namespace {
@@ -36,20 +35,6 @@ const DTypeRow& row_of(DType dtype) {
     return kDTypes.at(static_cast<std::size_t>(dtype));
 }
 
-float half_to_float(std::uint16_t half) {
-    const std::uint32_t sign = (half & 0x8000U) << 16U;
-    const std::uint32_t exponent = (half >> 10U) & 0x1fU;
-    const std::uint32_t mantissa = half & 0x3ffU;
-    if (exponent == 0x1fU) {
-        return std::bit_cast<float>(sign | 0x7f800000U | (mantissa << 13U));
-    }
-    if (exponent != 0) {
-        return std::bit_cast<float>(sign | ((exponent + 112U) << 23U) | (mantissa << 13U));
-    }
-    const float magnitude = std::ldexp(static_cast<float>(mantissa), -24);
-    return sign != 0 ? -magnitude : magnitude;
-}
-
 // Elements converted at once when a stored tensor is read.
 constexpr std::size_t kPiece = std::size_t{1} << 20U;
 
@@ -71,7 +56,7 @@ void convert_to_floats(DType dtype, const std::byte* bytes, std::size_t count, f
         case DType::bf16:
             return convert_all<std::uint16_t>(bytes, count, values, from_bfloat16);
         case DType::f16:
-            return convert_all<std::uint16_t>(bytes, count, values, half_to_float);
+            return convert_all<std::uint16_t>(bytes, count, values, from_float16);
         default:
             throw DataError("cannot read a tensor of type " + dtype_name(dtype) + " as real numbers",
                             "only float32, float16, bfloat16 and float64 hold weights", "convert the file first");

@@ -1,5 +1,6 @@
-// The AdaMix repository's pytorch_model_expert_soup.bin: experts and head in one plain dictionary.
-// Source: AdaMix repository, run_glue.py (saving) and src/transformers/models/expert_soup.py (names).
+// The pytorch_model_expert_soup.bin of the AdaMix and AdaKron repositories: experts and head in one plain dictionary.
+// Source: AdaMix repository, run_glue.py (saving) and src/transformers/models/expert_soup.py (names); the same files of
+// the AdaKron repository, whose banks hold one expert each.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,14 +18,16 @@ std::string sidecar_path(const std::string& path) {
     return path + ".json";
 }
 
-std::string score_name(const Soup& soup, std::int64_t layer, bool up) {
-    return fmt::format("{}.encoder.layer.{}.output.ExpertSoup.{}.expert_score_weight", soup.architecture, layer,
-                       up ? "MoA_B" : "MoA_A");
+/// "....MoA_A.deepspeed_experts.{k}" has the scores "....MoA_A.expert_score_weight".
+std::string score_name(const Bank& bank) {
+    return bank.expert_name.substr(0, bank.expert_name.find(".deepspeed_experts.")) + ".expert_score_weight";
 }
 
-/// The same soup as a mixture without merging: of a merged one every expert is the merged one.
+/// The same soup as a mixture without merging: of a merged one every expert is the merged one. AdaKron's code has room
+/// for one.
 Soup file_layout(const Soup& soup, bool one_expert) {
     Soup layout = soup;
+    one_expert = one_expert || (soup.merged && has_factors(soup));
     layout.merged = false;
     layout.num_experts = one_expert ? 1 : soup.num_experts;
     layout.share_down = soup.share_down && !one_expert;
@@ -44,43 +47,35 @@ void check_scores(const Tensor& scores, std::int64_t experts, const std::string&
 
 std::string readme(const Soup& soup, const Soup& layout, const std::string& path) {
     const std::string file = path.substr(path.rfind('/') + 1);
+    const std::string code = has_factors(soup) ? "AdaKron" : "AdaMix";
+    const std::string warning =
+        has_factors(soup)
+            ? "The code loads with strict=False: check that the model has exactly the keys of this file.\n"
+              "With a file of AdaMix, or another size, it says nothing and evaluates random projections.\n"
+            : "The code loads soups without checking names: with any other number it says nothing and\n"
+              "evaluates random experts.\n";
     return fmt::format(
-        "{}: {} of task {} for the AdaMix code (github.com/microsoft/AdaMix).\n\n"
-        "Evaluate it with exactly these flags of its run_glue.py. The code loads soups without checking names: with\n"
-        "any other number it says nothing and evaluates random experts.\n\n"
+        "{}: {} of task {} for the {} code, made by ladle.\n\n"
+        "Evaluate it with exactly these flags of its run_glue.py.\n{}\n"
         "  --apply_expert_soup --adapter_size {} --num_experts {} --sharing_down {} --sharing_up {} \\\n"
         "  --inference_level 3 --expert_soup_path {}\n\n"
         "The pooler and all other weights are those of the pretrained model.\n"
-        "Labels in order of the outputs: {}\n"
-        "Backbone SHA-256: {}\nTensors SHA-256 (as ladle inspect shows it): {}\n"
+        "{}"
         "ladle convert reads this file back; {}.json beside it holds what the file itself cannot say.\n",
-        file, soup.merged ? "the merged experts" : "all experts", soup.task.empty() ? "unknown" : soup.task,
-        layout.adapter_size, layout.num_experts, layout.share_down ? 1 : 0, layout.share_up ? 1 : 0, file,
-        soup.regression ? "none (regression)" : fmt::format("{}", fmt::join(soup.label_names, ", ")),
-        soup.backbone_digest.empty() ? "unknown" : soup.backbone_digest, tensor_digest(soup), file);
-}
-
-void refuse_kind(const Soup& soup) {
-    if (soup.adapter_kind == "adamix" || soup.adapter_kind == "houlsby") {
-        return;
-    }
-    const bool pfeiffer = soup.adapter_kind == "pfeiffer";
-    throw ConfigError(fmt::format("a soup of kind {} cannot become an AdaMix file", soup.adapter_kind),
-                      pfeiffer ? "the AdaMix code places adapters before the layer norm, this kind after it"
-                               : "the AdaMix code loads experts and a head, this kind has no experts",
-                      pfeiffer ? "convert to adapters or safetensors" : "convert to safetensors");
+        file, soup.merged ? "the merged experts" : "all experts", task_text(soup), code, warning, layout.adapter_size,
+        layout.num_experts, layout.share_down ? 1 : 0, layout.share_up ? 1 : 0, file, readme_facts(soup), file);
 }
 
 /// Copies of a merged expert back to one; throws if they differ.
 TensorMap collapse_copies(TensorMap tensors, const Soup& soup, const Soup& layout, const std::string& path) {
     TensorMap merged;
     for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
-        for (const bool up : {false, true}) {
-            for (const char* part : {"weight", "bias"}) {
-                const std::string first_name = bank_tensor_name(layout, layer, up, 0, part);
+        for (const Bank& bank : soup_banks(layout, layer)) {
+            for (const std::string& part : bank.parts()) {
+                const std::string first_name = bank.tensor_name(0, part);
                 auto first = tensors.extract(first_name);
-                for (std::int64_t k = 1; k < bank_experts(layout, up); ++k) {
-                    const auto copy = tensors.extract(bank_tensor_name(layout, layer, up, k, part));
+                for (int k = 1; k < bank.experts; ++k) {
+                    const auto copy = tensors.extract(bank.tensor_name(k, part));
                     if (first.empty() || copy.empty() || copy.mapped().bytes != first.mapped().bytes) {
                         throw DataError("cannot read " + path,
                                         "the experts at " + first_name + " differ, but " + sidecar_path(path) +
@@ -89,7 +84,7 @@ TensorMap collapse_copies(TensorMap tensors, const Soup& soup, const Soup& layou
                     }
                 }
                 if (!first.empty()) {
-                    merged.emplace(bank_tensor_name(soup, layer, up, 0, part), std::move(first.mapped()));
+                    merged.emplace(merged_bank(bank).tensor_name(0, part), std::move(first.mapped()));
                 }
             }
         }
@@ -101,18 +96,16 @@ TensorMap collapse_copies(TensorMap tensors, const Soup& soup, const Soup& layou
 }  // namespace
 
 void export_adamix(const Soup& soup, const SoupExport& target) {
-    refuse_kind(soup);
     const Soup layout = file_layout(soup, target.one_expert);
     TensorList file;
     for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
-        for (const bool up : {false, true}) {
-            const std::vector<float> zeros(static_cast<std::size_t>(bank_experts(layout, up)), 0.0F);
-            file.emplace_back(score_name(soup, layer, up),
-                              Tensor::from_floats({bank_experts(layout, up)}, zeros.data()));
-            for (std::int64_t k = 0; k < bank_experts(layout, up); ++k) {
-                for (const char* part : {"weight", "bias"}) {
-                    file.emplace_back(bank_tensor_name(layout, layer, up, k, part),
-                                      soup.tensor(bank_tensor_name(soup, layer, up, k, part)));
+        for (const Bank& bank : soup_banks(layout, layer)) {
+            const std::vector<float> zeros(static_cast<std::size_t>(bank.experts), 0.0F);
+            file.emplace_back(score_name(bank), Tensor::from_floats({bank.experts}, zeros.data()));
+            for (int k = 0; k < bank.experts; ++k) {
+                for (const std::string& part : bank.parts()) {
+                    const std::string name = bank.tensor_name(k, part);
+                    file.emplace_back(name, soup.tensor(soup.merged ? merged_bank(bank).tensor_name(0, part) : name));
                 }
             }
         }
@@ -151,11 +144,11 @@ Soup import_adamix(const std::string& path) {
     }
     const Soup layout = file_layout(soup, one_expert);
     for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
-        for (const bool up : {false, true}) {
-            const std::string name = score_name(soup, layer, up);
+        for (const Bank& bank : soup_banks(layout, layer)) {
+            const std::string name = score_name(bank);
             const auto scores = tensors.extract(name);
             if (!scores.empty()) {
-                check_scores(scores.mapped(), bank_experts(layout, up), name, path);
+                check_scores(scores.mapped(), bank.experts, name, path);
             }
         }
     }

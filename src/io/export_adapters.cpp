@@ -24,14 +24,10 @@ constexpr const char* kHeadConfigFile = "head_config.json";
 constexpr const char* kAdapterFiles[] = {"pytorch_adapter.bin", "adapter.safetensors"};
 constexpr const char* kHeadFiles[] = {"pytorch_model_head.bin", "model_head.safetensors"};
 
-std::string tensor_name(const Soup& soup, const std::string& adapter, std::int64_t layer, bool up,
+std::string tensor_name(const Soup& soup, const std::string& adapter, std::int64_t layer, const std::string& bank,
                         const std::string& part) {
     return fmt::format("{}.encoder.layer.{}.output.adapters.{}.{}.{}", soup.architecture, layer, adapter,
-                       up ? "adapter_up" : "adapter_down.0", part);
-}
-
-std::string model_class(const Soup& soup, const char* purpose) {
-    return std::string(soup.architecture == "bert" ? "Bert" : "Roberta") + purpose;
+                       bank == "up" ? "adapter_up" : "adapter_down.0", part);
 }
 
 /// The configuration that places a bottleneck as ladle does.
@@ -66,7 +62,7 @@ ordered_json adapter_json(const Soup& soup, const std::string& adapter) {
     ordered_json file;
     file["name"] = adapter;
     file["model_type"] = soup.architecture;
-    file["model_class"] = model_class(soup, "ForSequenceClassification");
+    file["model_class"] = classifier_class(soup);
     file["hidden_size"] = soup.hidden_size;
     file["version"] = kVersion;
     file["config"] = bottleneck_config(soup);
@@ -79,23 +75,16 @@ ordered_json head_json(const Soup& soup) {
     file["config"] = nullptr;
     file["name"] = nullptr;
     file["model_type"] = soup.architecture;
-    file["model_class"] = model_class(soup, "ForSequenceClassification");
+    file["model_class"] = classifier_class(soup);
     file["hidden_size"] = soup.hidden_size;
     file["version"] = kVersion;
     file["num_labels"] = num_outputs(soup);
-    ordered_json labels = ordered_json::object();
-    for (std::size_t i = 0; i < soup.label_names.size(); ++i) {
-        labels[soup.label_names[i]] = i;
-    }
-    if (labels.empty()) {
-        labels["LABEL_0"] = 0;
-    }
-    file["label2id"] = labels;
+    file["label2id"] = output_numbers(soup);
     return file;
 }
 
 std::string readme(const Soup& soup) {
-    const std::string model = model_class(soup, "ForSequenceClassification");
+    const std::string model = classifier_class(soup);
     return fmt::format(
         "# {} adapter for task {}\n\n"
         "Written by ladle for the Python library `adapters` (made with 1.3.0, which needs transformers 4.57.6).\n\n"
@@ -108,11 +97,9 @@ std::string readme(const Soup& soup) {
         "model.set_active_adapters(name)\n"
         "model.eval()\n"
         "```\n\n"
-        "BACKBONE is the pretrained model of the run. The directory also loads into `{}`.\n"
-        "Labels in order of the outputs: {}.\n",
-        soup.adapter_kind, soup.task.empty() ? "unknown" : soup.task, model, model, num_outputs(soup),
-        model_class(soup, "AdapterModel"),
-        soup.regression ? "none (regression)" : fmt::format("{}", fmt::join(soup.label_names, ", ")));
+        "BACKBONE is the pretrained model of the run. The directory also loads into `{}`.\n\n{}",
+        soup.adapter_kind, task_text(soup), model, model, num_outputs(soup),
+        soup.architecture == "bert" ? "BertAdapterModel" : "RobertaAdapterModel", readme_facts(soup));
 }
 
 std::string experts_readme(const Soup& soup) {
@@ -126,8 +113,8 @@ std::string experts_readme(const Soup& soup) {
         "model.average_adapter(\"soup\", names)\n"
         "model.set_active_adapters(\"soup\")\n"
         "```\n\n"
-        "The composition block `Average` is something else: it averages outputs, not weights.\n",
-        soup.num_experts, soup.task.empty() ? "unknown" : soup.task, soup.num_experts);
+        "The composition block `Average` is something else: it averages outputs, not weights.\n\n{}",
+        soup.num_experts, task_text(soup), soup.num_experts, readme_facts(soup));
 }
 
 void write_both(const std::string& directory, const char* const (&files)[2], const TensorList& tensors) {
@@ -140,11 +127,10 @@ void write_directory(const Soup& soup, const std::string& directory, const std::
     make_directories(directory);
     TensorList tensors;
     for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
-        for (const bool up : {false, true}) {
-            for (const char* part : {"weight", "bias"}) {
-                const std::int64_t expert = std::min(k, bank_experts(soup, up) - 1);
-                tensors.emplace_back(tensor_name(soup, adapter, layer, up, part),
-                                     soup.tensor(bank_tensor_name(soup, layer, up, expert, part)));
+        for (const Bank& bank : soup_banks(soup, layer)) {
+            for (const std::string& part : bank.parts()) {
+                tensors.emplace_back(tensor_name(soup, adapter, layer, bank.name, part),
+                                     soup.tensor(bank.tensor_name(bank.experts == 1 ? 0 : k, part)));
             }
         }
     }
@@ -158,51 +144,8 @@ void write_directory(const Soup& soup, const std::string& directory, const std::
     write_file(directory + "/" + kConfigFile, adapter_json(soup, adapter).dump(2) + "\n");
 }
 
-void refuse_impossible(const Soup& soup, bool per_expert) {
-    if (!has_banks(soup)) {
-        throw ConfigError(fmt::format("a soup of kind {} cannot become an adapters directory", soup.adapter_kind),
-                          "it has no adapter", "convert to safetensors");
-    }
-    const bool experts = !soup.merged && soup.num_experts > 1;
-    if (experts && !per_expert) {
-        throw ConfigError("this soup cannot become one adapters directory",
-                          fmt::format("it holds {} experts, the directory one adapter", soup.num_experts),
-                          "convert the merged soup (soup.h5 of the run, or ladle soup), or use --experts");
-    }
-    if (!experts && per_expert) {
-        throw ConfigError("this soup has no single experts to write", "its experts are merged, or there is only one",
-                          "leave --experts out, or convert best.h5 of the run");
-    }
-}
-
 [[noreturn]] void refuse(const std::string& path, const std::string& why) {
     throw DataError("cannot read " + path, why, "export the adapter again, or use another one");
-}
-
-/// The tensors of the .bin file, of the .safetensors file, or of both if they are equal.
-TensorMap read_either(const std::string& directory, const char* const (&files)[2]) {
-    const std::string torch = directory + "/" + files[0];
-    const std::string safetensors = directory + "/" + files[1];
-    TensorMap tensors;
-    if (file_exists(torch)) {
-        for (auto& [name, tensor] : read_torch(torch)) {
-            tensors.emplace(name, std::move(tensor));
-        }
-    }
-    if (file_exists(safetensors)) {
-        const TensorMap other = read_safetensors(safetensors).tensors;
-        const auto equal = [](const auto& a, const auto& b) {
-            return a.first == b.first && a.second.shape == b.second.shape && a.second.bytes == b.second.bytes;
-        };
-        if (!tensors.empty() && !std::equal(tensors.begin(), tensors.end(), other.begin(), other.end(), equal)) {
-            refuse(directory, std::string(files[0]) + " and " + files[1] + " hold different tensors");
-        }
-        tensors = other;
-    }
-    if (tensors.empty()) {
-        refuse(directory, std::string("neither ") + files[0] + " nor " + files[1] + " is there");
-    }
-    return tensors;
 }
 
 /// Every setting that changes what the adapter computes must be one that ladle computes too.
@@ -216,11 +159,6 @@ void check_config(const json& found, const Soup& soup, const std::string& path) 
                                      found.contains(key) ? found[key].dump() : "missing", expected[key].dump()));
         }
     }
-}
-
-std::string text_of(const json& object, const char* key) {
-    const auto found = object.find(key);
-    return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 /// Label names of a foreign head in the order of its outputs, if it names all of them.
@@ -259,13 +197,13 @@ Soup describe_foreign(const json& file, const TensorMap& tensors, const TensorMa
     const auto before = file["config"].find("original_ln_before");
     soup.adapter_kind = before != file["config"].end() && *before == true ? "pfeiffer" : "houlsby";
     const std::string name = text_of(file, "name");
-    const auto first = tensors.find(tensor_name(soup, name, 0, false, "weight"));
+    const auto first = tensors.find(tensor_name(soup, name, 0, "down", "weight"));
     if (first == tensors.end() || first->second.shape.size() != 2) {
         refuse(path, "there is no adapter after the output of layer 0");
     }
     soup.adapter_size = first->second.shape[0];
     soup.hidden_size = first->second.shape[1];
-    while (tensors.contains(tensor_name(soup, name, soup.num_layers, false, "weight"))) {
+    while (tensors.contains(tensor_name(soup, name, soup.num_layers, "down", "weight"))) {
         ++soup.num_layers;
     }
     const auto bias = head.find(soup.architecture == "bert" ? "classifier.bias" : "classifier.out_proj.bias");
@@ -289,8 +227,8 @@ OneAdapter read_directory(const std::string& directory, std::int64_t k) {
     if (!file.is_object() || !file.contains("config") || !file["config"].is_object() || text_of(file, "name").empty()) {
         refuse(path, "it has no name or no config");
     }
-    TensorMap tensors = read_either(directory, kAdapterFiles);
-    TensorMap head = read_either(directory, kHeadFiles);
+    TensorMap tensors = read_either(directory, kAdapterFiles[0], kAdapterFiles[1]);
+    TensorMap head = read_either(directory, kHeadFiles[0], kHeadFiles[1]);
     OneAdapter result;
     result.description = file.contains("ladle") ? parse_description(file["ladle"], path)
                                                 : describe_foreign(file, tensors, head, directory);
@@ -298,12 +236,12 @@ OneAdapter read_directory(const std::string& directory, std::int64_t k) {
     check_config(file["config"], soup, path);
     const std::string name = file["name"];
     for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
-        for (const bool up : {false, true}) {
-            for (const char* part : {"weight", "bias"}) {
-                auto tensor = tensors.extract(tensor_name(soup, name, layer, up, part));
+        for (const Bank& bank : soup_banks(soup, layer)) {
+            for (const std::string& part : bank.parts()) {
+                auto tensor = tensors.extract(tensor_name(soup, name, layer, bank.name, part));
                 if (!tensor.empty()) {
-                    const std::int64_t expert = bank_experts(soup, up) == 1 ? 0 : k;
-                    result.tensors.emplace(bank_tensor_name(soup, layer, up, expert, part), std::move(tensor.mapped()));
+                    result.tensors.emplace(bank.tensor_name(bank.experts == 1 ? 0 : k, part),
+                                           std::move(tensor.mapped()));
                 }
             }
         }
@@ -336,7 +274,6 @@ Soup read_experts(const std::string& directory) {
 }  // namespace
 
 void export_adapters(const Soup& soup, const SoupExport& target) {
-    refuse_impossible(soup, target.per_expert);
     if (!target.per_expert) {
         write_directory(soup, target.path, kAdapterName, 0);
         write_file(target.path + "/README.md", readme(soup));

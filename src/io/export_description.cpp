@@ -14,7 +14,6 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 constexpr const char* kFormatName = "ladle.soup 1";
-constexpr std::int64_t kMost = 1 << 20;
 
 [[noreturn]] void refuse(const std::string& label, const std::string& why) {
     throw DataError("cannot read " + label, why, "use a file that ladle or the published code wrote");
@@ -35,15 +34,6 @@ Tensor as_float32(const Tensor& tensor) {
     return tensor.dtype == DType::f32 ? tensor : Tensor::from_floats(tensor.shape, tensor.to_floats().data());
 }
 
-void check_dimensions(const Soup& soup, const std::string& label) {
-    const bool possible = soup.num_layers > 0 && soup.num_layers <= 1024 && soup.num_experts > 0 &&
-                          soup.num_experts <= kMost && soup.hidden_size > 0 && soup.hidden_size <= kMost &&
-                          soup.adapter_size >= 0 && soup.adapter_size <= kMost;
-    if (!possible || (soup.architecture != "bert" && soup.architecture != "roberta")) {
-        refuse(label, "its description is not that of a BERT or RoBERTa soup");
-    }
-}
-
 }  // namespace
 
 ordered_json describe_soup(const Soup& soup) {
@@ -60,6 +50,9 @@ Soup parse_description(const json& description, const std::string& label) {
             refuse(label, "its description has another format than " + std::string(kFormatName));
         }
         visit_soup_fields([&](const char* key, const char*, const char*, auto field) {
+            if (is_since_1_1(key) && !description.contains(key)) {
+                return;
+            }
             const json& value = description.at(key);
             // JSON has no NaN.
             if constexpr (std::is_same_v<decltype(field), double Soup::*>) {
@@ -78,43 +71,7 @@ Soup parse_description(const json& description, const std::string& label) {
     } catch (const json::exception& error) {
         refuse(label, std::string("its description is incomplete: ") + error.what());
     }
-    check_dimensions(soup, label);
-    return soup;
-}
-
-Soup guess_description(const TensorMap& tensors, const std::string& label) {
-    Soup soup;
-    soup.adapter_kind = "adamix";
-    soup.architecture = !tensors.empty() && tensors.rbegin()->first.starts_with("roberta.") ? "roberta" : "bert";
-    const auto count_while_found = [&](const auto& name_of) {
-        std::int64_t count = 0;
-        while (tensors.contains(name_of(count))) {
-            ++count;
-        }
-        return count;
-    };
-    const auto experts_of = [&](bool up) {
-        return count_while_found([&](std::int64_t k) { return bank_tensor_name(soup, 0, up, k, "weight"); });
-    };
-    soup.num_layers =
-        count_while_found([&](std::int64_t layer) { return bank_tensor_name(soup, layer, false, 0, "weight"); });
-    const std::int64_t down = experts_of(false);
-    const std::int64_t up = experts_of(true);
-    soup.num_experts = std::max(down, up);
-    soup.share_down = down == 1 && up > 1;
-    soup.share_up = up == 1 && down > 1;
-    if (soup.num_layers == 0 || up == 0 || (down != up && down != 1 && up != 1)) {
-        refuse(label, "it holds no AdaMix experts (names with .ExpertSoup.MoA_A.deepspeed_experts.0.weight)");
-    }
-    const Shape& shape = tensors.at(bank_tensor_name(soup, 0, false, 0, "weight")).shape;
-    const auto head = tensors.find(soup.architecture == "bert" ? "classifier.bias" : "classifier.out_proj.bias");
-    if (shape.size() != 2 || head == tensors.end() || head->second.shape.size() != 1) {
-        refuse(label, "its experts or its classifier have unexpected shapes");
-    }
-    soup.adapter_size = shape[0];
-    soup.hidden_size = shape[1];
-    set_unknown_labels(soup, head->second.shape[0]);
-    check_dimensions(soup, label);
+    check_description(soup, label);
     return soup;
 }
 
@@ -142,16 +99,7 @@ void take_tensors(Soup& soup, TensorMap tensors, const std::string& label) {
         }
         soup.tensors.emplace_back(name, as_float32(found.mapped()));
     };
-    const std::int64_t size = soup.adapter_size;
-    for (std::int64_t layer = 0; has_banks(soup) && layer < soup.num_layers; ++layer) {
-        for (const bool up : {false, true}) {
-            const std::int64_t out = up ? soup.hidden_size : size;
-            for (std::int64_t k = 0; k < bank_experts(soup, up); ++k) {
-                take(bank_tensor_name(soup, layer, up, k, "weight"), {out, up ? size : soup.hidden_size});
-                take(bank_tensor_name(soup, layer, up, k, "bias"), {out});
-            }
-        }
-    }
+    visit_bank_tensors(soup, take);
     const auto head = head_tensors(soup);
     if (soup.adapter_kind == "bias") {
         std::vector<std::pair<std::string, Shape>> biases;

@@ -17,6 +17,7 @@ void visit_soup_fields(Visitor&& visit) {
     visit("architecture", "/model", "architecture", &Soup::architecture);
     visit("hidden_size", "/model", "hidden_size", &Soup::hidden_size);
     visit("num_layers", "/model", "num_layers", &Soup::num_layers);
+    visit("intermediate_size", "/model", "intermediate_size", &Soup::intermediate_size);
     visit("backbone_sha256", "/model", "backbone_sha256", &Soup::backbone_digest);
     visit("tokenizer_sha256", "/model", "tokenizer_sha256", &Soup::tokenizer_digest);
     visit("adapter_kind", "/adapter", "kind", &Soup::adapter_kind);
@@ -25,6 +26,11 @@ void visit_soup_fields(Visitor&& visit) {
     visit("share_down", "/adapter", "share_down", &Soup::share_down);
     visit("share_up", "/adapter", "share_up", &Soup::share_up);
     visit("activation", "/adapter", "activation", &Soup::activation);
+    visit("lora_targets", "/adapter", "lora_targets", &Soup::lora_targets);
+    visit("lora_alpha", "/adapter", "lora_alpha", &Soup::lora_alpha);
+    visit("factor_size", "/adapter", "factor_size", &Soup::factor_size);
+    visit("factor_order", "/adapter", "factor_order", &Soup::factor_order);
+    visit("factor_experts", "/adapter", "factor_experts", &Soup::factor_experts);
     visit("merged", "/adapter", "merged", &Soup::merged);
     visit("weights", "/adapter", "weights", &Soup::weights);
     visit("task", "/task", "name", &Soup::task);
@@ -42,6 +48,29 @@ void visit_soup_fields(Visitor&& visit) {
     visit("selected_on", "/provenance", "selected_on", &Soup::selected_on);
 }
 
+/// Why a soup cannot be written in a format, and what can be done instead; an empty `why`: it can.
+struct Misfit {
+    std::string why;
+    std::string fix;
+};
+Misfit adamix_misfit(const Soup& soup, const SoupExport& target);
+Misfit adapters_misfit(const Soup& soup, const SoupExport& target);
+Misfit peft_misfit(const Soup& soup, const SoupExport& target);
+Misfit model_misfit(const Soup& soup, const SoupExport& target);
+
+/// True if each bank has one expert: it is merged, or there was only one.
+bool holds_one_expert(const Soup& soup);
+/// True for kinds that sit on projections.
+bool is_lora(const Soup& soup);
+/// True for AdaKron's kinds.
+bool has_factors(const Soup& soup);
+
+/// Throws DataError if the description is not that of a soup that ladle can have: sizes, architecture, kind of adapter.
+void check_description(const Soup& soup, const std::string& label);
+
+/// True for the fields that files of schema 1.0 lack; they then keep their defaults.
+bool is_since_1_1(const std::string& field);
+
 /// The soup in an open file; throws DataError.
 Soup soup_of(const Hdf5Reader& file);
 
@@ -51,9 +80,29 @@ nlohmann::ordered_json describe_soup(const Soup& soup);
 /// The reverse; throws DataError naming `label` and the key that is missing or of the wrong type.
 Soup parse_description(const nlohmann::json& description, const std::string& label);
 
-/// Layers, sizes, sharing and labels of a soup whose description was lost, from its tensors: names as in the AdaMix
-/// repository. Throws DataError if they are no AdaMix soup.
+/// Kind, layers, sizes, sharing and labels of a soup whose description was lost, from its tensors: names as in the
+/// AdaMix or AdaKron repository, told apart by their down projections. Throws DataError if they are neither.
 Soup guess_description(const TensorMap& tensors, const std::string& label);
+
+/// The tensors of a torch file, of a safetensors file, or of both if they are equal; throws DataError.
+TensorMap read_either(const std::string& directory, const char* torch_file, const char* safetensors_file);
+
+/// The text at that key; empty if there is none.
+std::string text_of(const nlohmann::json& object, const char* key);
+
+/// Calls visit(name, shape) for every tensor of the banks in model order.
+template <class Visitor>
+void visit_bank_tensors(const Soup& soup, Visitor&& visit) {
+    for (std::int64_t layer = 0; has_banks(soup) && layer < soup.num_layers; ++layer) {
+        for (const Bank& bank : soup_banks(soup, layer)) {
+            for (int k = 0; k < bank.experts; ++k) {
+                for (const std::string& part : bank.parts()) {
+                    visit(bank.tensor_name(k, part), bank.part_shape(part));
+                }
+            }
+        }
+    }
+}
 
 /// Fills soup.tensors in model order as float32 from tensors under the names of soups; throws DataError naming a
 /// missing, surplus or misshapen one. A bias-only soup may hold any biases.
@@ -62,6 +111,17 @@ void take_tensors(Soup& soup, TensorMap tensors, const std::string& label);
 /// Names and shapes of the head's tensors in model order.
 std::vector<std::pair<std::string, Shape>> head_tensors(const Soup& soup);
 
+/// Name of the output that has no label, or of each: what the configurations of transformers need.
+std::vector<std::string> output_names(const Soup& soup);
+/// The same as an object {name: index}.
+nlohmann::ordered_json output_numbers(const Soup& soup);
+/// "BertForSequenceClassification" or the same of RoBERTa.
+std::string classifier_class(const Soup& soup);
+/// The task's name, or "unknown".
+std::string task_text(const Soup& soup);
+/// The end of every README: labels, base model, digests, licence.
+std::string readme_facts(const Soup& soup);
+
 /// The writers and readers of the single formats; see export.hpp.
 void export_adamix(const Soup& soup, const SoupExport& target);
 Soup import_adamix(const std::string& path);
@@ -69,5 +129,9 @@ void export_safetensors(const Soup& soup, const SoupExport& target);
 Soup import_safetensors(const std::string& path);
 void export_adapters(const Soup& soup, const SoupExport& target);
 Soup import_adapters(const std::string& directory);
+void export_peft(const Soup& soup, const SoupExport& target);
+Soup import_peft(const std::string& directory);
+void export_model(const Soup& soup, const SoupExport& target);
+Soup import_model(const std::string& directory);
 
 }  // namespace ladle

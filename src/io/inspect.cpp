@@ -115,10 +115,10 @@ FileReport inspect_torch(const std::string& path) {
     return report;
 }
 
-FileReport inspect_adapters(const std::string& path) {
+FileReport inspect_directory(const std::string& path, const char* kind) {
     const Soup soup = import_soup(path);
     FileReport report;
-    report.kind = soup.merged || soup.num_experts == 1 ? "adapters directory" : "adapters directories of experts";
+    report.kind = kind;
     report.digest = std::string(kTensorDigest) + " " + tensor_digest(soup);
     add_json(describe_soup(soup), "soup", report);
     for (const auto& [name, tensor] : soup.tensors) {
@@ -270,10 +270,16 @@ FileReport inspect_path(const std::string& path) {
         case SoupFormat::adamix:
             return inspect_torch(path);
         case SoupFormat::adapters:
-            return inspect_adapters(path);
-        default:
-            return inspect_safetensors(path);
+            return inspect_directory(path, file_exists(path + "/adapter_config.json")
+                                               ? "adapters directory"
+                                               : "adapters directories of experts");
+        case SoupFormat::peft:
+            return inspect_directory(path, "PEFT directory");
+        case SoupFormat::safetensors:
+        case SoupFormat::model:
+            break;  // a model directory was told by its config.json
     }
+    return inspect_safetensors(path);
 }
 
 std::string facts_text(const FileReport& report) {

@@ -50,7 +50,7 @@ bool PickleMachine::step(std::uint8_t operation) {
             build();
             return true;
         default:
-            if (!push_constant(operation) && !use_memo(operation)) {
+            if (!push_constant(operation) && !use_memo(operation) && !use_opaque(operation)) {
                 refuse("operation " + std::to_string(operation) + " is not accepted");
             }
             return true;
@@ -113,6 +113,52 @@ bool PickleMachine::use_memo(std::uint8_t operation) {
     }
 }
 
+/// Operations on what is carried along without being understood; only with opaque extras.
+bool PickleMachine::use_opaque(std::uint8_t operation) {
+    if (extras_ == PickleExtras::refused) {
+        return false;
+    }
+    switch (operation) {
+        case 'G':
+            take_bytes(sizeof(double));
+            push_plain(PickleKind::opaque);
+            return true;
+        case 0x81:  // NEWOBJ: class and arguments
+            pop_count(2);
+            push_plain(PickleKind::opaque);
+            return true;
+        case 'a':
+            pop();
+            expect_list();
+            return true;
+        case 'e':
+            pop_to_mark();
+            expect_list();
+            return true;
+        default:
+            return false;
+    }
+}
+
+/// What is added to a list is forgotten: no tensor is taken from one.
+void PickleMachine::expect_list() {
+    const PickleValuePtr target = pop();
+    if (target->kind != PickleKind::list && target->kind != PickleKind::opaque) {
+        refuse("something is added to what is no list");
+    }
+    stack_.push_back(target);
+}
+
+/// The dictionary or opaque object on top of the stack, which stays there.
+PickleValuePtr PickleMachine::target() {
+    PickleValuePtr value = pop();
+    if (value->kind != PickleKind::dictionary && value->kind != PickleKind::opaque) {
+        refuse("an object is of the wrong kind");
+    }
+    stack_.push_back(value);
+    return value;
+}
+
 void PickleMachine::push_long() {
     const std::string_view bytes = take_bytes(take<std::uint8_t>());
     if (bytes.size() > sizeof(std::int64_t)) {
@@ -133,14 +179,16 @@ void PickleMachine::push_text() {
 }
 
 void PickleMachine::set_items(const std::vector<PickleValuePtr>& items) {
-    const PickleValuePtr target = pop(PickleKind::dictionary);
-    stack_.push_back(target);
+    const PickleValuePtr changed = target();
     if (items.size() % 2 != 0) {
         refuse("a key has no value");
     }
-    PickleEntries& entries = dictionaries_[static_cast<std::size_t>(target->integer)];
+    if (changed->kind == PickleKind::opaque) {
+        return;
+    }
+    PickleEntries& entries = dictionaries_[static_cast<std::size_t>(changed->integer)];
     for (std::size_t i = 0; i < items.size(); i += 2) {
-        if (items[i]->kind != PickleKind::text) {
+        if (items[i]->kind != PickleKind::text && extras_ == PickleExtras::refused) {
             refuse("a key is not a text");
         }
         entries.emplace_back(items[i], items[i + 1]);
@@ -150,8 +198,7 @@ void PickleMachine::set_items(const std::vector<PickleValuePtr>& items) {
 /// Attributes of a dictionary (state_dict() adds _metadata) say nothing about tensors.
 void PickleMachine::build() {
     pop();
-    const PickleValuePtr target = pop(PickleKind::dictionary);
-    stack_.push_back(target);
+    target();
 }
 
 }  // namespace ladle

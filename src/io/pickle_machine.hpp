@@ -29,8 +29,12 @@ enum class PickleKind {
     parameter,
     ordered,
     storage,
-    tensor
+    tensor,
+    opaque  ///< something that is not understood; it can be passed on, and nothing is taken from it
 };
+
+/// What a pickle may hold beside dictionaries of tensors.
+enum class PickleExtras { refused, opaque };
 
 struct PickleValue;
 using PickleValuePtr = std::shared_ptr<const PickleValue>;
@@ -50,20 +54,27 @@ using PickleEntries = std::vector<std::pair<PickleValuePtr, PickleValuePtr>>;
 /// A stack machine over immutable values. Dictionaries are numbered, so that no value can contain itself.
 class PickleMachine {
 public:
-    PickleMachine(std::string_view pickle, const std::string& label) : rest_(pickle), label_(label) {}
+    PickleMachine(std::string_view pickle, const std::string& label, PickleExtras extras)
+        : rest_(pickle), label_(label), extras_(extras) {}
 
-    PickleEntries run() {
+    /// Runs the whole pickle, which must leave one dictionary.
+    PickleValuePtr run() {
         std::size_t steps = 0;
         while (step(take<std::uint8_t>())) {
             if (++steps > kMaxSteps) {
                 refuse("it has more than " + std::to_string(kMaxSteps) + " operations");
             }
         }
-        const PickleValuePtr result = pop(PickleKind::dictionary);
+        PickleValuePtr result = pop(PickleKind::dictionary);
         if (!stack_.empty() || !rest_.empty()) {
             refuse("something follows the dictionary");
         }
-        return std::move(dictionaries_[static_cast<std::size_t>(result->integer)]);
+        return result;
+    }
+
+    /// Of a dictionary that run() gave, or that is one of its entries. With opaque extras keys may be other than texts.
+    const PickleEntries& entries_of(const PickleValue& dictionary) const {
+        return dictionaries_[static_cast<std::size_t>(dictionary.integer)];
     }
 
 private:
@@ -166,6 +177,9 @@ private:
     bool step(std::uint8_t operation);
     bool push_constant(std::uint8_t operation);
     bool use_memo(std::uint8_t operation);
+    bool use_opaque(std::uint8_t operation);
+    void expect_list();
+    PickleValuePtr target();
     void push_global();
     void push_long();
     void push_text();
@@ -179,6 +193,7 @@ private:
 
     std::string_view rest_;
     const std::string& label_;
+    PickleExtras extras_;
     std::vector<PickleValuePtr> stack_;
     std::unordered_map<std::uint32_t, PickleValuePtr> memo_;
     std::vector<PickleEntries> dictionaries_;

@@ -25,6 +25,27 @@ constexpr std::array<StorageClass, 8> kStorageClasses = {{{DType::f32, "FloatSto
                                                           {DType::u8, "ByteStorage"},
                                                           {DType::boolean, "BoolStorage"}}};
 
+PickledTensors tensors_of(const PickleEntries& entries, const std::string& label) {
+    PickledTensors tensors;
+    std::set<std::string> names;
+    for (const auto& [key, value] : entries) {
+        const std::string& name = key->text;
+        if (key->kind != PickleKind::text) {
+            throw DataError("cannot read " + label, "a tensor's name is not a text", "save {name: tensor}");
+        }
+        if (!names.insert(name).second) {
+            throw DataError("cannot read " + label, "the name " + name + " occurs twice",
+                            "give each tensor its own name");
+        }
+        if (value->kind != PickleKind::tensor) {
+            throw DataError("cannot read " + label, "its entry \"" + name + "\" is not a tensor",
+                            "save a flat dictionary {name: tensor}, e.g. model.state_dict()");
+        }
+        tensors.emplace_back(name, value->tensor);
+    }
+    return tensors;
+}
+
 }  // namespace
 
 void PickleMachine::push_global() {
@@ -46,6 +67,9 @@ void PickleMachine::push_global() {
             return push(std::move(value));
         }
     }
+    if (extras_ == PickleExtras::opaque) {
+        return push_plain(PickleKind::opaque);
+    }
     refuse("it names " + module + "." + name + ", which is not a tensor and is never executed");
 }
 
@@ -62,6 +86,9 @@ void PickleMachine::reduce() {
         arguments->items[0]->kind == PickleKind::tensor) {
         stack_.push_back(arguments->items[0]);
         return;
+    }
+    if (callable->kind == PickleKind::opaque) {
+        return push_plain(PickleKind::opaque);
     }
     refuse("it calls something with unexpected arguments");
 }
@@ -127,23 +154,28 @@ std::string storage_class(DType dtype) {
     throw InternalError("no torch storage holds " + dtype_name(dtype), "convert it before writing");
 }
 
-std::vector<std::pair<std::string, PickledTensor>> read_tensor_pickle(std::string_view pickle,
-                                                                      const std::string& label) {
-    std::vector<std::pair<std::string, PickledTensor>> tensors;
-    std::set<std::string> names;
-    for (const auto& [key, value] : PickleMachine(pickle, label).run()) {
-        const std::string& name = key->text;
-        if (!names.insert(name).second) {
-            throw DataError("cannot read " + label, "the name " + name + " occurs twice",
-                            "give each tensor its own name");
+PickledTensors read_tensor_pickle(std::string_view pickle, const std::string& label) {
+    PickleMachine machine(pickle, label, PickleExtras::refused);
+    return tensors_of(machine.entries_of(*machine.run()), label);
+}
+
+PickledTensors read_tensor_pickle_entry(std::string_view pickle, const std::string& label, const std::string& entry) {
+    PickleMachine machine(pickle, label, PickleExtras::opaque);
+    PickleValuePtr wanted;
+    for (const auto& [key, value] : machine.entries_of(*machine.run())) {
+        if (key->kind == PickleKind::text && key->text == entry) {
+            if (wanted != nullptr) {
+                throw DataError("cannot read " + label, "its entry \"" + entry + "\" occurs twice",
+                                "save the file again");
+            }
+            wanted = value;
         }
-        if (value->kind != PickleKind::tensor) {
-            throw DataError("cannot read " + label, "its entry \"" + name + "\" is not a tensor",
-                            "save a flat dictionary {name: tensor}, e.g. model.state_dict()");
-        }
-        tensors.emplace_back(name, value->tensor);
     }
-    return tensors;
+    if (wanted == nullptr || wanted->kind != PickleKind::dictionary) {
+        throw DataError("cannot read " + label, "it has no dictionary under \"" + entry + "\"",
+                        "name a training checkpoint, or read it as a flat dictionary of tensors");
+    }
+    return tensors_of(machine.entries_of(*wanted), label);
 }
 
 }  // namespace ladle

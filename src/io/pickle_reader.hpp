@@ -22,10 +22,17 @@ struct PickledTensor {
     Shape strides;  ///< in elements
 };
 
+/// By name, in the order of the pickle.
+using PickledTensors = std::vector<std::pair<std::string, PickledTensor>>;
+
 /// The entries of the pickled dictionary in its order. `label` names the file. Throws DataError naming the operation or
 /// object that is not accepted. Source of the operations: CPython, Lib/pickletools.py.
-std::vector<std::pair<std::string, PickledTensor>> read_tensor_pickle(std::string_view pickle,
-                                                                      const std::string& label);
+PickledTensors read_tensor_pickle(std::string_view pickle, const std::string& label);
+
+/// The tensors of the dictionary that lies under the key `entry` of the pickled dictionary, which may hold anything
+/// else: objects of unknown classes stand for nothing, and no code is run for them. Throws DataError if one of the
+/// wanted entries is not a tensor.
+PickledTensors read_tensor_pickle_entry(std::string_view pickle, const std::string& label, const std::string& entry);
 
 /// The class torch.<name>Storage of a type, e.g. "FloatStorage".
 std::string storage_class(DType dtype);

@@ -1,9 +1,12 @@
 // Finds and opens the weight files of a model directory.
 #include "ladle/io/pretrained.hpp"
 
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
 #include <set>
 
-#include "ladle/core/digest.hpp"
+#include "file_digests.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"
 #include "ladle/io/files.hpp"
@@ -40,7 +43,7 @@ PretrainedWeights open_sharded(const std::string& directory, const std::string& 
         files.insert(file);
     }
     PretrainedWeights weights;
-    Digest digest;
+    FileDigests digests;
     for (const std::string& file : files) {
         const std::string path = directory + "/" + file;
         for (auto& [name, tensor] : open_safetensors(path)) {
@@ -50,17 +53,35 @@ PretrainedWeights open_sharded(const std::string& directory, const std::string& 
             }
             weights.tensors.emplace(name, std::move(tensor));
         }
-        const std::string bytes = file_digest(path);
-        digest.add_text(file).add_text(bytes);
-        weights.files += file + " = " + bytes + "\n";
+        digests.add(directory, file);
     }
     for (const auto& [tensor, file] : file_of) {
         if (!weights.tensors.contains(tensor)) {
             refuse(directory + "/" + file, "tensor " + tensor + " is missing, " + index_path + " lists it");
         }
     }
-    weights.digest = digest.finish();
+    weights.files = digests.files();
+    weights.digest = digests.finish();
     return weights;
+}
+
+std::size_t bytes_of(const StoredTensor& tensor) {
+    return tensor.elements() * dtype_bytes(tensor.dtype);
+}
+
+/// The tensors in name order, cut into lists of at most `shard_bytes`, or of a single tensor.
+std::vector<StoredTensorMap> cut_into_shards(const StoredTensorMap& tensors, std::size_t shard_bytes) {
+    std::vector<StoredTensorMap> shards(1);
+    std::size_t filled = 0;
+    for (const auto& [name, tensor] : tensors) {
+        if (filled > 0 && filled + bytes_of(tensor) > shard_bytes) {
+            shards.emplace_back();
+            filled = 0;
+        }
+        filled += bytes_of(tensor);
+        shards.back().emplace(name, tensor);
+    }
+    return shards;
 }
 
 }  // namespace
@@ -87,6 +108,27 @@ PretrainedWeights open_weights(const std::string& directory) {
     throw DataError("cannot read the model " + directory,
                     "it holds neither model.safetensors, model.safetensors.index.json nor pytorch_model.bin",
                     "name a directory as save_pretrained() of transformers writes it");
+}
+
+void write_weights(const std::string& directory, const StoredTensorMap& tensors, std::size_t shard_bytes) {
+    const std::string path = directory + "/model.safetensors";
+    const std::vector<StoredTensorMap> shards = cut_into_shards(tensors, shard_bytes);
+    if (shards.size() == 1) {
+        write_stored_tensors(path, tensors, {});
+        return;
+    }
+    nlohmann::ordered_json index;
+    std::size_t total = 0;
+    for (std::size_t i = 0; i < shards.size(); ++i) {
+        const std::string file = fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
+        write_stored_tensors(directory + "/" + file, shards[i], {});
+        for (const auto& [name, tensor] : shards[i]) {
+            index["weight_map"][name] = file;
+            total += bytes_of(tensor);
+        }
+    }
+    index["metadata"]["total_size"] = total;
+    write_file(path + ".index.json", index.dump(2) + "\n");
 }
 
 }  // namespace ladle

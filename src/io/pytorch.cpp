@@ -148,12 +148,10 @@ void put_tensor(std::string& pickle, const std::string& name, const Tensor& tens
         "ccollections\nOrderedDict\n)RtR";
 }
 
-}  // namespace
-
-std::vector<std::pair<std::string, StoredTensor>> open_torch(const std::string& path) {
-    const auto torch = std::make_shared<TorchFile>(path);
-    const BinaryFile& file = torch->file;
-    const ZipReader& archive = torch->archive;
+/// The pickle of an archive whose numbers are little endian.
+std::string pickle_of(const TorchFile& torch) {
+    const BinaryFile& file = torch.file;
+    const ZipReader& archive = torch.archive;
     if (archive.has("byteorder")) {
         const auto order = archive.read("byteorder");
         if (order.size() != 6 || std::memcmp(order.data(), "little", 6) != 0) {
@@ -163,16 +161,20 @@ std::vector<std::pair<std::string, StoredTensor>> open_torch(const std::string& 
     if (archive.size_of("data.pkl") > kMaxPickleBytes) {
         file.refuse("its pickle is larger than 64 MiB");
     }
-    const auto pickle = archive.read("data.pkl");
-    const std::string_view text(reinterpret_cast<const char*>(pickle.data()), pickle.size());
+    const std::vector<std::byte> pickle = archive.read("data.pkl");
+    return {reinterpret_cast<const char*>(pickle.data()), pickle.size()};
+}
+
+std::vector<std::pair<std::string, StoredTensor>> stored_tensors(const std::shared_ptr<TorchFile>& torch,
+                                                                 const PickledTensors& views) {
     std::vector<std::pair<std::string, StoredTensor>> tensors;
     std::size_t total = 0;
-    for (const auto& [name, view] : read_tensor_pickle(text, path)) {
+    for (const auto& [name, view] : views) {
         const std::string member = "data/" + view.storage;
-        check_view(view, archive.size_of(member), name, file);
+        check_view(view, torch->archive.size_of(member), name, torch->file);
         total += shape_elements(view.shape) * dtype_bytes(view.dtype);
-        if (total > kMaxSharing * file.size()) {
-            file.refuse("its tensors share storages too often");
+        if (total > kMaxSharing * torch->file.size()) {
+            torch->file.refuse("its tensors share storages too often");
         }
         const auto read = [torch, member, view = view](std::size_t first, std::size_t count) {
             return gather_view(view, torch->storage(member), first, count);
@@ -180,6 +182,18 @@ std::vector<std::pair<std::string, StoredTensor>> open_torch(const std::string& 
         tensors.emplace_back(name, StoredTensor{view.dtype, view.shape, read});
     }
     return tensors;
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, StoredTensor>> open_torch(const std::string& path) {
+    const auto torch = std::make_shared<TorchFile>(path);
+    return stored_tensors(torch, read_tensor_pickle(pickle_of(*torch), path));
+}
+
+std::vector<std::pair<std::string, StoredTensor>> open_torch_entry(const std::string& path, const std::string& entry) {
+    const auto torch = std::make_shared<TorchFile>(path);
+    return stored_tensors(torch, read_tensor_pickle_entry(pickle_of(*torch), path, entry));
 }
 
 TensorList read_torch(const std::string& path) {

@@ -197,7 +197,11 @@ SafetensorsFile read_safetensors_header(const std::string& path) {
     return result;
 }
 
-void write_safetensors(const std::string& path, const TensorList& tensors, const StringMap& metadata) {
+namespace {
+
+/// The length and text of a header for tensors (with dtype and shape) whose data follow in this order.
+template <class Tensors>
+std::string header_bytes(const std::string& path, const Tensors& tensors, const StringMap& metadata) {
     nlohmann::ordered_json header;
     StringMap texts = metadata;
     texts["format"] = "pt";
@@ -207,7 +211,7 @@ void write_safetensors(const std::string& path, const TensorList& tensors, const
         const auto row = std::find_if(kTypeNames.begin(), kTypeNames.end(), [&tensor = tensor](const TypeName& known) {
             return known.dtype == tensor.dtype;
         });
-        const std::size_t end = position + tensor.bytes.size();
+        const std::size_t end = position + tensor.elements() * dtype_bytes(tensor.dtype);
         if (header.contains(name)) {
             throw InternalError("cannot write " + path, "two tensors are called " + name);
         }
@@ -217,11 +221,28 @@ void write_safetensors(const std::string& path, const TensorList& tensors, const
     std::string text = header.dump();
     text.resize((text.size() + 7) / 8 * 8, ' ');
     const std::uint64_t length = text.size();
+    std::string bytes(sizeof(length), '\0');
+    std::memcpy(bytes.data(), &length, sizeof(length));
+    return bytes + text;
+}
+
+}  // namespace
+
+void write_safetensors(const std::string& path, const TensorList& tensors, const StringMap& metadata) {
     AtomicFile file(path);
-    file.add(&length, sizeof(length));
-    file.add(text);
+    file.add(header_bytes(path, tensors, metadata));
     for (const auto& [name, tensor] : tensors) {
         file.add(tensor.bytes.data(), tensor.bytes.size());
+    }
+    file.commit();
+}
+
+void write_stored_tensors(const std::string& path, const StoredTensorMap& tensors, const StringMap& metadata) {
+    AtomicFile file(path);
+    file.add(header_bytes(path, tensors, metadata));
+    for (const auto& [name, tensor] : tensors) {
+        const Tensor loaded = tensor.load();
+        file.add(loaded.bytes.data(), loaded.bytes.size());
     }
     file.commit();
 }

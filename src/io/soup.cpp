@@ -2,10 +2,15 @@
 #include "ladle/io/soup.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <set>
 
+#include "export_parts.hpp"
+#include "ladle/adapters/adapter.hpp"
 #include "ladle/core/digest.hpp"
 #include "ladle/core/error.hpp"
 
@@ -37,27 +42,28 @@ Tensor weighted_sum(const std::vector<const Tensor*>& tensors, const std::vector
     return Tensor::from_floats(tensors.front()->shape, sum.data());
 }
 
-void merge_bank(const Soup& soup, const std::vector<double>& weights, std::int64_t layer, bool up, Soup& merged) {
-    const std::int64_t experts = bank_experts(soup, up);
-    for (const char* part : {"weight", "bias"}) {
+/// Adds the merged tensors of a bank to `merged` and the names of all its experts' tensors to `done`.
+void merge_bank(const Soup& soup, const std::vector<double>& weights, const Bank& bank, Soup& merged,
+                std::set<std::string>& done) {
+    for (const std::string& part : bank.parts()) {
         std::vector<const Tensor*> tensors;
-        for (std::int64_t k = 0; k < experts; ++k) {
-            tensors.push_back(&soup.tensor(bank_tensor_name(soup, layer, up, k, part)));
+        for (int k = 0; k < bank.experts; ++k) {
+            const std::string name = bank.tensor_name(k, part);
+            tensors.push_back(&soup.tensor(name));
+            done.insert(name);
         }
-        const std::vector<double> shares = experts == 1 ? std::vector<double>{1.0} : weights;
-        merged.tensors.emplace_back(bank_tensor_name(merged, layer, up, 0, part), weighted_sum(tensors, shares));
+        const std::vector<double> shares = bank.experts == 1 ? std::vector<double>{1.0} : weights;
+        merged.tensors.emplace_back(merged_bank(bank).tensor_name(0, part), weighted_sum(tensors, shares));
     }
-}
-
-bool is_bank_tensor(const std::string& name) {
-    return name.find(".ExpertSoup.") != std::string::npos;
 }
 
 bool same_description(const Soup& a, const Soup& b) {
     return a.architecture == b.architecture && a.hidden_size == b.hidden_size && a.num_layers == b.num_layers &&
            a.adapter_kind == b.adapter_kind && a.adapter_size == b.adapter_size && a.num_experts == b.num_experts &&
-           a.share_down == b.share_down && a.share_up == b.share_up && a.merged == b.merged && a.task == b.task &&
-           a.label_names == b.label_names && a.backbone_digest == b.backbone_digest;
+           a.lora_targets == b.lora_targets && a.lora_alpha == b.lora_alpha && a.factor_size == b.factor_size &&
+           a.factor_order == b.factor_order && a.factor_experts == b.factor_experts && a.share_down == b.share_down &&
+           a.share_up == b.share_up && a.merged == b.merged && a.task == b.task && a.label_names == b.label_names &&
+           a.backbone_digest == b.backbone_digest;
 }
 
 /// Throws DataError naming a tensor of `a` that `b` does not have in the same shape.
@@ -115,17 +121,114 @@ bool has_banks(const Soup& soup) {
     return soup.adapter_size > 0;
 }
 
-std::int64_t bank_experts(const Soup& soup, bool up) {
-    return soup.merged || (up ? soup.share_up : soup.share_down) ? 1 : soup.num_experts;
+AdapterOptions adapter_options(const Soup& soup) {
+    AdapterOptions options;
+    options.kind = soup.adapter_kind;
+    options.size = static_cast<int>(soup.adapter_size);
+    options.num_experts = static_cast<int>(soup.num_experts);
+    options.share_down = soup.share_down;
+    options.share_up = soup.share_up;
+    options.activation = soup.activation;
+    if (adapter_kind(soup.adapter_kind).has_factors) {
+        options.factor = static_cast<int>(soup.factor_size);
+        options.factor_order = soup.factor_order;
+        options.factor_experts = soup.factor_experts;
+    }
+    options.targets = fmt::format("{}", fmt::join(soup.lora_targets, ","));
+    options.alpha = soup.lora_alpha;
+    return options;
 }
 
-std::string bank_tensor_name(const Soup& soup, std::int64_t layer, bool up, std::int64_t expert,
-                             const std::string& part) {
-    const std::string block = fmt::format("{}.encoder.layer.{}.output", soup.architecture, layer);
-    if (soup.merged) {
-        return fmt::format("{}.soup.{}.{}", block, up ? "up" : "down", part);
+void set_adapter(Soup& soup, const AdapterOptions& options) {
+    const AdapterOptions used = settled(options);
+    const AdapterKind& kind = adapter_kind(used.kind);
+    soup.adapter_kind = used.kind;
+    soup.adapter_size = kind.site == AdapterSite::none ? 0 : used.size;
+    soup.num_experts = used.num_experts;
+    soup.share_down = used.share_down;
+    soup.share_up = used.share_up;
+    soup.activation = used.activation;
+    if (kind.has_factors) {
+        soup.factor_size = used.factor;
+        soup.factor_order = used.factor_order;
+        soup.factor_experts = kind.mixture ? used.factor_experts : "none";
     }
-    return fmt::format("{}.ExpertSoup.{}.deepspeed_experts.{}.{}", block, up ? "MoA_B" : "MoA_A", expert, part);
+    soup.lora_targets.clear();
+    if (kind.site == AdapterSite::on_projections) {
+        soup.lora_alpha = used.alpha;
+        for (const Projection projection : parse_targets(used.targets)) {
+            soup.lora_targets.push_back(projection_names()[static_cast<std::size_t>(projection)]);
+        }
+    }
+}
+
+bool is_since_1_1(const std::string& field) {
+    return field == "intermediate_size" || field.starts_with("lora_") || field.starts_with("factor_");
+}
+
+void check_description(const Soup& soup, const std::string& label) {
+    const auto refuse = [&](const std::string& why) {
+        throw DataError("cannot read " + label, why, "use a soup of a kind that ladle has, or a newer ladle");
+    };
+    const auto one_of = [](const std::string& word, const std::vector<std::string>& words) {
+        return std::find(words.begin(), words.end(), word) != words.end();
+    };
+    // They become ints below, and one divides another.
+    constexpr std::int64_t kMost = 1 << 20;
+    const std::pair<const char*, std::int64_t> sizes[] = {{"hidden_size", soup.hidden_size},
+                                                          {"intermediate_size", soup.intermediate_size},
+                                                          {"adapter_size", soup.adapter_size},
+                                                          {"num_experts", soup.num_experts},
+                                                          {"factor_size", soup.factor_size}};
+    for (const auto& [name, size] : sizes) {
+        if (size < 0 || size > kMost) {
+            refuse(fmt::format("its {} is {}", name, size));
+        }
+    }
+    if (soup.num_layers < 1 || soup.num_layers > 1024 || soup.hidden_size < 1 || soup.num_experts < 1) {
+        refuse(fmt::format("{} layers of width {} with {} experts are not possible", soup.num_layers, soup.hidden_size,
+                           soup.num_experts));
+    }
+    if ((soup.architecture != "bert" && soup.architecture != "roberta") || soup.activation != "gelu") {
+        refuse(fmt::format("its architecture is {} and its activation {}, ladle has bert and roberta with gelu",
+                           soup.architecture, soup.activation));
+    }
+    try {
+        const AdapterKind& kind = adapter_kind(soup.adapter_kind);
+        if ((soup.adapter_size == 0) != (kind.site == AdapterSite::none) || (!kind.mixture && soup.num_experts != 1)) {
+            refuse(fmt::format("an adapter of kind {} has no size {} and {} experts", kind.name, soup.adapter_size,
+                               soup.num_experts));
+        }
+        if (kind.has_factors && (soup.factor_size < 1 || soup.factor_size > soup.adapter_size ||
+                                 !one_of(soup.factor_order, {"small_outer", "large_outer"}) ||
+                                 !one_of(soup.factor_experts, {"none", "small", "large", "both"}))) {
+            refuse("the description of its factors is not possible");
+        }
+        for (const Bank& bank : has_banks(soup) ? soup_banks(soup, 0) : std::vector<Bank>()) {
+            if (bank.in_features < 1 || bank.out_features < 1) {
+                refuse("its adapter sits in the feed-forward part, whose width is missing");
+            }
+        }
+        if (kind.site == AdapterSite::on_projections && !(std::isfinite(soup.lora_alpha) && soup.lora_alpha > 0)) {
+            refuse(fmt::format("its lora_alpha is {}", soup.lora_alpha));
+        }
+        Soup settled_soup;
+        set_adapter(settled_soup, adapter_options(soup));
+        if (settled_soup.lora_targets != soup.lora_targets) {
+            refuse(fmt::format("its lora_targets are {}", fmt::join(soup.lora_targets, "; ")));
+        }
+    } catch (const ConfigError& error) {
+        refuse(error.what());
+    }
+}
+
+std::vector<Bank> soup_banks(const Soup& soup, std::int64_t layer) {
+    std::vector<Bank> banks = block_banks(
+        adapter_options(soup), block_shape(soup.architecture, layer, soup.hidden_size, soup.intermediate_size));
+    if (soup.merged) {
+        std::transform(banks.begin(), banks.end(), banks.begin(), merged_bank);
+    }
+    return banks;
 }
 
 std::string tensor_digest(const Soup& soup) {
@@ -163,12 +266,14 @@ Soup merge_experts(const Soup& soup, std::vector<double> weights) {
     if (!soup.digest.empty()) {
         merged.sources = {soup.digest};
     }
+    std::set<std::string> done;
     for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
-        merge_bank(soup, weights, layer, false, merged);
-        merge_bank(soup, weights, layer, true, merged);
+        for (const Bank& bank : soup_banks(soup, layer)) {
+            merge_bank(soup, weights, bank, merged, done);
+        }
     }
     std::copy_if(soup.tensors.begin(), soup.tensors.end(), std::back_inserter(merged.tensors),
-                 [](const auto& entry) { return !is_bank_tensor(entry.first); });
+                 [&](const auto& entry) { return !done.contains(entry.first); });
     return merged;
 }
 

@@ -2,6 +2,8 @@
 // ("/adapter/layer_00/down/weight" [N, out, in]; without N where merged); other tensors lie under their PyTorch names.
 #include <fmt/format.h>
 
+#include <map>
+
 #include "export_parts.hpp"
 #include "hdf5_fields.hpp"
 #include "ladle/core/error.hpp"
@@ -12,10 +14,19 @@ namespace {
 
 constexpr const char* kSchema = "ladle.soup";
 constexpr int kMajor = 1;
-constexpr int kMinor = 0;
+constexpr int kMinor = 1;
 
-std::string bank_path(std::int64_t layer, bool up) {
-    return fmt::format("/adapter/layer_{:02}/{}", layer, up ? "up" : "down");
+std::string bank_path(const Bank& bank) {
+    return fmt::format("/adapter/layer_{:02}/{}", bank.layer, bank.name);
+}
+
+/// Of all experts of a bank together.
+Shape stacked_shape(const Soup& soup, const Bank& bank, const std::string& part) {
+    Shape shape = bank.part_shape(part);
+    if (!soup.merged) {
+        shape.insert(shape.begin(), bank.experts);
+    }
+    return shape;
 }
 
 void write_description(Hdf5Writer& file, const Soup& soup) {
@@ -32,63 +43,49 @@ void write_description(Hdf5Writer& file, const Soup& soup) {
 Soup read_description(const Hdf5Reader& file) {
     Soup soup;
     visit_soup_fields([&](const char*, const char* group, const char* name, auto field) {
-        read_field(file, group, name, soup.*field);
+        if (!is_since_1_1(name) || file.has_attribute(group, name)) {
+            read_field(file, group, name, soup.*field);
+        }
     });
     soup.digest = file.digest();
-    constexpr std::int64_t kMost = 1 << 20;
-    if (soup.num_layers < 1 || soup.num_layers > 1024 || soup.num_experts < 1 || soup.num_experts > kMost ||
-        soup.hidden_size < 1 || soup.hidden_size > kMost || soup.adapter_size < 0 || soup.adapter_size > kMost) {
-        throw DataError("cannot read " + file.path(), "its dimensions are not possible", "use a soup that ladle wrote");
-    }
-    if ((soup.architecture != "bert" && soup.architecture != "roberta") || soup.activation != "gelu") {
-        throw DataError("cannot read " + file.path(),
-                        fmt::format("its architecture is {} and its activation {}", soup.architecture, soup.activation),
-                        "use a soup of BERT or RoBERTa with gelu, the only ones that ladle writes");
-    }
+    check_description(soup, file.path());
     return soup;
 }
 
-Shape part_shape(const Soup& soup, bool up, const std::string& part) {
-    const std::int64_t out = up ? soup.hidden_size : soup.adapter_size;
-    const std::int64_t in = up ? soup.adapter_size : soup.hidden_size;
-    return part == "weight" ? Shape{out, in} : Shape{out};
-}
-
-void write_bank(Hdf5Writer& file, const Soup& soup, std::int64_t layer, bool up) {
-    file.group(bank_path(layer, up));
-    for (const char* part : {"weight", "bias"}) {
+void write_bank(Hdf5Writer& file, const Soup& soup, const Bank& bank) {
+    file.group(bank_path(bank));
+    for (const std::string& part : bank.parts()) {
         Tensor stacked;
-        stacked.shape = part_shape(soup, up, part);
-        if (!soup.merged) {
-            stacked.shape.insert(stacked.shape.begin(), bank_experts(soup, up));
-        }
-        for (std::int64_t k = 0; k < bank_experts(soup, up); ++k) {
-            const auto& bytes = soup.tensor(bank_tensor_name(soup, layer, up, k, part)).bytes;
+        stacked.shape = stacked_shape(soup, bank, part);
+        for (int k = 0; k < bank.experts; ++k) {
+            const auto& bytes = soup.tensor(bank.tensor_name(k, part)).bytes;
             stacked.bytes.insert(stacked.bytes.end(), bytes.begin(), bytes.end());
         }
-        file.tensor(bank_path(layer, up) + "/" + part, stacked);
+        file.tensor(bank_path(bank) + "/" + part, stacked);
     }
 }
 
-void read_bank(const Hdf5Reader& file, std::int64_t layer, bool up, Soup& soup) {
-    const std::int64_t experts = bank_experts(soup, up);
-    std::vector<Tensor> stacked;
-    for (const char* part : {"weight", "bias"}) {
-        Shape shape = part_shape(soup, up, part);
-        if (!soup.merged) {
-            shape.insert(shape.begin(), experts);
+/// Removes a bank's tensors from those that have no bank.
+void take_bank(const Bank& bank, std::map<std::string, const Tensor*>& plain) {
+    for (int k = 0; k < bank.experts; ++k) {
+        for (const std::string& part : bank.parts()) {
+            plain.erase(bank.tensor_name(k, part));
         }
-        stacked.push_back(file.tensor(bank_path(layer, up) + "/" + part, DType::f32, shape));
     }
-    for (std::int64_t k = 0; k < experts; ++k) {
-        for (std::size_t p = 0; p < 2; ++p) {
-            const std::string part = p == 0 ? "weight" : "bias";
-            Tensor one{DType::f32, part_shape(soup, up, part), {}};
-            const std::size_t bytes = stacked[p].bytes.size() / static_cast<std::size_t>(experts);
-            const auto begin =
-                stacked[p].bytes.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(k) * bytes);
-            one.bytes.assign(begin, begin + static_cast<std::ptrdiff_t>(bytes));
-            soup.tensors.emplace_back(bank_tensor_name(soup, layer, up, k, part), std::move(one));
+}
+
+void read_bank(const Hdf5Reader& file, const Bank& bank, Soup& soup) {
+    TensorMap stacked;
+    for (const std::string& part : bank.parts()) {
+        stacked[part] = file.tensor(bank_path(bank) + "/" + part, DType::f32, stacked_shape(soup, bank, part));
+    }
+    for (int k = 0; k < bank.experts; ++k) {
+        for (const std::string& part : bank.parts()) {
+            const auto& bytes = stacked[part].bytes;
+            const auto count = static_cast<std::ptrdiff_t>(bytes.size() / static_cast<std::size_t>(bank.experts));
+            const auto begin = bytes.begin() + k * count;
+            soup.tensors.emplace_back(bank.tensor_name(k, part),
+                                      Tensor{DType::f32, bank.part_shape(part), {begin, begin + count}});
         }
     }
 }
@@ -137,18 +134,22 @@ void write_soup(const std::string& path, Soup& soup) {
     write_description(file, soup);
     file.group("/biases");
     file.group("/head");
+    // In name order: a soup that was read from another format has the bytes of the one it came from.
+    std::map<std::string, const Tensor*> plain;
+    for (const auto& [name, tensor] : soup.tensors) {
+        plain.emplace(name, &tensor);
+    }
     if (has_banks(soup)) {
         for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
             file.group(fmt::format("/adapter/layer_{:02}", layer));
-            write_bank(file, soup, layer, false);
-            write_bank(file, soup, layer, true);
+            for (const Bank& bank : soup_banks(soup, layer)) {
+                write_bank(file, soup, bank);
+                take_bank(bank, plain);
+            }
         }
     }
-    // In name order: a soup that was read from another format has the bytes of the one it came from.
-    for (const auto& [name, tensor] : TensorMap(soup.tensors.begin(), soup.tensors.end())) {
-        if (name.find(".ExpertSoup.") == std::string::npos && name.find(".output.soup.") == std::string::npos) {
-            file.tensor(plain_group(name) + "/" + name, tensor);
-        }
+    for (const auto& [name, tensor] : plain) {
+        file.tensor(plain_group(name) + "/" + name, *tensor);
     }
     soup.digest = file.save(path);
 }
@@ -162,8 +163,9 @@ Soup soup_of(const Hdf5Reader& file) {
     Soup soup = read_description(file);
     if (has_banks(soup)) {
         for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
-            read_bank(file, layer, false, soup);
-            read_bank(file, layer, true, soup);
+            for (const Bank& bank : soup_banks(soup, layer)) {
+                read_bank(file, bank, soup);
+            }
         }
     }
     const auto layers = has_banks(soup) ? static_cast<std::size_t>(soup.num_layers) : 0;

@@ -4,6 +4,23 @@
 #include <algorithm>
 
 namespace ladle {
+namespace {
+
+/// Leaves that have rows in some passes.
+int used_leaves(const Rows& rows, int first_pass, int last_pass) {
+    int used = 0;
+    for (int leaf = 0; leaf < rows.leaves; ++leaf) {
+        int count = 0;
+        for (int pass = first_pass; pass < last_pass; ++pass) {
+            const int* samples = rows.segment_offsets + pass * rows.samples;
+            count += samples[rows.leaf_offsets[leaf + 1]] - samples[rows.leaf_offsets[leaf]];
+        }
+        used += count > 0 ? 1 : 0;
+    }
+    return used;
+}
+
+}  // namespace
 
 template <class Real>
 GradientSum<Real>::GradientSum(const Kernels<Real>& kernels, const ParameterTable& table)
@@ -32,14 +49,14 @@ LeafGradients<Real> GradientSum<Real>::begin(const Rows& rows, int first_pass, i
     call.sums = sums_.data() + table_.at(ids.front()).offset;
     call.rejected = sums_.data() + table_.total_count() + table_.all().size() + ids.front();
     for (const ParameterId id : ids) {
-        uses_[id] += rows.leaves;
+        uses_[id] += used_leaves(rows, first_pass, last_pass);
     }
     return call;
 }
 
 template <class Real>
 void GradientSum<Real>::add_linear(const Rows& rows, int first_pass, int last_pass, ParameterId weight,
-                                   ParameterId bias, const Real* dy, const Real* x, Arena& scratch) {
+                                   std::optional<ParameterId> bias, const Real* dy, const Real* x, Arena& scratch) {
     const ArenaScope scope(scratch);
     const Parameter& parameter = table_.at(weight);
     LeafGradients<Real> of_weight = begin(rows, first_pass, last_pass, {weight}, parameter.count, scratch);
@@ -47,7 +64,11 @@ void GradientSum<Real>::add_linear(const Rows& rows, int first_pass, int last_pa
     of_weight.in = static_cast<int>(parameter.shape[1]);
     of_weight.dy = dy;
     of_weight.x = x;
-    LeafGradients<Real> of_bias = begin(rows, first_pass, last_pass, {bias}, table_.at(bias).count, scratch);
+    if (!bias) {
+        kernels_.sum_weight_gradients(of_weight);
+        return;
+    }
+    LeafGradients<Real> of_bias = begin(rows, first_pass, last_pass, {*bias}, table_.at(*bias).count, scratch);
     of_bias.out = of_weight.out;
     of_bias.dy = dy;
     kernels_.sum_linear_gradients(of_weight, of_bias);
@@ -65,6 +86,14 @@ void GradientSum<Real>::add_bias(const Rows& rows, int first_pass, int last_pass
     call.out = static_cast<int>(width);
     call.dy = dy;
     kernels_.sum_bias_gradients(call);
+}
+
+template <class Real>
+void GradientSum<Real>::add_idle_uses(const Rows& rows, int first_pass, int last_pass,
+                                      const std::vector<ParameterId>& ids) {
+    for (const ParameterId id : ids) {
+        uses_[id] += rows.leaves - used_leaves(rows, first_pass, last_pass);
+    }
 }
 
 template <class Real>

@@ -52,10 +52,15 @@ void FrozenLinear<Real>::backward(const Context<Real>& context, const Rows& rows
 
 template <class Real>
 TrainableLinear<Real>::TrainableLinear(const Kernels<Real>& kernels, const ParameterTable& table, ParameterId weight,
-                                       ParameterId bias, Precision precision)
+                                       std::optional<ParameterId> bias, Precision precision)
     : table_(&table), weight_id_(weight), bias_id_(bias) {
     const Shape& shape = table.at(weight).shape;
     matrix_ = kernels.make_matrix(static_cast<int>(shape[0]), static_cast<int>(shape[1]), precision, true);
+}
+
+template <class Real>
+std::vector<ParameterId> TrainableLinear<Real>::ids() const {
+    return bias_id_ ? std::vector<ParameterId>{weight_id_, *bias_id_} : std::vector<ParameterId>{weight_id_};
 }
 
 template <class Real>

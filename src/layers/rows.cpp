@@ -5,14 +5,6 @@
 
 namespace ladle {
 
-int Rows::longest_segment() const {
-    int longest = 0;
-    for (int s = 0; s < segments(); ++s) {
-        longest = std::max(longest, segment_offsets[s + 1] - segment_offsets[s]);
-    }
-    return longest;
-}
-
 void place_rows(Placement& placement, Rows& rows) {
     const auto count = static_cast<std::size_t>(rows.count);
     rows.placed = {rows.segment_offsets, rows.leaf_offsets, rows.origins};
@@ -21,6 +13,10 @@ void place_rows(Placement& placement, Rows& rows) {
     placement.add(rows.placed.origins.sample, count);
     placement.add(rows.placed.origins.token, count);
     placement.add(rows.placed.origins.pass, count);
+    for (int s = 0; s < rows.segments(); ++s) {
+        rows.placed.longest_segment =
+            std::max(rows.placed.longest_segment, rows.segment_offsets[s + 1] - rows.segment_offsets[s]);
+    }
 }
 
 }  // namespace ladle

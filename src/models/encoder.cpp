@@ -10,7 +10,7 @@ namespace ladle {
 template <class Real>
 Encoder<Real>::Encoder(const Kernels<Real>& kernels, const ModelSpec& spec, NamedTensors& tensors,
                        ParameterTable& table)
-    : config_(spec.backbone), kind_(adapter_kind(spec.adapter_kind)) {
+    : config_(spec.backbone), kind_(adapter_kind(spec.adapter.kind)) {
     const int hidden = config_.hidden_size;
     words_ = tensors.keep<Real>({"embeddings.word_embeddings.weight"}, {config_.vocab_size, hidden});
     positions_ = tensors.keep<Real>({"embeddings.position_embeddings.weight"}, {config_.max_positions, hidden});

@@ -41,7 +41,7 @@ private:
         for (const std::string& name : names) {
             full.push_back(layer_name_ + name + ".bias");
         }
-        if (!adapter_kind(spec_.adapter_kind).train_biases) {
+        if (!adapter_kind(spec_.adapter.kind).train_biases) {
             return Bias<Real>(tensors_.keep<Real>(full, {width}));
         }
         for (const std::string& name : full) {
@@ -61,6 +61,11 @@ private:
 
 }  // namespace
 
+std::vector<Bank> model_banks(const ModelSpec& spec, int layer) {
+    return block_banks(spec.adapter, block_shape(spec.backbone.architecture, layer, spec.backbone.hidden_size,
+                                                 spec.backbone.intermediate_size));
+}
+
 template <class Real>
 EncoderBlock<Real>::EncoderBlock(const Kernels<Real>& kernels, const ModelSpec& spec, int layer, NamedTensors& tensors,
                                  ParameterTable& table)
@@ -75,17 +80,17 @@ EncoderBlock<Real>::EncoderBlock(const Kernels<Real>& kernels, const ModelSpec& 
     auto outer = reader.linear({"output.dense"}, hidden, config_.intermediate_size);
     feed_forward_ = std::make_unique<FrozenFeedForward<Real>>(std::move(inner), std::move(outer));
     output_norm_ = reader.norm("output.LayerNorm");
-    const AdapterKind& kind = adapter_kind(spec.adapter_kind);
-    site_ = kind.site;
-    if (site_ != AdapterSite::none) {
-        AdapterSpec adapter = spec.adapter;
-        adapter.prefix =
-            find_architecture(config_.architecture).prefix + ("encoder.layer." + std::to_string(layer)) + ".output";
-        adapter.layer = layer;
-        adapter.hidden_size = hidden;
-        adapter.precision = precision_;
-        adapter.initial_deviation = config_.initializer_range;
-        adapter_ = make_adapter(kind, kernels, table, adapter);
+    site_ = adapter_kind(spec.adapter.kind).site;
+    const AdapterOptions options = settled(spec.adapter);
+    for (const Attachment& at :
+         attachments(options, block_shape(config_.architecture, layer, hidden, config_.intermediate_size))) {
+        auto adapter = make_adapter(kernels, table, {options, at, config_.initializer_range, precision_});
+        if (site_ == AdapterSite::on_projections) {
+            branches_[static_cast<std::size_t>(at.projection)] =
+                std::make_unique<ProjectionBranch<Real>>(std::move(adapter), at, options.dropout);
+        } else {
+            adapter_ = std::move(adapter);
+        }
     }
 }
 
@@ -94,6 +99,36 @@ void EncoderBlock<Real>::prepare(const Kernels<Real>& kernels, const Real* param
     if (adapter_ != nullptr) {
         adapter_->prepare(kernels, parameters, plan);
     }
+    for (auto& branch : branches_) {
+        if (branch != nullptr) {
+            branch->prepare(kernels, parameters, plan);
+        }
+    }
+}
+
+template <class Real>
+void EncoderBlock<Real>::branch_forward(const Context<Real>& context, const Rows& rows, Projection projection,
+                                        const Real* x, Columns columns, Real* y, BlockSaved<Real>& saved) const {
+    const auto at = static_cast<std::size_t>(projection);
+    if (branches_[at] != nullptr) {
+        branches_[at]->forward(context, rows, x, columns, y, saved.branches[at]);
+    }
+}
+
+template <class Real>
+void EncoderBlock<Real>::branch_backward(const Context<Real>& context, const Rows& rows, Projection projection,
+                                         const BlockSaved<Real>& saved, Columns columns, const Real* dy, Real* dx,
+                                         GradientSum<Real>& gradients) const {
+    const auto at = static_cast<std::size_t>(projection);
+    if (branches_[at] != nullptr) {
+        branches_[at]->backward(context, rows, saved.branches[at], columns, dy, dx, gradients);
+    }
+}
+
+/// Where the input of a projection goes: a branch on it needs it until backward.
+template <class Real>
+Arena& EncoderBlock<Real>::kept_for(Projection projection, const Context<Real>& context) const {
+    return has(projection) ? context.arena : context.scratch;
 }
 
 template <class Real>
@@ -107,12 +142,12 @@ Attention<Real> EncoderBlock<Real>::attention_call(const Rows& rows, const Outpu
     Attention<Real> call;
     call.precision = precision_;
     call.segments = rows.segments();
-    call.heads = config_.num_heads;
+    call.heads = call.kv_heads = config_.num_heads;
     call.head_dim = config_.head_dim();
     call.query_offsets = output.rows.placed.segment_offsets;
     call.key_offsets = rows.placed.segment_offsets;
-    call.longest_query = output.rows.longest_segment();
-    call.longest_key = rows.longest_segment();
+    call.longest_query = output.rows.placed.longest_segment;
+    call.longest_key = rows.placed.longest_segment;
     call.query_origins = output.rows.placed.origins;
     call.dropout = saved.attention_dropout;
     call.query = saved.query;
@@ -129,7 +164,7 @@ void EncoderBlock<Real>::forward(const Context<Real>& context, const Rows& rows,
     const Rows& out = output.rows;
     const Real* residual = x;
     if (output.index != nullptr) {
-        Real* gathered = take(context.scratch, out.count, hidden);
+        Real* gathered = take(kept_for(Projection::query, context), out.count, hidden);
         context.kernels.gather_rows(out.count, hidden, output.index, x, gathered);
         residual = gathered;
     }
@@ -143,24 +178,66 @@ void EncoderBlock<Real>::forward(const Context<Real>& context, const Rows& rows,
         query_->forward(context, out.count, residual, query);
         key_value_->forward(context, rows.count, x, key_value);
     }
+    branch_forward(context, out, Projection::query, residual, {hidden, 0}, query, saved);
+    branch_forward(context, rows, Projection::key, x, {2 * hidden, 0}, key_value, saved);
+    branch_forward(context, rows, Projection::value, x, {2 * hidden, hidden}, key_value, saved);
     saved.query = query;
     saved.key_value = key_value;
     saved.log_sum = take(context.arena, out.count, config_.num_heads);
     saved.attention_dropout = context.dropout.at(Site::attention_probabilities, layer_, config_.attention_dropout);
     Attention<Real> attention = attention_call(rows, output, saved);
-    attention.context = take(context.scratch, out.count, hidden);
+    attention.context = take(kept_for(Projection::attention_output, context), out.count, hidden);
     context.kernels.attention(attention);
 
-    Real* a = take(context.scratch, out.count, hidden);
+    Real* a = take(kept_for(Projection::intermediate, context), out.count, hidden);
     attention_output_->forward(context, out.count, attention.context, a);
+    branch_forward(context, out, Projection::attention_output, attention.context, {hidden, 0}, a, saved);
     attention_norm_->forward(context, out, context.dropout.at(Site::attention_output, layer_, config_.hidden_dropout),
                              a, nullptr, residual, a, saved.attention_norm);
 
-    Real* before_gelu = take(context.arena, out.count, config_.intermediate_size);
     Real* h = take(context.arena, out.count, hidden);
-    feed_forward_->forward(context, out.count, a, before_gelu, h);
-    saved.before_gelu = before_gelu;
+    forward_feed_forward(context, out, a, h, saved);
     forward_output(context, out, h, a, y, saved);
+}
+
+/// The fused kernel, or its steps one by one where a branch adds something between them.
+template <class Real>
+void EncoderBlock<Real>::forward_feed_forward(const Context<Real>& context, const Rows& rows, const Real* x, Real* y,
+                                              BlockSaved<Real>& saved) const {
+    const int inner = config_.intermediate_size;
+    Real* before_gelu = take(context.arena, rows.count, inner);
+    saved.before_gelu = before_gelu;
+    if (!has_inside_feed_forward()) {
+        feed_forward_->forward(context, rows.count, x, before_gelu, y);
+        return;
+    }
+    Real* after_gelu = take(context.arena, rows.count, inner);
+    saved.after_gelu = after_gelu;
+    feed_forward_->inner().forward(context, rows.count, x, before_gelu);
+    branch_forward(context, rows, Projection::intermediate, x, {inner, 0}, before_gelu, saved);
+    context.kernels.gelu(static_cast<std::size_t>(rows.count) * static_cast<std::size_t>(inner), before_gelu,
+                         after_gelu);
+    feed_forward_->outer().forward(context, rows.count, after_gelu, y);
+    branch_forward(context, rows, Projection::output, after_gelu, {config_.hidden_size, 0}, y, saved);
+}
+
+/// Adds the gradient of x to sum [R, H], from dy [R, H], which it overwrites.
+template <class Real>
+void EncoderBlock<Real>::backward_feed_forward(const Context<Real>& context, const Rows& rows,
+                                               const BlockSaved<Real>& saved, Real* dy, Real* sum,
+                                               GradientSum<Real>& gradients) const {
+    if (!has_inside_feed_forward()) {
+        feed_forward_->backward(context, rows, saved.before_gelu, dy, dy, sum, gradients);
+        return;
+    }
+    const int inner = config_.intermediate_size;
+    Real* dinner = take(context.scratch, rows.count, inner);
+    feed_forward_->outer().backward(context, rows, dy, dinner, nullptr, gradients);
+    branch_backward(context, rows, Projection::output, saved, {config_.hidden_size, 0}, dy, dinner, gradients);
+    context.kernels.gelu_backward(static_cast<std::size_t>(rows.count) * static_cast<std::size_t>(inner),
+                                  saved.before_gelu, dinner, dinner);
+    feed_forward_->inner().backward(context, rows, dinner, dy, sum, gradients);
+    branch_backward(context, rows, Projection::intermediate, saved, {inner, 0}, dinner, sum, gradients);
 }
 
 template <class Real>
@@ -168,7 +245,7 @@ void EncoderBlock<Real>::forward_output(const Context<Real>& context, const Rows
                                         Real* y, BlockSaved<Real>& saved) const {
     const int hidden = config_.hidden_size;
     const DropoutSite dropout = context.dropout.at(Site::feed_forward_output, layer_, config_.hidden_dropout);
-    if (site_ == AdapterSite::none) {
+    if (adapter_ == nullptr) {
         output_norm_->forward(context, rows, dropout, h, nullptr, a, y, saved.output_norm);
         return;
     }
@@ -196,6 +273,10 @@ Real* EncoderBlock<Real>::backward_output(const Context<Real>& context, const Ro
     const auto count = static_cast<std::size_t>(rows.count) * static_cast<std::size_t>(hidden);
     const bool below = reach == Reach::input;
     Real* dsum = take(context.scratch, rows.count, hidden);
+    if (site_ == AdapterSite::on_projections) {
+        output_norm_->backward(context, rows, saved.output_norm, dy, dsum, da, gradients);
+        return dsum;
+    }
     if (site_ == AdapterSite::none) {
         output_norm_->backward(context, rows, saved.output_norm, dy, dsum, da, gradients);
         return below ? dsum : nullptr;
@@ -229,13 +310,17 @@ void EncoderBlock<Real>::backward(const Context<Real>& context, const Rows& rows
     if (dh == nullptr) {
         return;
     }
-    feed_forward_->backward(context, out, saved.before_gelu, dh, dh, da, gradients);
+    backward_feed_forward(context, out, saved, dh, da, gradients);
 
+    if (reach == Reach::adapter_only) {
+        dx = nullptr;
+    }
     // Where all rows go on, dx itself takes up one gradient after the other.
-    Real* dresidual = output.index == nullptr ? dx : take(context.scratch, out.count, hidden);
+    Real* dresidual = output.index == nullptr || dx == nullptr ? dx : take(context.scratch, out.count, hidden);
     attention_norm_->backward(context, out, saved.attention_norm, da, dh, dresidual, gradients);
     Real* dcontext = take(context.scratch, out.count, hidden);
     attention_output_->backward(context, out, dh, dcontext, nullptr, gradients);
+    branch_backward(context, out, Projection::attention_output, saved, {hidden, 0}, dh, dcontext, gradients);
     AttentionBackward<Real> attention;
     attention.forward = attention_call(rows, output, saved);
     attention.dcontext = dcontext;
@@ -243,11 +328,17 @@ void EncoderBlock<Real>::backward(const Context<Real>& context, const Rows& rows
     attention.dkey_value = take(context.scratch, rows.count, 2 * hidden);
     context.kernels.attention_backward(attention);
 
-    query_->backward(context, out, attention.dquery, dh, dresidual, gradients);
+    Real* room = dx == nullptr ? nullptr : dh;
+    query_->backward(context, out, attention.dquery, room, dresidual, gradients);
+    branch_backward(context, out, Projection::query, saved, {hidden, 0}, attention.dquery, dresidual, gradients);
     if (output.index == nullptr) {
-        key_value_->backward(context, rows, attention.dkey_value, dh, dx, gradients);
+        key_value_->backward(context, rows, attention.dkey_value, room, dx, gradients);
     } else {
         key_value_->backward(context, rows, attention.dkey_value, dx, nullptr, gradients);
+    }
+    branch_backward(context, rows, Projection::key, saved, {2 * hidden, 0}, attention.dkey_value, dx, gradients);
+    branch_backward(context, rows, Projection::value, saved, {2 * hidden, hidden}, attention.dkey_value, dx, gradients);
+    if (output.index != nullptr && dx != nullptr) {
         context.kernels.add_scattered_rows(out.count, hidden, output.index, dresidual, dx);
     }
 }

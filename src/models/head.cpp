@@ -25,7 +25,7 @@ Head<Real>::Head(const Kernels<Real>& kernels, const ModelSpec& spec, NamedTenso
 template <class Real>
 Bias<Real> Head<Real>::pooler_bias(const ModelSpec& spec, NamedTensors& tensors, ParameterTable& table) const {
     const std::string name = "pooler.dense.bias";
-    if (!adapter_kind(spec.adapter_kind).train_biases) {
+    if (!adapter_kind(spec.adapter.kind).train_biases) {
         return Bias<Real>(tensors.keep<Real>({name}, {hidden_}));
     }
     const Initial values = {Initial::Kind::values, 0, tensors.take<float>(name, {hidden_})};

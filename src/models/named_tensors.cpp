@@ -5,13 +5,10 @@
 #include <type_traits>
 
 #include "ladle/core/error.hpp"
+#include "ladle/models/tensor_names.hpp"
 
 namespace ladle {
 namespace {
-
-std::string replace_ending(const std::string& name, const std::string& old_ending, const std::string& ending) {
-    return name.ends_with(old_ending) ? name.substr(0, name.size() - old_ending.size()) + ending : name;
-}
 
 StoredTensorMap as_stored(TensorMap tensors) {
     StoredTensorMap stored;
@@ -26,8 +23,7 @@ StoredTensorMap as_stored(TensorMap tensors) {
 NamedTensors::NamedTensors(StoredTensorMap tensors, const std::string& encoder_prefix, std::string label)
     : label_(std::move(label)) {
     for (auto& [full_name, tensor] : tensors) {
-        std::string name = full_name.starts_with(encoder_prefix) ? full_name.substr(encoder_prefix.size()) : full_name;
-        name = replace_ending(replace_ending(name, ".gamma", ".weight"), ".beta", ".bias");
+        const std::string name = encoder_tensor_name(full_name, encoder_prefix);
         if (!tensors_.emplace(name, std::move(tensor)).second) {
             throw DataError("cannot read " + label_, "two tensors are named " + name, "remove one of them");
         }
@@ -147,10 +143,10 @@ void NamedTensors::finish(const std::vector<std::string>& ignorable) const {
     }
 }
 
-#define LADLE_INSTANTIATE(Real)                                                                      \
-    template std::vector<Real> NamedTensors::take<Real>(const std::string&, const Shape&);           \
+#define LADLE_INSTANTIATE(Real)                                                                                   \
+    template std::vector<Real> NamedTensors::take<Real>(const std::string&, const Shape&);                        \
     template std::shared_ptr<const Real> NamedTensors::keep<Real>(const std::vector<std::string>&, const Shape&); \
-    template std::unique_ptr<Matrix> NamedTensors::keep_matrix<Real>(                                \
+    template std::unique_ptr<Matrix> NamedTensors::keep_matrix<Real>(                                             \
         const Kernels<Real>&, const std::vector<std::string>&, const Shape&, Precision);
 LADLE_INSTANTIATE(float)
 LADLE_INSTANTIATE(double)

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <set>
 
+#include "ladle/backends/gpu_choice.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/io/files.hpp"
 #include "ladle/research/doctor.hpp"
@@ -173,9 +174,13 @@ std::vector<Finding> check_gpus(const std::string& driver_directory) {
     if (count == 0) {
         return {{Health::note, "GPUs", "none on this node; ladle computes on CPUs", ""}};
     }
-    return {{Health::note, "GPUs",
-             fmt::format("{} NVIDIA GPU{} on this node, not used by this build", count, count == 1 ? "" : "s"),
-             "ask for CPU nodes: this version computes on CPUs only"}};
+    const std::string found = fmt::format("{} NVIDIA GPU{} on this node", count, count == 1 ? "" : "s");
+    try {
+        return {{Health::good, "GPUs", fmt::format("{}, {} of them usable here", found, visible_gpus().size()), ""}};
+    } catch (const DeviceError& error) {
+        return {{Health::note, "GPUs", found + ", not usable here",
+                 std::string(error.what()) + ", or train.device = cpu as by default"}};
+    }
 }
 
 }  // namespace ladle

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "ladle/core/error.hpp"
 #include "ladle/train/soup_model.hpp"
@@ -11,15 +12,17 @@
 namespace ladle {
 namespace {
 
-/// "bert.encoder.layer.0.output.ExpertSoup.MoA_A.deepspeed_experts.0.weight" is in "layer.0.down".
-std::string group_name(const Parameter& parameter) {
-    const auto end = parameter.name.find(".output.ExpertSoup.");
-    const auto begin = parameter.name.find("layer.");
-    if (end == std::string::npos || begin == std::string::npos) {
-        return "head";
+/// Group of each tensor of a bank: "layer.0.down".
+std::map<std::string, std::string> bank_groups(const ModelSpec& spec) {
+    std::map<std::string, std::string> groups;
+    for (int layer = 0; layer < spec.backbone.num_layers; ++layer) {
+        for (const Bank& bank : model_banks(spec, layer)) {
+            for (const std::string& part : bank.parts()) {
+                groups[bank.tensor_name(0, part)] = fmt::format("layer.{}.{}", layer, bank.name);
+            }
+        }
     }
-    const bool down = parameter.name.find(".MoA_A.", end) != std::string::npos;
-    return parameter.name.substr(begin, end - begin) + (down ? ".down" : ".up");
+    return groups;
 }
 
 }  // namespace
@@ -55,8 +58,10 @@ IngredientMixer::IngredientMixer(Engine& engine, const std::vector<Ingredient>& 
         load_soup(ingredient.soup, engine_);
         values_.push_back(engine_.parameters());
     }
+    const auto banks = bank_groups(engine_.spec());
     for (const Parameter& parameter : engine_.table().all()) {
-        const std::string name = group_name(parameter);
+        const auto bank = banks.find(parameter.name);
+        const std::string name = bank == banks.end() ? "head" : bank->second;
         const auto found = std::find(groups_.begin(), groups_.end(), name);
         group_of_.push_back(static_cast<std::size_t>(found - groups_.begin()));
         if (found == groups_.end()) {
@@ -109,8 +114,9 @@ MixWeights IngredientMixer::weight_gradient(const std::vector<float>& gradient) 
 
 Soup IngredientMixer::mixed_soup(Soup description) const {
     const std::vector<float> mixed = engine_.parameters();
+    const auto names = model_parameter_names(description);
     for (auto& [name, tensor] : description.tensors) {
-        const std::string parameter_name = model_parameter_name(name);
+        const std::string& parameter_name = names.at(name);
         for (const Parameter& parameter : engine_.table().all()) {
             if (parameter.name == parameter_name) {
                 tensor = Tensor::from_floats(tensor.shape, mixed.data() + parameter.offset);

@@ -67,12 +67,20 @@ private:
     std::map<std::string, BackboneConfig> backbones_;
 };
 
+/// The same for runs that train equally many values.
+std::string model_key(const Config& config, int outputs) {
+    std::string key = fmt::format("{}\n{}", config.model.path, outputs);
+    for (const Option& option : option_table()) {
+        if (std::string(option.name).starts_with("adapter.")) {
+            key += "\n" + option_value(config, option);
+        }
+    }
+    return key;
+}
+
 std::uint64_t trainable_values(Config config, const BackboneConfig& backbone, int outputs) {
     // Shapes are all that is wanted: nothing is computed.
     config.comm.reduction = "fast";
-    if (!adapter_kind(config.adapter.kind).mixture) {
-        config.adapter.num_experts = 1;
-    }
     Backbone empty;
     empty.config = backbone;
     empty.label = config.model.path;
@@ -101,10 +109,7 @@ std::vector<std::uint64_t> planned_bytes(const std::vector<GridPoint>& points, c
     for (std::size_t i = 0; i < points.size(); ++i) {
         const Config& config = points[i].config;
         const int outputs = facts.data(config).outputs;
-        const AdapterConfig& adapter = config.adapter;
-        const std::string model = fmt::format("{}\n{} {} {} {} {} {}", config.model.path, adapter.kind, adapter.size,
-                                              adapter.num_experts, adapter.share_up, adapter.share_down, outputs);
-        const auto [entry, is_new] = values_of_model.try_emplace(model);
+        const auto [entry, is_new] = values_of_model.try_emplace(model_key(config, outputs));
         if (is_new) {
             entry->second = trainable_values(config, facts.backbone(config), outputs);
         }

@@ -2,9 +2,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <limits>
+#include <numeric>
 
+#include "ladle/adapters/adapter.hpp"
 #include "ladle/config/options.hpp"
 #include "ladle/research/html.hpp"
 #include "ladle/research/report.hpp"
@@ -67,62 +70,85 @@ std::string curves(const RunFiles& run) {
                     {step_series(run, "tokens per second", &StepRecord::tokens_per_second)})});
 }
 
-/// Picks per bank and expert, summed over all steps.
-std::string routing_map(const RunFiles& run) {
-    ShareMap map;
-    for (const bool up : {false, true}) {
-        RoutingCounts sums;
-        for (const StepRecord& step : run.history.steps) {
-            const RoutingCounts& counts = up ? step.up_counts : step.down_counts;
-            sums.resize(std::max(sums.size(), counts.size()));
+/// Picks of all steps together, by draw.
+Named<RoutingCounts> total_counts(const RunFiles& run) {
+    Named<RoutingCounts> sums;
+    for (const StepRecord& step : run.history.steps) {
+        for (std::size_t draw = 0; draw < step.routing_counts.size(); ++draw) {
+            const auto& [name, counts] = step.routing_counts[draw];
+            if (sums.size() <= draw) {
+                sums.emplace_back(name, RoutingCounts());
+            }
+            RoutingCounts& sum = sums[draw].second;
+            sum.resize(std::max(sum.size(), counts.size()));
             for (std::size_t layer = 0; layer < counts.size(); ++layer) {
-                sums[layer].resize(std::max(sums[layer].size(), counts[layer].size()));
+                sum[layer].resize(std::max(sum[layer].size(), counts[layer].size()));
                 for (std::size_t expert = 0; expert < counts[layer].size(); ++expert) {
-                    sums[layer][expert] += counts[layer][expert];
+                    sum[layer][expert] += counts[layer][expert];
                 }
             }
         }
-        for (std::size_t layer = 0; layer < sums.size(); ++layer) {
-            if (sums[layer].size() < 2) {
-                continue;  // a shared bank has no choice
-            }
-            std::int64_t total = 0;
-            for (const std::int64_t count : sums[layer]) {
-                total += count;
-            }
-            map.rows.push_back(fmt::format("layer {} {}", layer, up ? "up" : "down"));
-            map.shares.emplace_back();
-            map.hover.emplace_back();
-            for (std::size_t expert = 0; expert < sums[layer].size(); ++expert) {
-                const std::int64_t count = sums[layer][expert];
-                map.shares.back().push_back(static_cast<double>(count) /
-                                            static_cast<double>(std::max<std::int64_t>(total, 1)));
-                map.hover.back().push_back(
-                    fmt::format("{}, expert {}: {} of {} picks", map.rows.back(), expert, count, total));
-            }
-            while (map.columns.size() < sums[layer].size()) {
-                map.columns.push_back(fmt::format("expert {}", map.columns.size()));
+    }
+    return sums;
+}
+
+void add_share_row(const std::string& name, const std::vector<std::int64_t>& counts, ShareMap& map) {
+    const std::int64_t total = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+    map.rows.push_back(name);
+    map.shares.emplace_back();
+    map.hover.emplace_back();
+    for (std::size_t expert = 0; expert < counts.size(); ++expert) {
+        map.shares.back().push_back(static_cast<double>(counts[expert]) /
+                                    static_cast<double>(std::max<std::int64_t>(total, 1)));
+        map.hover.back().push_back(fmt::format("{}, expert {}: {} of {} picks", name, expert, counts[expert], total));
+    }
+    while (map.columns.size() < counts.size()) {
+        map.columns.push_back(fmt::format("expert {}", map.columns.size()));
+    }
+}
+
+/// Picks per draw and expert, summed over all steps.
+std::string routing_map(const RunFiles& run) {
+    ShareMap map;
+    for (const auto& [draw, layers] : total_counts(run)) {
+        for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+            if (layers[layer].size() > 1) {  // a shared bank has no choice
+                add_share_row(fmt::format("layer {} {}", layer, draw), layers[layer], map);
             }
         }
     }
     return share_map({"Share of picks per bank and expert, all steps", "", ""}, map);
 }
 
-std::string distance_chart(const RunFiles& run, bool up) {
-    std::vector<ChartSeries> lines;
-    for (const EpochRecord& epoch : run.history.epochs) {
-        const std::vector<double>& distances = up ? epoch.up_distances : epoch.down_distances;
-        for (std::size_t layer = 0; layer < distances.size(); ++layer) {
-            if (lines.size() <= layer) {
-                lines.push_back({fmt::format("layer {}", layer), {}, {}, true});
-            }
-            lines[layer].x.push_back(static_cast<double>(epoch.epoch));
-            lines[layer].y.push_back(distances[layer]);
+/// One chart per bank that has several experts.
+std::vector<std::string> distance_charts(const RunFiles& run) {
+    std::vector<std::string> charts;
+    const std::size_t banks = run.history.epochs.empty() ? 0 : run.history.epochs.front().expert_distances.size();
+    for (std::size_t bank = 0; bank < banks; ++bank) {
+        const std::vector<double>& first = run.history.epochs.front().expert_distances[bank].second;
+        if (std::all_of(first.begin(), first.end(), [](double value) { return std::isnan(value); })) {
+            continue;  // a shared bank
         }
+        std::vector<ChartSeries> lines;
+        for (const EpochRecord& epoch : run.history.epochs) {
+            if (epoch.expert_distances.size() != banks) {
+                continue;  // of another run: the file was put together by hand
+            }
+            const std::vector<double>& distances = epoch.expert_distances[bank].second;
+            for (std::size_t layer = 0; layer < distances.size(); ++layer) {
+                if (lines.size() <= layer) {
+                    lines.push_back({fmt::format("layer {}", layer), {}, {}, true});
+                }
+                lines[layer].x.push_back(static_cast<double>(epoch.epoch));
+                lines[layer].y.push_back(distances[layer]);
+            }
+        }
+        charts.push_back(line_chart(
+            {fmt::format("Distance between {} experts", run.history.epochs.front().expert_distances[bank].first),
+             "epoch", "mean Euclidean distance over pairs"},
+            lines));
     }
-    return line_chart(
-        {fmt::format("Distance between {} experts", up ? "up" : "down"), "epoch", "mean Euclidean distance over pairs"},
-        lines);
+    return charts;
 }
 
 std::string scores_section(const RunFiles& run) {
@@ -257,9 +283,10 @@ std::string run_report(const RunFiles& run) {
                                           run.config.data.task, run.config.run.seed);
     std::string body = html_heading("Scores") + scores_section(run) + html_heading("Soup, experts and calibration") +
                        judgement_section(run) + html_heading("Training") + curves(run);
-    const std::string routing = html_charts({routing_map(run), distance_chart(run, false), distance_chart(run, true)});
-    if (run.config.adapter.kind == "adamix") {
-        body += html_heading("Experts") + routing;
+    if (adapter_kind(run.config.adapter.kind).mixture) {
+        std::vector<std::string> charts = distance_charts(run);
+        charts.insert(charts.begin(), routing_map(run));
+        body += html_heading("Experts") + html_charts(charts);
     }
     if (run.finished()) {
         body += html_heading("Parameters") + parameters_section(run);

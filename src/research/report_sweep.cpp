@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "ladle/adapters/adapter.hpp"
 #include "ladle/research/html.hpp"
 #include "ladle/research/report.hpp"
 #include "ladle/research/statistics.hpp"
@@ -222,9 +223,14 @@ double compute_of(const RunFiles& run) {
     return steps * run.config.train.batch * run.config.train.accumulate * passes;
 }
 
-bool is_single_adapter(const Group& group) {
-    const std::string& kind = group.runs.front()->config.adapter.kind;
-    return kind == "houlsby" || kind == "pfeiffer";
+const AdapterKind& kind_of(const Group& group) {
+    return adapter_kind(group.runs.front()->config.adapter.kind);
+}
+
+/// Single adapters of the same family as the mixture: at the same place, with or without factors.
+bool are_its_singles(const Group& group, const Group& mixture) {
+    const AdapterKind& kind = kind_of(group);
+    return !kind.mixture && kind.site == kind_of(mixture).site && kind.has_factors == kind_of(mixture).has_factors;
 }
 
 /// Scores of sets of single adapters: mean over the sets.
@@ -277,11 +283,11 @@ std::string equal_compute_table(const TaskGroups& groups) {
                      "ensemble of set"});
     std::string notes;
     for (const Group& mixture : groups) {
-        if (mixture.runs.front()->config.adapter.kind != "adamix") {
+        if (!kind_of(mixture).mixture) {
             continue;
         }
         for (const Group& singles : groups) {
-            if (!is_single_adapter(singles) || !singles.runs.front()->predictions || !share_rows(singles)) {
+            if (!are_its_singles(singles, mixture) || !singles.runs.front()->predictions || !share_rows(singles)) {
                 continue;
             }
             const double ratio = compute_of(*mixture.runs.front()) / compute_of(*singles.runs.front());
@@ -298,8 +304,7 @@ std::string equal_compute_table(const TaskGroups& groups) {
         }
     }
     if (table.empty()) {
-        return html_note("There is no mixture beside single adapters (houlsby or pfeiffer) with stored predictions.") +
-               notes;
+        return html_note("There is no mixture beside single adapters of its family with stored predictions.") + notes;
     }
     return html_note(
                "Compute is counted in passes over samples: steps x batch x 2 with consistency loss. As many single "

@@ -11,6 +11,7 @@
 #include <set>
 #include <sstream>
 
+#include "ladle/adapters/adapter.hpp"
 #include "ladle/config/ini.hpp"
 #include "ladle/config/options.hpp"
 #include "ladle/core/error.hpp"
@@ -46,8 +47,9 @@ StepRecord step_record(const Json& line) {
     record.grad_norm = number(line.at("grad_norm"));
     record.tokens_per_second = number(line.at("tokens_per_second"));
     record.samples_per_second = number(line.at("samples_per_second"));
-    line.at("routing_counts").at("down").get_to(record.down_counts);
-    line.at("routing_counts").at("up").get_to(record.up_counts);
+    for (const auto& [draw, counts] : line.at("routing_counts").items()) {
+        record.routing_counts.emplace_back(draw, counts.get<RoutingCounts>());
+    }
     return record;
 }
 
@@ -66,8 +68,11 @@ void add_line(const Json& line, MetricsHistory& history) {
         }
         history.evaluations.push_back(std::move(record));
     } else if (kind == "epoch") {
-        const Json& distances = line.at("expert_distances");
-        history.epochs.push_back({step, epoch, numbers(distances.at("down")), numbers(distances.at("up"))});
+        EpochRecord record{step, epoch, {}};
+        for (const auto& [bank, distances] : line.at("expert_distances").items()) {
+            record.expert_distances.emplace_back(bank, numbers(distances));
+        }
+        history.epochs.push_back(std::move(record));
     }
 }
 
@@ -104,7 +109,7 @@ std::map<std::string, std::string> distinguishing_options(const Config& config) 
     for (const char* name : {"run.seed", "data.task", "data.max_length"}) {
         options.erase(name);
     }
-    if (config.adapter.kind != "adamix") {
+    if (!adapter_kind(config.adapter.kind).mixture) {
         // Settled, not chosen, for kinds without a mixture.
         for (const char* name : {"adapter.num_experts", "adapter.share_up", "adapter.share_down"}) {
             options.erase(name);

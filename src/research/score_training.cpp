@@ -7,6 +7,7 @@
 #include "ladle/core/error.hpp"
 #include "ladle/data/sampler.hpp"
 #include "ladle/layers/gradient_sum.hpp"
+#include "ladle/train/evaluate.hpp"
 #include "ladle/train/objective.hpp"
 #include "ladle/train/step.hpp"
 
@@ -17,17 +18,6 @@ constexpr double kLargestPartial = 32768.0;  // 2^15, shared by all leaves of a 
 constexpr double kFirstDecay = 0.9;
 constexpr double kSecondDecay = 0.999;
 constexpr double kEpsilon = 1e-8;
-
-/// Only expert 0 of every bank: a mixed model has no other.
-RoutePlan single_plan(const ModelSpec& spec) {
-    RoutePlan plan = RoutePlan::soup();
-    if (adapter_kind(spec.adapter_kind).site != AdapterSite::none) {
-        plan.kind = RoutePlan::Kind::picks;
-        plan.layers = spec.backbone.num_layers;
-        plan.picks.assign(static_cast<std::size_t>(plan.layers * kBanksPerLayer), 0);
-    }
-    return plan;
-}
 
 }  // namespace
 
@@ -63,7 +53,7 @@ MixWeights softmax_gradient(const MixWeights& weights, const MixWeights& gradien
 
 double loss_gradient(Engine& engine, const Split& split, const std::vector<std::uint32_t>& rows, int leaf,
                      std::vector<float>& gradient) {
-    engine.prepare(single_plan(engine.spec()));
+    engine.prepare(first_experts_plan(engine.spec(), 1));  // a mixed model has no other experts
     const std::vector<Leaf> leaves = make_leaves(split, rows, leaf, engine.spec().backbone.hidden_size);
     // The losses are summed by micro-batch: their cut must not depend on the number of threads.
     const auto micro_batches = make_micro_batches(leaves, engine.micro_batch_rows(), 1);

@@ -12,6 +12,7 @@
 #include "ladle/config/options.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/data/hold_out.hpp"
+#include "ladle/io/export.hpp"
 #include "ladle/research/score_training.hpp"
 #include "ladle/train/console.hpp"
 #include "ladle/train/evaluate.hpp"
@@ -164,13 +165,13 @@ std::string weight_text(const MixWeights& weights, std::size_t ingredient) {
 SearchInput open_search(const Config& given_config, bool select_given, const std::vector<std::string>& paths) {
     std::vector<Soup> soups;
     for (const std::string& path : paths) {
-        soups.push_back(read_soup(path));
+        soups.push_back(import_soup(path));
     }
     SearchInput search;
     search.ingredients = soup_ingredients(soups, paths);
     const Config config = choose_selection(given_config, select_given, soups, paths);
     search.select = config.eval.select;
-    search.input = open_evaluation(config, paths.front(), {});
+    search.input = open_evaluation(config, std::optional<Soup>(soups.front()), {});
     search.input.soup = search.ingredients.front().soup;
     const std::string trained_by = soups.front().metric.empty() ? search.input.task.main_metric : soups.front().metric;
     search.metric = config.eval.metric.empty() ? trained_by : config.eval.metric;

@@ -17,19 +17,17 @@ public:
             for (int layer = 0; layer < options_.layers; ++layer) {
                 stream.pass = static_cast<std::uint32_t>(pass);
                 stream.layer = static_cast<std::uint32_t>(layer);
-                picks.push_back(pick(stream, 0, options_.down_experts));
-                picks.push_back(pick(stream, 1, options_.up_experts));
+                for (std::size_t draw = 0; draw < options_.draws.size(); ++draw) {
+                    stream.site = static_cast<std::uint32_t>(draw);
+                    const auto experts = static_cast<std::uint32_t>(options_.draws[draw]);
+                    picks.push_back(static_cast<int>(uniform_below(random_word(stream, 0), experts)));
+                }
             }
         }
         return picks;
     }
 
 private:
-    static int pick(Stream stream, std::uint32_t bank, int experts) {
-        stream.site = bank;
-        return static_cast<int>(uniform_below(random_word(stream, 0), static_cast<std::uint32_t>(experts)));
-    }
-
     RouteOptions options_;
 };
 
@@ -39,14 +37,14 @@ std::unique_ptr<RouteSource> make_counter_routes(const RouteOptions& options) {
     return std::make_unique<CounterRoutes>(options);
 }
 
-int evaluation_expert(int level, std::uint64_t seed, int layer, int bank, int experts, std::uint32_t sample,
+int evaluation_expert(int level, std::uint64_t seed, int layer, int draw, int experts, std::uint32_t sample,
                       std::uint32_t token) {
     check(level == 0 || level == 1, "rows have their own experts at inference levels 0 and 1 only");
     const Stream stream{.seed = seed,
                         .row = sample,
                         .purpose = Purpose::evaluation_route,
                         .layer = static_cast<std::uint32_t>(layer),
-                        .site = static_cast<std::uint32_t>(bank)};
+                        .site = static_cast<std::uint32_t>(draw)};
     const std::uint32_t index = level == 0 ? token : 0;
     return static_cast<int>(uniform_below(random_word(stream, index), static_cast<std::uint32_t>(experts)));
 }

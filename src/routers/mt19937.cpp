@@ -21,9 +21,10 @@ public:
         std::vector<int> picks;
         for (int pass = 0; pass < options_.passes; ++pass) {
             for (int layer = 0; layer < options_.layers; ++layer) {
-                // A shared bank draws too: any output modulo 1.
-                picks.push_back(next_below(options_.down_experts));
-                picks.push_back(next_below(options_.up_experts));
+                for (const int experts : options_.draws) {
+                    // A draw among one takes an output of the generator, too.
+                    picks.push_back(next_below(experts));
+                }
             }
         }
         return picks;
@@ -33,7 +34,8 @@ private:
     std::int64_t outputs_before(std::int64_t batch) const {
         const std::int64_t epoch = batch / options_.batches_per_epoch;
         const std::int64_t evaluations = options_.evaluation_epochs == 0 ? 0 : epoch / options_.evaluation_epochs;
-        const std::int64_t per_batch = std::int64_t{2} * options_.passes * options_.layers;
+        const std::int64_t per_batch =
+            static_cast<std::int64_t>(options_.draws.size()) * options_.passes * options_.layers;
         return (epoch + 1) * kOutputsPerEpoch + evaluations * kOutputsPerEvaluation + batch * per_batch;
     }
     void restart() {

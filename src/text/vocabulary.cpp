@@ -25,7 +25,10 @@ SpecialNames default_special_names(const std::string& family) {
 }
 
 SpecialIds find_special_ids(const Vocabulary& vocabulary) {
-    const auto id_of = [&vocabulary](const std::string& name) {
+    const auto id_of = [&vocabulary](const std::string& name) -> std::int32_t {
+        if (name.empty()) {
+            return -1;
+        }
         const auto found = std::find(vocabulary.tokens.begin(), vocabulary.tokens.end(), name);
         if (found == vocabulary.tokens.end()) {
             throw DataError("cannot use the tokenizer " + vocabulary.source,

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "ladle/adapters/adapter.hpp"
 #include "ladle/config/options.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/core/name_values.hpp"
@@ -41,19 +40,14 @@ std::int64_t count_outputs(const CheckpointModel& checkpoint, const std::string&
 Soup read_checkpoint_soup(const std::string& path, const BackboneConfig& backbone) {
     CheckpointModel checkpoint = read_checkpoint_model(path);
     const Config config = parse_identity(checkpoint.identity_options, path);
-    const AdapterKind& kind = adapter_kind(config.adapter.kind);
     const std::int64_t outputs = count_outputs(checkpoint, path);
     Soup soup;
     soup.architecture = backbone.architecture;
     soup.hidden_size = backbone.hidden_size;
     soup.num_layers = backbone.num_layers;
+    soup.intermediate_size = backbone.intermediate_size;
     soup.backbone_digest = value_of(checkpoint.identity_inputs, "backbone", "");
-    soup.adapter_kind = config.adapter.kind;
-    soup.adapter_size = kind.site == AdapterSite::none ? 0 : config.adapter.size;
-    soup.num_experts = kind.mixture ? config.adapter.num_experts : 1;
-    soup.share_down = !kind.mixture || config.adapter.share_down;
-    soup.share_up = !kind.mixture || config.adapter.share_up;
-    soup.activation = config.adapter.activation;
+    set_adapter(soup, config.adapter);
     soup.task = config.data.task;
     set_unknown_labels(soup, outputs);
     const auto known = task_names();

@@ -8,12 +8,18 @@
 #include "ladle/io/files.hpp"
 #include "ladle/io/pretrained.hpp"
 #include "ladle/train/agreement.hpp"
+#include "ladle/train/decoder_files.hpp"
 
 namespace ladle {
 namespace {
 
 std::string read_config(const std::string& directory) {
     constexpr std::size_t kLargestBytes = std::size_t{1} << 20U;
+    if (has_decoder_layout(directory)) {
+        throw DataError("cannot use the backbone " + directory,
+                        "it is a LLaMA decoder, and classifiers are made of BERT and RoBERTa",
+                        "name a Hugging Face directory of one of these; decoders are for ladle generate");
+    }
     return read_file(directory + "/config.json", kLargestBytes);
 }
 
@@ -42,11 +48,7 @@ Backbone load_backbone(const std::string& directory, bool shapes_suffice) {
 ModelSpec model_spec(const Config& config, const BackboneConfig& backbone, int num_outputs) {
     ModelSpec spec;
     spec.backbone = backbone;
-    spec.adapter_kind = config.adapter.kind;
-    spec.adapter.bottleneck = config.adapter.size;
-    spec.adapter.num_experts = config.adapter.num_experts;
-    spec.adapter.share_down = config.adapter.share_down;
-    spec.adapter.share_up = config.adapter.share_up;
+    spec.adapter = settled(config.adapter);
     spec.precision = precision_of(config);
     spec.num_outputs = num_outputs;
     return spec;

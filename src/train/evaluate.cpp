@@ -39,8 +39,8 @@ RoutePlan evaluation_plan(const Config& config) {
     if (config.eval.level != 3) {
         plan.kind = RoutePlan::Kind::per_row;
         plan.expert_of_row = [level = config.eval.level, seed = config.run.seed](
-                                 int layer, BankIndex bank, int experts, std::uint32_t sample, std::uint32_t token) {
-            return evaluation_expert(level, seed, layer, static_cast<int>(bank), experts, sample, token);
+                                 int layer, int draw, int experts, std::uint32_t sample, std::uint32_t token) {
+            return evaluation_expert(level, seed, layer, draw, experts, sample, token);
         };
     }
     return plan;
@@ -50,6 +50,12 @@ RoutePlan single_expert_plan(int expert, int num_experts) {
     std::vector<double> weights(static_cast<std::size_t>(num_experts), 0.0);
     weights.at(static_cast<std::size_t>(expert)) = 1.0;
     return RoutePlan::soup(std::move(weights));
+}
+
+RoutePlan first_experts_plan(const ModelSpec& spec, int passes) {
+    const int layers = spec.backbone.num_layers;
+    const auto draws = static_cast<int>(layer_draws(spec.adapter).size());
+    return RoutePlan::picked(std::vector<int>(static_cast<std::size_t>(passes * layers * draws), 0), layers, draws);
 }
 
 std::vector<float> compute_logits(Engine& engine, Communicator& comm, const Split& split, const RoutePlan& plan,

@@ -4,70 +4,64 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <map>
 #include <string>
 
 namespace ladle {
 namespace {
 
-/// Tensors of each expert of one bank, in table order.
-struct Bank {
-    std::string prefix;  ///< name up to the expert's number
-    std::vector<std::vector<const Parameter*>> experts;
-};
+/// Where each tensor begins in the flat parameters.
+using Offsets = std::map<std::string, std::size_t>;
 
-std::vector<Bank> find_banks(const ParameterTable& table, const std::string& projection) {
-    const std::string marker = projection + ".deepspeed_experts.";
-    std::vector<Bank> banks;
-    for (const Parameter& parameter : table.all()) {
-        const std::size_t found = parameter.name.find(marker);
-        if (found == std::string::npos) {
-            continue;
-        }
-        const std::string prefix = parameter.name.substr(0, found);
-        if (banks.empty() || banks.back().prefix != prefix) {
-            banks.push_back({prefix, {}});
-        }
-        const auto expert = static_cast<std::size_t>(std::stoul(parameter.name.substr(found + marker.size())));
-        if (banks.back().experts.size() <= expert) {
-            banks.back().experts.resize(expert + 1);
-        }
-        banks.back().experts[expert].push_back(&parameter);
+double square_distance(const float* a, const float* b, std::size_t count) {
+    double squares = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        const double difference = static_cast<double>(a[i]) - static_cast<double>(b[i]);
+        squares += difference * difference;
     }
-    return banks;
+    return squares;
 }
 
-double distance(const std::vector<const Parameter*>& a, const std::vector<const Parameter*>& b, const float* values) {
+double distance(const Bank& bank, int a, int b, const Offsets& offsets, const float* values) {
     double squares = 0;
-    for (std::size_t tensor = 0; tensor < a.size(); ++tensor) {
-        for (std::size_t i = 0; i < a[tensor]->count; ++i) {
-            const double difference =
-                static_cast<double>(values[a[tensor]->offset + i]) - values[b[tensor]->offset + i];
-            squares += difference * difference;
-        }
+    for (const std::string& part : bank.parts()) {
+        squares +=
+            square_distance(values + offsets.at(bank.tensor_name(a, part)),
+                            values + offsets.at(bank.tensor_name(b, part)), shape_elements(bank.part_shape(part)));
     }
     return std::sqrt(squares);
 }
 
-std::vector<double> distances_of(const ParameterTable& table, const std::string& projection, const float* values) {
-    std::vector<double> distances;
-    for (const Bank& bank : find_banks(table, projection)) {
-        double sum = 0;
-        int pairs = 0;
-        for (std::size_t a = 0; a < bank.experts.size(); ++a) {
-            for (std::size_t b = a + 1; b < bank.experts.size(); ++b) {
-                sum += distance(bank.experts[a], bank.experts[b], values);
-                ++pairs;
-            }
+double mean_distance(const Bank& bank, const Offsets& offsets, const float* values) {
+    double sum = 0;
+    int pairs = 0;
+    for (int a = 0; a < bank.experts; ++a) {
+        for (int b = a + 1; b < bank.experts; ++b) {
+            sum += distance(bank, a, b, offsets, values);
+            ++pairs;
         }
-        distances.push_back(pairs == 0 ? std::numeric_limits<double>::quiet_NaN() : sum / pairs);
     }
-    return distances;
+    return pairs == 0 ? std::numeric_limits<double>::quiet_NaN() : sum / pairs;
 }
 
 }  // namespace
 
-ExpertDistances expert_distances(const ParameterTable& table, const float* values) {
-    return {distances_of(table, "MoA_A", values), distances_of(table, "MoA_B", values)};
+Named<std::vector<double>> expert_distances(const ModelSpec& spec, const ParameterTable& table, const float* values) {
+    Offsets offsets;
+    for (const Parameter& parameter : table.all()) {
+        offsets[parameter.name] = parameter.offset;
+    }
+    Named<std::vector<double>> result;
+    for (int layer = 0; layer < spec.backbone.num_layers; ++layer) {
+        const std::vector<Bank> banks = model_banks(spec, layer);
+        for (std::size_t b = 0; b < banks.size(); ++b) {
+            if (layer == 0) {
+                result.emplace_back(banks[b].name, std::vector<double>());
+            }
+            result[b].second.push_back(mean_distance(banks[b], offsets, values));
+        }
+    }
+    return result;
 }
 
 }  // namespace ladle

@@ -16,16 +16,16 @@
 namespace ladle {
 namespace {
 
-bool has_tokenizer(const std::string& directory) {
-    return file_exists(directory + "/tokenizer.json") || file_exists(directory + "/vocab.txt") ||
-           file_exists(directory + "/vocab.json");
-}
-
 std::string shard_name(const Split& split) {
     return fmt::format("the shard {}/{}", split.task, split.name);
 }
 
 }  // namespace
+
+bool has_tokenizer(const std::string& directory) {
+    return file_exists(directory + "/tokenizer.json") || file_exists(directory + "/vocab.txt") ||
+           file_exists(directory + "/vocab.json");
+}
 
 Task task_of(const Split& split) {
     const auto known = task_names();

@@ -25,15 +25,19 @@ double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// [layers][experts] of one bank from picks [passes, layers, 2].
-RoutingCounts routing_counts(const std::vector<int>& picks, int layers, int experts, BankIndex bank) {
-    RoutingCounts counts(picks.empty() ? 0 : static_cast<std::size_t>(layers),
-                         std::vector<std::int64_t>(static_cast<std::size_t>(experts)));
-    for (std::size_t i = static_cast<std::size_t>(bank); i < picks.size(); i += kBanksPerLayer) {
-        const std::size_t layer = i / kBanksPerLayer % static_cast<std::size_t>(layers);
-        ++counts[layer][static_cast<std::size_t>(picks[i])];
+/// From picks [passes, layers, draws].
+Named<RoutingCounts> routing_counts(const std::vector<int>& picks, int layers, const std::vector<Draw>& draws) {
+    Named<RoutingCounts> result;
+    for (std::size_t draw = 0; draw < draws.size(); ++draw) {
+        RoutingCounts counts(static_cast<std::size_t>(layers),
+                             std::vector<std::int64_t>(static_cast<std::size_t>(draws[draw].experts)));
+        for (std::size_t i = draw; i < picks.size(); i += draws.size()) {
+            const std::size_t layer = i / draws.size() % static_cast<std::size_t>(layers);
+            ++counts[layer][static_cast<std::size_t>(picks[i])];
+        }
+        result.emplace_back(draws[draw].name, std::move(counts));
     }
-    return counts;
+    return result;
 }
 
 }  // namespace
@@ -185,12 +189,8 @@ void TrainingRun::log_step(const StepResult& result, double seconds) {
     record.grad_norm = result.grad_norm;
     record.tokens_per_second = static_cast<double>(result.tokens) / seconds;
     record.samples_per_second = static_cast<double>(result.samples) / seconds;
-    if (adapter_kind(spec.adapter_kind).mixture) {
-        const int layers = spec.backbone.num_layers;
-        const int experts = spec.adapter.num_experts;
-        record.down_counts =
-            routing_counts(result.picks, layers, spec.adapter.share_down ? 1 : experts, BankIndex::down);
-        record.up_counts = routing_counts(result.picks, layers, spec.adapter.share_up ? 1 : experts, BankIndex::up);
+    if (adapter_kind(spec.adapter.kind).mixture) {
+        record.routing_counts = routing_counts(result.picks, spec.backbone.num_layers, layer_draws(spec.adapter));
     }
     log_->write(record);
     scalars_->write(record);
@@ -244,8 +244,8 @@ void TrainingRun::evaluate() {
         log_->write(record);
         scalars_->write(record);
     }
-    const ExpertDistances distances = expert_distances(engine_.table(), engine_.parameters().data());
-    log_->write(EpochRecord{steps_done_, epoch, distances.down, distances.up});
+    log_->write(EpochRecord{steps_done_, epoch,
+                            expert_distances(engine_.spec(), engine_.table(), engine_.parameters().data())});
     progress_->print(fmt::format("step {}, epoch {}: {} {}{}\n", steps_done_, epoch, metric(),
                                  score_text(decision.score), decision.best ? "  (best so far)" : ""));
 }
@@ -281,7 +281,7 @@ void TrainingRun::finish() {
     std::vector<float> parameters = engine_.parameters();
     comm_.broadcast(parameters.data(), parameters.size() * sizeof(float));
     engine_.set_parameters(parameters);
-    const bool mixture = adapter_kind(engine_.spec().adapter_kind).mixture;
+    const bool mixture = adapter_kind(engine_.spec().adapter.kind).mixture;
     Results results;
     const std::vector<const Split*> splits = data_.evaluated();
     PredictionsFile predictions =

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "ladle/train/console.hpp"
+#include "ladle/train/evaluate.hpp"
 #include "ladle/train/objective.hpp"
 #include "ladle/train/step.hpp"
 
@@ -33,12 +34,32 @@ public:
     void scatter_rows(int, int, const std::int32_t*, const float*, float*) const override {}
     void add_scattered_rows(int, int, const std::int32_t*, const float*, float*) const override {}
     void add(std::size_t, const float*, float*) const override {}
+    void add_columns(int, int, float, const float*, int, int, float*) const override {}
+    void take_columns(int, int, float, const float*, int, int, float*) const override {}
+    void kronecker(int, int, int, const float*, const float*, float*) const override {}
+    void kronecker_backward(int, int, int, const float*, const float*, const float*, float*, float*) const override {}
     void add_scaled(std::size_t, float, const float*, float*) const override {}
     void dropout(int, int, const RowOrigins&, const DropoutSite&, const float*, float*) const override {}
     void gelu(std::size_t, const float*, float*) const override {}
     void gelu_backward(std::size_t, const float*, const float*, float*) const override {}
     void tanh(std::size_t, const float*, float*) const override {}
     void tanh_backward(std::size_t, const float*, const float*, float*) const override {}
+    void silu_product(std::size_t, const float*, const float*, float*) const override {}
+    void silu_product_backward(std::size_t, const float*, const float*, const float*, float*, float*) const override {}
+    void silu(std::size_t, const float*, float*) const override {}
+    void silu_backward(std::size_t, const float*, const float*, float*) const override {}
+    void sigmoid(std::size_t, float, const float*, float*) const override {}
+    void sigmoid_backward(std::size_t, float, const float*, const float*, float*) const override {}
+    void softmax(int, int, const float*, float*) const override {}
+    void softmax_backward(int, int, const float*, const float*, float*) const override {}
+    void select(const Selection<float>&) const override {}
+    void select_backward(const SelectionBackward<float>&) const override {}
+    void weigh_rows(int, int, const float*, int, const float*, float*) const override {}
+    void add_row_products(int, int, const float*, const float*, int, float*) const override {}
+    void segment_sums(int, int, const int*, const float*, float*) const override {}
+    void rotary(const Rotary<float>&) const override {}
+    void rms_norm(const RmsNorm<float>&) const override {}
+    void rms_norm_backward(const RmsNormBackward<float>&) const override {}
     void residual_norm(const ResidualNorm<float>&) const override {}
     void residual_norm_backward(const ResidualNormBackward<float>&) const override {}
     void feed_forward(const FeedForward<float>&) const override {}
@@ -46,6 +67,7 @@ public:
     void attention(const Attention<float>&) const override {}
     void attention_backward(const AttentionBackward<float>&) const override {}
     void cross_entropy(int, int, const float*, const std::int32_t*, const float*, float*, float*) const override {}
+    void token_cross_entropy(const TokenCrossEntropy<float>&) const override {}
     void squared_error(int, const float*, const float*, const float*, float*, float*) const override {}
     void consistency(int, int, const float*, const float*, const float*, float*, float*, float*) const override {}
     void add_fixed_point(std::size_t, const float*, double, std::int64_t*, std::int64_t*) const override {}
@@ -99,11 +121,7 @@ PackedBatch largest_micro_batch(const Split& train, int batch, int leaf, int pas
 WorkerBytes plan_activations(Engine& engine, const PackedBatch& largest, double consistency) {
     const IdleKernels idle;
     const ModelSpec& spec = engine.spec();
-    RoutePlan plan;
-    plan.kind = RoutePlan::Kind::picks;
-    plan.layers = spec.backbone.num_layers;
-    plan.picks.assign(static_cast<std::size_t>(largest.passes * plan.layers * kBanksPerLayer), 0);
-    engine.prepare(plan);
+    engine.prepare(first_experts_plan(spec, largest.passes));
     Arena arena;
     Arena scratch;
     Arena staging;

@@ -22,6 +22,15 @@ bool is_kept(const nlohmann::json& line, std::int64_t steps_done) {
     return line.at("kind") == "step" ? step <= steps_done : step < steps_done;
 }
 
+template <class Value>
+Json named_object(const Named<Value>& values) {
+    Json object = Json::object();
+    for (const auto& [name, value] : values) {
+        object[name] = value;
+    }
+    return object;
+}
+
 std::string kept_lines(const std::string& path, const std::string& text, std::int64_t steps_done) {
     std::string kept;
     std::size_t number = 0;
@@ -79,7 +88,7 @@ void MetricsLog::write(const StepRecord& record) {
     line["grad_norm"] = record.grad_norm;
     line["tokens_per_second"] = record.tokens_per_second;
     line["samples_per_second"] = record.samples_per_second;
-    line["routing_counts"] = {{"down", record.down_counts}, {"up", record.up_counts}};
+    line["routing_counts"] = named_object(record.routing_counts);
     append(line.dump() + "\n");
 }
 
@@ -102,7 +111,7 @@ void MetricsLog::write(const EpochRecord& record) {
     line["kind"] = "epoch";
     line["step"] = record.step;
     line["epoch"] = record.epoch;
-    line["expert_distances"] = {{"down", record.down_distances}, {"up", record.up_distances}};
+    line["expert_distances"] = named_object(record.expert_distances);
     append(line.dump() + "\n");
 }
 

@@ -89,11 +89,7 @@ Config settled_config(Config config, const RunData& data, const BackboneConfig& 
     config.data.max_length = data.train.max_length;
     config.eval.metric = config.eval.metric.empty() ? data.task.main_metric : config.eval.metric;
     config.train.consistency = pass_plan(config, backbone).consistency;
-    if (!adapter_kind(config.adapter.kind).mixture) {
-        config.adapter.num_experts = 1;
-        config.adapter.share_down = true;
-        config.adapter.share_up = true;
-    }
+    config.adapter = settled(config.adapter);
     return config;
 }
 

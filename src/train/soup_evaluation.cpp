@@ -92,10 +92,15 @@ Candidate single_expert(int expert, std::int64_t num_experts) {
 
 EvaluationInput open_evaluation(const Config& config, const std::string& soup_path,
                                 const std::vector<std::string>& split_names) {
+    return open_evaluation(
+        config, soup_path.empty() ? std::nullopt : std::optional<Soup>(open_soup(soup_path, config.model.path)),
+        split_names);
+}
+
+EvaluationInput open_evaluation(const Config& config, std::optional<Soup> soup,
+                                const std::vector<std::string>& split_names) {
     EvaluationInput input;
-    if (!soup_path.empty()) {
-        input.soup = open_soup(soup_path, config.model.path);
-    }
+    input.soup = std::move(soup);
     Config data_config = config;
     data_config.data.task = find_task_name(config, input.soup);
     for (const std::string& name : split_names.empty() ? default_splits(data_config.data.task) : split_names) {
@@ -128,15 +133,11 @@ ModelSpec evaluation_spec(const EvaluationInput& input, const Backbone& backbone
     }
     if (!input.soup) {
         ModelSpec spec = model_spec(config, backbone.config, input.task.num_outputs());
-        spec.adapter_kind = "head";
+        spec.adapter.kind = "head";
         return spec;
     }
     const ModelSpec spec = soup_spec(*input.soup, backbone.config, config);
-    if (!input.soup->backbone_digest.empty() && input.soup->backbone_digest != backbone.digest) {
-        throw DataError("this soup does not fit the backbone",
-                        fmt::format("it was trained on other weights than those in {}", config.model.path),
-                        "set model.path to the backbone of the training run");
-    }
+    require_backbone(*input.soup, backbone.digest, config.model.path);
     if (!input.soup->tokenizer_digest.empty() &&
         input.soup->tokenizer_digest != input.splits.front().tokenizer_digest) {
         throw DataError("this soup does not fit the data",

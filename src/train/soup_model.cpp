@@ -13,16 +13,22 @@
 
 namespace ladle {
 
-std::string model_parameter_name(std::string name) {
-    for (const auto& [merged, single] :
-         {std::pair{".output.soup.down.", ".output.ExpertSoup.MoA_A.deepspeed_experts.0."},
-          std::pair{".output.soup.up.", ".output.ExpertSoup.MoA_B.deepspeed_experts.0."}}) {
-        const auto at = name.find(merged);
-        if (at != std::string::npos) {
-            return name.replace(at, std::string(merged).size(), single);
+std::map<std::string, std::string> model_parameter_names(const Soup& soup) {
+    std::map<std::string, std::string> names;
+    for (const auto& [name, tensor] : soup.tensors) {
+        names[name] = name;
+    }
+    Soup single = soup;
+    single.merged = false;
+    single.tensors.clear();
+    for (std::int64_t layer = 0; soup.merged && layer < soup.num_layers; ++layer) {
+        for (const Bank& bank : soup_banks(single, layer)) {
+            for (const std::string& part : bank.parts()) {
+                names[merged_bank(bank).tensor_name(0, part)] = bank.tensor_name(0, part);
+            }
         }
     }
-    return name;
+    return names;
 }
 
 namespace {
@@ -52,19 +58,14 @@ void check_label_words(const Soup& soup, const std::string& task, const std::vec
 Soup make_soup(const Config& config, const Engine& engine, const Task& task, const Split& train,
                const std::string& backbone_digest) {
     const ModelSpec& spec = engine.spec();
-    const AdapterKind& kind = adapter_kind(spec.adapter_kind);
     Soup soup;
     soup.architecture = spec.backbone.architecture;
     soup.hidden_size = spec.backbone.hidden_size;
     soup.num_layers = spec.backbone.num_layers;
+    soup.intermediate_size = spec.backbone.intermediate_size;
     soup.backbone_digest = backbone_digest;
     soup.tokenizer_digest = train.tokenizer_digest;
-    soup.adapter_kind = spec.adapter_kind;
-    soup.adapter_size = kind.site == AdapterSite::none ? 0 : spec.adapter.bottleneck;
-    soup.num_experts = kind.mixture ? spec.adapter.num_experts : 1;
-    soup.share_down = !kind.mixture || spec.adapter.share_down;
-    soup.share_up = !kind.mixture || spec.adapter.share_up;
-    soup.activation = config.adapter.activation;
+    set_adapter(soup, spec.adapter);
     soup.task = task.name;
     soup.label_names = task.label_names;
     soup.regression = task.regression;
@@ -92,18 +93,24 @@ ModelSpec soup_spec(const Soup& soup, const BackboneConfig& backbone, const Conf
             "set model.path to the backbone of the training run");
     }
     ModelSpec spec = model_spec(config, backbone, soup.regression ? 1 : static_cast<int>(soup.label_names.size()));
-    spec.adapter_kind = soup.adapter_kind;
-    spec.adapter.bottleneck = static_cast<int>(soup.adapter_size);
-    spec.adapter.num_experts = soup.merged ? 1 : static_cast<int>(soup.num_experts);
-    spec.adapter.share_down = soup.share_down;
-    spec.adapter.share_up = soup.share_up;
+    spec.adapter = adapter_options(soup);
+    spec.adapter.num_experts = soup.merged ? 1 : spec.adapter.num_experts;
     return spec;
+}
+
+void require_backbone(const Soup& soup, const std::string& backbone_digest, const std::string& directory) {
+    if (!soup.backbone_digest.empty() && soup.backbone_digest != backbone_digest) {
+        throw DataError("this soup does not fit the backbone",
+                        fmt::format("it was trained on other weights than those in {}", directory),
+                        "set model.path to the backbone of the training run");
+    }
 }
 
 void load_soup(const Soup& soup, Engine& engine) {
     std::map<std::string, const Tensor*> tensors;
+    const auto names = model_parameter_names(soup);
     for (const auto& [name, tensor] : soup.tensors) {
-        tensors[model_parameter_name(name)] = &tensor;
+        tensors[names.at(name)] = &tensor;
     }
     std::vector<float> parameters(engine.table().total_count());
     for (const Parameter& parameter : engine.table().all()) {

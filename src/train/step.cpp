@@ -24,16 +24,13 @@ AdamWOptions adamw_options(const Config& config) {
 
 std::unique_ptr<RouteSource> make_routes(const Config& config, const ModelSpec& spec, const PassPlan& passes,
                                          const StepPlan& plan) {
-    const AdapterKind& kind = adapter_kind(spec.adapter_kind);
-    if (kind.site == AdapterSite::none) {
-        return nullptr;
-    }
     RouteOptions options;
+    for (const Draw& draw : layer_draws(spec.adapter)) {
+        options.draws.push_back(draw.experts);
+    }
     options.seed = config.run.seed;
     options.passes = passes.passes;
     options.layers = spec.backbone.num_layers;
-    options.down_experts = !kind.mixture || spec.adapter.share_down ? 1 : spec.adapter.num_experts;
-    options.up_experts = !kind.mixture || spec.adapter.share_up ? 1 : spec.adapter.num_experts;
     options.batches_per_epoch = plan.batches_per_epoch;
     options.evaluation_epochs = config.eval.every;
     return make_route_source(config.routing.stream, options);
@@ -76,6 +73,7 @@ TrainingStep::TrainingStep(const Config& config, Engine& engine, Communicator& c
       progress_(std::move(progress)),
       passes_(pass_plan(config, engine.spec().backbone)),
       sampler_(train, config.run.seed, config.train.batch, config.train.leaf, engine.spec().backbone.hidden_size),
+      draws_(static_cast<int>(layer_draws(engine.spec().adapter).size())),
       routes_(make_routes(config, engine.spec(), passes_, plan)),
       optimizer_(engine.table(), adamw_options(config), engine.kernels().memory()),
       buffer_(engine.kernels().memory(),
@@ -125,14 +123,8 @@ void TrainingStep::run_batch(std::int64_t batch, std::int64_t divisor, StepResul
         result.tokens += leaf.tokens;
     }
     result.samples += static_cast<std::int64_t>(samples);
-    RoutePlan plan = RoutePlan::soup();
-    if (routes_ != nullptr) {
-        plan.kind = RoutePlan::Kind::picks;
-        plan.layers = engine_.spec().backbone.num_layers;
-        plan.picks = routes_->picks(batch);
-        result.picks = plan.picks;
-    }
-    engine_.prepare(plan);
+    result.picks = routes_->picks(batch);
+    engine_.prepare(RoutePlan::picked(result.picks, engine_.spec().backbone.num_layers, draws_));
     const std::vector<float> weights = sample_weights(samples, config_.train.loss_group, divisor);
     const auto mine = deal_leaves(leaves, comm_.world_size())[static_cast<std::size_t>(comm_.world_rank())];
     const auto micro_batches =

@@ -175,7 +175,7 @@ def run_ladle(arguments, dims, mode, lengths_file, samples):
                "--repetitions", "1", "--model.precision", arguments.precision]
     if arguments.device == "cuda":
         command[-4:-2] = ["--repetitions", "3"]
-        command += ["--train.device", "cuda", "--train.leaf", str(batch), "--eval.batch", str(batch)]
+        command += ["--train.device", "cuda", "--eval.batch", str(batch)]
     if arguments.ranks > 1:
         command = ["mpirun", "-n", str(arguments.ranks)] + command
     out = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **MPI_SETTINGS}).stdout

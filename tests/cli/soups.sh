@@ -55,6 +55,43 @@ expect 0 "read back and equal" convert run/best.h5 --to adapters experts --exper
 expect 0 "soup" convert experts --to soup back.h5
 same back.h5 run/best.h5
 
+# Without --to: what fits best, and why.
+expect 0 "auto: adapters (the library adapters computes exactly this), kind adamix" convert run/soup.h5 auto
+expect 0 "experts.auto: safetensors (not adapters: it holds 4 experts" convert run/best.h5 experts.auto
+[ -e experts.auto.README.md ] && [ -e auto/README.md ] || fail "a README is missing"
+
+# Other kinds: LoRA and AdaKron, each format and back; logits of what was written.
+with=(--model.path encoder --verify)
+equal="differ by at most 0 (0 allowed)"
+for kind in adamix-lora madakron bias head; do
+    expect 0 "soup" train --model.path encoder --data.dir data --data.task sample --run.dir $kind --adapter.size 8 \
+        --adapter.kind $kind --adapter.targets query,attention_output,output --train.max_steps 6 --train.batch 16 \
+        --optim.lr 0.01
+    expect 0 "$equal" convert $kind/soup.h5 --to safetensors $kind.safetensors "${with[@]}"
+    expect 0 "soup" convert $kind.safetensors --to soup back.h5
+    same back.h5 $kind/soup.h5
+    expect 0 "sequences differ by at most" convert $kind/soup.h5 --to model $kind.model "${with[@]}"
+    [ $kind = adamix-lora ] || grep -qF "$equal" out || fail "the model of $kind"
+    expect 2 "name a new or empty directory" convert $kind/soup.h5 --to model $kind.model "${with[@]}"
+done
+for soup in run/soup.h5 run/best.h5 adamix-lora/best.h5; do
+    expect 0 "$equal" convert $soup --to model "model.${soup//\//.}" "${with[@]}"
+    expect 0 "soup" convert "model.${soup//\//.}" --to soup back.h5
+    same back.h5 $soup
+done
+expect 3 "has no ladle_soup" convert adamix-lora.model --to soup none.h5
+expect 0 "accuracy" evaluate --model.path adamix-lora.model --data.dir data --data.task sample
+expect 0 "peft (PEFT computes exactly this), kind adamix-lora" convert adamix-lora/soup.h5 lora.peft "${with[@]}"
+expect 0 "PEFT directory" inspect lora.peft
+expect 0 "soup" convert lora.peft --to soup back.h5
+same back.h5 adamix-lora/soup.h5
+expect 0 "$equal" convert madakron/soup.h5 --to adamix kron.bin "${with[@]}"
+expect 0 "soup" convert kron.bin --to soup back.h5
+same back.h5 madakron/soup.h5
+cp kron.bin published.bin
+expect 0 "soup, kind adakron" convert published.bin --to soup back.h5
+rm published.bin
+
 # An AdaMix file without ladle's description beside it.
 cp experts.adamix published.bin
 expect 0 "tensors_sha256" convert published.bin --to soup published.h5 --data.task mrpc
@@ -82,6 +119,11 @@ expect 2 "leave --experts out" convert run/soup.h5 --to adapters none --experts
 expect 2 "known formats are" convert run/soup.h5 --to onnx none
 expect 2 "--merged-as" convert run/soup.h5 --to adamix none --merged-as two
 expect 2 "needs INPUT" convert run/soup.h5 --to adamix
+expect 2 "give the backbone of the training run as --model.path" convert run/soup.h5 --to model none
+expect 2 "no bottleneck adapters" convert run/soup.h5 --to peft none
+expect 2 "none of the other 3" convert madakron/best.h5 --to adamix none
+expect 2 "convert to peft" convert adamix-lora/soup.h5 --to adapters none
+expect 3 "it was trained on other weights" convert run/soup.h5 --to model none --model.path adamix-lora.model
 expect 3 "another format" convert run/soup.h5 --from adamix --to safetensors none
 expect 3 "ladle.ckpt" convert "run/checkpoints/$(ls run/checkpoints | grep h5 | head -1)" --to safetensors none
 expect 3 "No such file" convert absent.h5 --to safetensors none
@@ -128,6 +170,8 @@ expect 2 "eval.select is dev in run/soup.h5 and split:0.2 in held1/soup.h5" soup
 expect 2 "nothing to choose from" soup held1/soup.h5 --method greedy "${search[@]}" --output none
 expect 2 "--data.dir is missing" soup held1/best.h5 --method greedy --model.path encoder --output none
 expect 2 "unknown --method best" soup held1/best.h5 --method best --output none
+expect 0 "on dev (eval.select = dev)" soup merged.safetensors greedy.h5 --method greedy "${search[@]}" \
+    --eval.select dev --output imported.h5
 expect 2 "both decide the weights" soup held1/best.h5 --method greedy --weights 1,0,0,0 --output none
 expect 2 "--epochs 0 is not understood" soup held1/best.h5 --method learned "${search[@]}" --epochs 0 --output none
 
@@ -159,7 +203,7 @@ printf '{"a":1,\n"b"}\n' >damaged.json
 expect 3 "not valid JSON" inspect damaged.json
 echo text >file.txt
 expect 3 "not a kind of file that ladle inspects" inspect file.txt
-[ "$("$ladle" inspect run/best.h5 run/soup.h5 data/train.h5 2>err | head -n 1)" = "run/best.h5: ladle.soup 1.0" ] ||
+[ "$("$ladle" inspect run/best.h5 run/soup.h5 data/train.h5 2>err | head -n 1)" = "run/best.h5: ladle.soup 1.1" ] ||
     fail "inspect in a pipe"
 [ -s err ] && fail "inspect in a pipe complains"
 head -c 3000 run/soup.h5 >cut.h5

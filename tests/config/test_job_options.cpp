@@ -83,6 +83,7 @@ BOOST_AUTO_TEST_CASE(misspelt_names_are_refused_with_a_suggestion) {
     BOOST_TEST(contains(message_of({"--dryrun"}), "did you mean \"dry-run\"?"));
     BOOST_TEST(contains(message_of({"--optim.weight", "3"}), "unknown option"));
     BOOST_TEST(contains(message_of({"--dry"}), "unknown option"));
+    BOOST_TEST(contains(message_of({"--%canonical_option%=1"}), "unknown option"));
     BOOST_TEST(contains(message_of({"--adapter.size", "3"}), "does not use"));
     BOOST_TEST(contains(message_of({"word"}), "\"word\""));
     BOOST_TEST(contains(message_of({"-x"}), "-x"));

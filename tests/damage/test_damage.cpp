@@ -115,13 +115,12 @@ void make_soup(const std::string& directory) {
     soup.share_up = true;
     soup.task = "mrpc";
     soup.label_names = {"not_equivalent", "equivalent"};
-    for (const bool up : {false, true}) {
-        for (std::int64_t k = 0; k < bank_experts(soup, up); ++k) {
-            for (const std::string part : {"weight", "bias"}) {
-                const Shape shape = part == "bias" ? Shape{up ? 6 : 3} : up ? Shape{6, 3} : Shape{3, 6};
+    for (const Bank& bank : soup_banks(soup, 0)) {
+        for (int k = 0; k < bank.experts; ++k) {
+            for (const std::string& part : bank.parts()) {
+                const Shape shape = bank.part_shape(part);
                 const std::vector<float> values(shape_elements(shape), 0.5F);
-                soup.tensors.emplace_back(bank_tensor_name(soup, 0, up, k, part),
-                                          Tensor::from_floats(shape, values.data()));
+                soup.tensors.emplace_back(bank.tensor_name(k, part), Tensor::from_floats(shape, values.data()));
             }
         }
     }

@@ -5,7 +5,7 @@ source "$(dirname "$0")/common.sh"
 fixtures=$5
 tiny_model model
 tiny_shards shards model
-for kind in missing surplus misshapen other_weights other_words few_positions; do
+for kind in missing surplus misshapen other_weights other_words few_positions narrow; do
     tiny_model $kind $kind
 done
 
@@ -100,6 +100,26 @@ bad_train 2 "run.seed: 0 then, 1 now" 2 --run.seed 1 --dry-run
 bad_train 74 "file: it is a file" 1 --run.dir file/run --dry-run
 bad_train 3 "cannot resume other: it holds no checkpoint" 1 --run.dir other --resume required --dry-run
 
+# Adapters that cannot be built.
+bad_adapter() { bad_train 2 "$1" "$2" --run.dir other "${@:3}"; }
+bad_adapter "known kinds are adamix, houlsby, pfeiffer, adakron, madakron, lora, adamix-lora" 2 --adapter.kind adamixlora
+bad_lora() { bad_adapter "$1" "$2" --adapter.kind lora "${@:3}"; }
+bad_lora 'there is no projection "valve"' 2 --adapter.targets query,valve
+bad_lora "query is there twice" 1 --adapter.targets query,value,query
+bad_lora "it names no projection" 1 --adapter.targets ""
+bad_lora 'there is no projection ""' 1 --adapter.targets query,
+bad_lora 'there is no projection " value"' 1 --adapter.targets "query, value"
+bad_lora "adapter.alpha must be above 0" 2 --adapter.alpha 0
+bad_lora "adapter.dropout must be from 0 to 0.999" 1 --adapter.dropout 1
+bad_lora "adapter.start must be one of same, apart" 1 --adapter.start equal
+bad_adapter "adapter.size = 14: it is the product of AdaKron's factors, and one of them is 4 wide" 2 \
+    --adapter.kind adakron --adapter.size 14
+bad_adapter "adapter.size = 16: it is the product of AdaKron's factors, and one of them is 5 wide" 1 \
+    --adapter.kind madakron --adapter.factor 5
+bad_adapter 'did you mean "small"?' 1 --adapter.kind madakron --adapter.factor_experts smal
+bad_adapter "adapter.factor_order must be one of small_outer, large_outer" 1 --adapter.kind adakron \
+    --adapter.factor_order small
+
 # plans TEXT WORDS...: a dry run says TEXT and touches no file
 plans() {
     files >before
@@ -120,5 +140,13 @@ OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0 expect 4 "OMPI_COMM_WORLD_SIZE say
 good=(evaluate run/soup.h5 --data.dir shards --output out --logits logits.safetensors)
 expect 3 "trained on other weights" 1 "${good[@]}" --model.path other_weights
 expect 3 "another tokenizer" 2 "${good[@]}" --model.path other_words
+expect 3 "2 layers of width 32, model.path holds bert with 2 of 16" 1 "${good[@]}" --model.path narrow
+for kind in lora madakron; do
+    on_ranks 1 train --config good.cfg --run.dir $kind --adapter.kind $kind || fail "the run with $kind"
+    for file in soup best; do
+        expect 3 "2 layers of width 32, model.path holds bert with 2 of 16" 2 \
+            evaluate $kind/$file.h5 --data.dir shards --model.path narrow
+    done
+done
 expect 3 "shards/train.h5" 1 evaluate shards/train.h5 --model.path model --data.dir shards
 finish

@@ -94,6 +94,7 @@ def asked_to_stop():
     last = pathlib.Path("asked/checkpoints/last").read_text().strip()
     bench.expect(f"stopped on request at step {last[5:-3]};" in harness.log(), "SIGUSR1: the state is not safe")
     # mpirun waits a second or two after SIGTERM and hides the exit code: the state must be safe all the same.
+    shutil.rmtree("terminated", ignore_errors=True)
     shutil.copytree("asked", "terminated")
     process = bench.start(2, words("terminated"))
     harness.wait_until(lambda: process.poll() is not None or harness.announced(harness.log()) > 0, 60)
@@ -221,6 +222,8 @@ def not_finite():
 
 def two_jobs():
     process = begun(2, "shared")
+    for pid in bench.processes():
+        os.kill(pid, signal.SIGSTOP)  # it would be over before a second job began on a fast machine
     shutil.copy("log", "first")
     code, text = bench.run(1, words("shared"))
     bench.expect(code == 2 and "shared is in use: it is held by host" in text, f"a second job: exit code {code}")

@@ -57,7 +57,7 @@ def finished(run, expected, what):
 def random_kills(count):
     expected = reference("whole", STEPS)
     shutil.rmtree("run", ignore_errors=True)
-    kills = half_written = lives = ends = 0
+    kills = half_written = lives = ends = launcher_hangs = 0
     safe = 0
     keep_all = True
     while kills < count:
@@ -87,8 +87,12 @@ def random_kills(count):
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     pass
-        if not harness.wait_until(lambda: process.poll() is not None, 120):
-            bench.expect(False, f"life {lives} with {ranks} ranks does not end; {len(victims)} were there to be killed")
+        if not harness.wait_until(lambda: process.poll() is not None, 60):
+            left = bench.processes()
+            # Open MPI's launcher can hang by itself when a rank dies while it connects to it (PMIX ERROR: UNREACHABLE).
+            if left or launcher_hangs > count // 50:
+                bench.expect(False, f"life {lives} with {ranks} ranks does not end: {len(left)} ranks are left")
+            launcher_hangs += not left
             bench.kill_all(process)
         elif not struck and process.returncode != 0:
             # One that always fails would never live long enough to be killed.
@@ -114,7 +118,7 @@ def random_kills(count):
         finished("run", expected, "the last resume")
         ends += 1
     print(f"{kills} kills in {lives} lives ({half_written} left a half-written file), {ends} runs ended with the bytes "
-          f"of the undisturbed run", flush=True)
+          f"of the undisturbed run; mpiexec hung without ranks {launcher_hangs} times", flush=True)
 
 
 def crash_points():

@@ -4,6 +4,8 @@
 Usage: make_seeds.py LADLE CORPUS   (the program, which turns one soup into its other formats; the directory to fill)
 Needs torch, safetensors, h5py and numpy. Everything in the corpus was made by this script or by hand.
 """
+import argparse
+import base64
 import json
 import pathlib
 import struct
@@ -157,6 +159,115 @@ def soup_seeds():
         place("torch", "adamix").write_bytes(convert("adamix"))
 
 
+def gguf_value(value):
+    """Type and bytes of a value of the metadata."""
+    if isinstance(value, bool):
+        return struct.pack("<IB", 7, value)
+    if isinstance(value, int):
+        return struct.pack("<II", 4, value)
+    if isinstance(value, float):
+        return struct.pack("<If", 6, value)
+    if isinstance(value, str):
+        return struct.pack("<I", 8) + text(value)
+    items = [gguf_value(item) for item in value]
+    return struct.pack("<I", 9) + items[0][:4] + number(len(items)) + b"".join(item[4:] for item in items)
+
+
+def gguf(pairs, tensors):
+    """tensors: name -> (extents, type, bytes)."""
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs))
+    for key, value in pairs.items():
+        head += text(key) + gguf_value(value)
+    data = b""
+    for name, (extents, kind, content) in tensors.items():
+        data += bytes(-len(data) % 32)
+        head += text(name) + struct.pack("<I", len(extents)) + struct.pack(f"<{len(extents)}Q", *extents)
+        head += struct.pack("<IQ", kind, len(data))
+        data += content
+    return head + bytes(-len(head) % 32) + data
+
+
+def gguf_seeds():
+    block4, block8 = bytes([0, 60, 0, 0]) + bytes(range(16)), bytes([0, 60]) + bytes(range(32))
+    place("gguf", "types").write_bytes(gguf(
+        {"a": 1, "b": 0.5, "c": True, "d": "x", "e": ["p", "q"], "f": [1, 2], "general.alignment": 32},
+        {"f32": ([3], 0, struct.pack("<3f", 1, 2, 3)), "f16": ([2], 1, bytes(4)), "bf16": ([1, 2], 30, bytes(4)),
+         "q4": ([32, 2], 3, block4 * 2), "q8": ([32], 8, block8)}))
+    alphabet = [chr(c) for c in list(range(33, 127)) + list(range(161, 173)) + list(range(174, 256))]
+    alphabet += [chr(c) for c in range(256, 324)]
+    tokens = ["<s>", "</s>"] + alphabet + ["ab", "aba"]
+    shapes = {"attn_q": [2, 2], "attn_k": [2, 2], "attn_v": [2, 2], "attn_output": [2, 2], "ffn_gate": [2, 2],
+              "ffn_down": [2, 2], "ffn_up": [2, 2], "attn_norm": [2], "ffn_norm": [2]}
+    tensors = {f"blk.0.{name}.weight": (shape, 0, bytes(4 * 2 ** len(shape))) for name, shape in shapes.items()}
+    tensors["token_embd.weight"] = ([2, len(tokens)], 0, bytes(8 * len(tokens)))
+    tensors["output_norm.weight"] = ([2], 0, bytes(8))
+    place("gguf", "decoder").write_bytes(gguf({
+        "general.architecture": "llama", "llama.embedding_length": 2, "llama.block_count": 1,
+        "llama.attention.head_count": 1, "llama.feed_forward_length": 2, "llama.context_length": 8,
+        "llama.attention.layer_norm_rms_epsilon": 1e-5, "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "smollm",
+        "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": [3, 3] + [1] * (len(tokens) - 2),
+        "tokenizer.ggml.merges": ["a b", "ab a"], "tokenizer.ggml.bos_token_id": 0, "tokenizer.ggml.eos_token_id": 1,
+    }, tensors))
+
+
+def decoder_seeds():
+    ranks = [bytes([b]) for b in range(256)] + [b"ab", b"aba", b" 1", b"\r\n", b"'s"]
+    place("rank_tokenizer", "small").write_text(
+        "".join(f"{base64.b64encode(token).decode()} {rank}\n" for rank, token in enumerate(ranks)))
+    vocabulary = {token: i for i, token in enumerate(["<s>", "</s>", "a", "b", "\u0120", "1", "ab", "\u0120a"])}
+    llama3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
+              r"\s*[\r\n]+|\s+(?!\S)|\s+")
+    level = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
+    steps = {"llama3": {"type": "Split", "pattern": {"Regex": llama3}, "behavior": "Isolated", "invert": False},
+             "smollm": {"type": "Digits", "individual_digits": True}}
+    for name, step in steps.items():
+        splitter = {"type": "Sequence", "pretokenizers": [step, level | {"use_regex": name == "smollm"}]}
+        added = [{"id": i, "content": token, "special": True} for i, token in enumerate(["<s>", "</s>"])]
+        model = {"type": "BPE", "ignore_merges": True, "vocab": vocabulary, "merges": [["a", "b"], "\u0120 a"]}
+        place("decoder_tokenizer", name).write_text(
+            json.dumps({"added_tokens": added, "normalizer": None, "pre_tokenizer": splitter, "model": model}))
+    params = {"dim": 64, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "vocab_size": -1, "multiple_of": 32,
+              "ffn_dim_multiplier": 0.75, "norm_eps": 1e-5, "rope_theta": 500000.0, "use_scaled_rope": True}
+    config = {"model_type": "llama", "hidden_act": "silu", "attention_bias": False, "hidden_size": 64,
+              "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128, "vocab_size": 9,
+              "max_position_embeddings": 8, "rms_norm_eps": 1e-5, "rope_scaling": None, "tie_word_embeddings": True}
+    rope = {"rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192}
+    metadata = {"general.architecture": "llama", "llama.embedding_length": 64, "llama.block_count": 2,
+                "llama.attention.head_count": 4, "llama.feed_forward_length": 128, "llama.vocab_size": 9,
+                "llama.context_length": 8, "llama.attention.layer_norm_rms_epsilon": 1e-5}
+    for name, first, description in (("params", "0", params), ("config", "1", config),
+                                     ("config_5", "1", config | {"rope_parameters": rope}), ("metadata", "2", metadata)):
+        place("decoder_config", name).write_text(first + json.dumps(description))
+
+
+def instruction_seeds():
+    items = [{"instruction": "What is 3 + 4?", "input": "", "output": "\nA: 7", "answer": "7"},
+             {"instruction": "caf\u00e9", "output": "no"}]
+    place("instructions", "array").write_text("0" + json.dumps(items))
+    place("instructions", "lines").write_text("1" + "".join(json.dumps(item) + "\n" for item in items))
+
+
+def checkpoint_seeds():
+    base = torch.arange(6, dtype=torch.float32)
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    states = {"plain": {"model": {"w": base}, "args": argparse.Namespace(lr=0.5, seed=None), "epoch": 1},
+              "trained": {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scaler": {"scale": 2.0}}}
+    for name, state in states.items():
+        with tempfile.NamedTemporaryFile() as file:
+            torch.save(state, file.name)
+            with zipfile.ZipFile(file.name) as archive:
+                pickle = next(n for n in archive.namelist() if n.endswith("data.pkl"))
+                place("pickle_entry", name).write_bytes(archive.read(pickle))
+
+
+gguf_seeds()
+decoder_seeds()
+instruction_seeds()
+checkpoint_seeds()
 safetensors_seeds()
 torch_seeds()
 hdf5_seeds()

@@ -174,13 +174,11 @@ make_workload() {
 batch=32
 # training NAME DEVICE PRECISION STEPS WORDS...: one run, in $work/runs/NAME
 training() {
-    local name=$1 on=$2 precision=$3 count=$4 leaf=$batch
+    local name=$1 on=$2 precision=$3 count=$4
     shift 4
-    # On the processor small leaves keep all threads busy; the samples, routes and masks are the same.
-    [ "$on" = cpu ] && leaf=2
     run "train-$name" "$build/ladle" train --config "$root/configs/minilm.cfg" --config "$root/configs/$task.cfg" \
         --model.path "$model" --data.dir "$data" --run.dir "$work/runs/$name" --run.seed 1 --train.device "$on" \
-        --model.precision "$precision" --train.batch $batch --train.leaf $leaf --train.max_steps "$count" \
+        --model.precision "$precision" --train.batch $batch --train.max_steps "$count" \
         --train.patience 0 --cpu.threads "$(($(nproc) > 16 ? 16 : $(nproc)))" "$@"
 }
 about_workload() {
@@ -301,7 +299,7 @@ piece_same() {
 
 piece_follow() {
     make_workload
-    about_workload ", $steps steps; leaves of 2 samples on the processor and of $batch on the GPU"
+    about_workload ", $steps steps"
     # The processor and the GPU work at the same time.
     local before=$failures
     (training cpu-fp32 cpu fp32 "$steps"; printf '%s' "$commands" >"$work/cpu-commands"; exit $((failures - before))) &
@@ -342,7 +340,7 @@ piece_bench() {
                     record=bench-$(basename "$name")-$kind-$precision-$size
                     run "$record" "$build/ladle" bench $kind --dims "$name" \
                         --lengths "$lengths" --model.precision $precision --train.device "$device" \
-                        --train.batch $size --train.leaf $size --eval.batch $size --steps "$count" \
+                        --train.batch $size --eval.batch $size --steps "$count" \
                         --repetitions 5 && cat "$work/$record" >>"$rows"
                 done
             done
@@ -386,7 +384,7 @@ piece_profile() {
     make_workload
     lengths=$(lengths_file)
     words=(bench step --dims "${dims[0]}" --lengths "$lengths" --model.precision bf16 --train.device "$device"
-        --train.batch 64 --train.leaf 64 --steps 1 --repetitions 1)
+        --train.batch 64 --steps 1 --repetitions 1)
     if command -v nsys >/dev/null; then
         free_run nsys nsys profile --trace cuda --force-overwrite true --output "$work/nsys" \
             env LD_LIBRARY_PATH="$libraries" "$build/ladle" "${words[@]}" &&

@@ -52,6 +52,11 @@ BOOST_AUTO_TEST_CASE(unknown_keys) {
     refuses("x = 1\n", "unknown option");
 }
 
+BOOST_AUTO_TEST_CASE(a_line_with_a_placeholder_of_the_parser) {
+    refuses("%invalid_line%\n[optim]\nlr = 1\n", "line 1 is neither a heading nor an option");
+    refuses("[optim]\n\nlr %invalid_line%  # x = y\n", "line 3");
+}
+
 BOOST_AUTO_TEST_CASE(key_given_twice) {
     refuses("[train]\nbatch = 8\nbatch = 9\n", "twice");
 }
@@ -124,11 +129,11 @@ BOOST_AUTO_TEST_CASE(description_impossible_numbers) {
     soup.architecture = "bert";
     soup.hidden_size = 4;
     soup.num_layers = 1;
+    soup.adapter_kind = "adamix";
     soup.num_experts = 2;
     soup.adapter_size = 2;
-    const std::string sound = ladle::describe_soup(soup).dump();
     const auto parse = [&](const std::string& key, const std::string& value) {
-        auto changed = ladle::parse_json(sound, "d");
+        auto changed = ladle::parse_json(ladle::describe_soup(soup).dump(), "d");
         changed[key] = ladle::parse_json(value, "d");
         return ladle::parse_description(changed, "d");
     };
@@ -138,6 +143,50 @@ BOOST_AUTO_TEST_CASE(description_impossible_numbers) {
     }
     for (const char* seed : {"-1", "1e300", "\"1\""}) {
         BOOST_CHECK_THROW(parse("seed", seed), ladle::DataError);
+    }
+    BOOST_CHECK_THROW(parse("adapter_kind", "\"no\""), ladle::DataError);
+    // A kind with experts has a size, a kind without has none, and one expert is no mixture.
+    BOOST_CHECK_THROW(parse("adapter_kind", "\"head\""), ladle::DataError);
+    BOOST_CHECK_THROW(parse("adapter_kind", "\"houlsby\""), ladle::DataError);
+    BOOST_CHECK_THROW(parse("adapter_size", "0"), ladle::DataError);
+    BOOST_CHECK_THROW(parse("activation", "\"relu\""), ladle::DataError);
+    BOOST_CHECK_THROW(parse("intermediate_size", "-1"), ladle::DataError);
+    BOOST_CHECK_THROW(parse("intermediate_size", "4294967297"), ladle::DataError);
+
+    // Written before there were other kinds than AdaMix's.
+    auto old = ladle::parse_json(ladle::describe_soup(soup).dump(), "d");
+    for (const char* key :
+         {"intermediate_size", "lora_targets", "lora_alpha", "factor_size", "factor_order", "factor_experts"}) {
+        BOOST_TEST(old.erase(key) == 1U);
+    }
+    BOOST_TEST(ladle::describe_soup(ladle::parse_description(old, "d")).dump() == ladle::describe_soup(soup).dump());
+
+    soup.num_experts = 1;
+    soup.adapter_kind = "adakron";
+    soup.adapter_size = 8;
+    soup.factor_size = 4;
+    soup.factor_order = "small_outer";
+    soup.factor_experts = "none";
+    BOOST_TEST(parse("seed", "1").factor_size == 4);
+    for (const char* size : {"0", "-4", "3", "16", "4294967300"}) {
+        BOOST_CHECK_THROW(parse("factor_size", size), ladle::DataError);
+    }
+    soup.adapter_size = std::int64_t{1} << 32;
+    BOOST_CHECK_THROW(parse("factor_size", "4294967296"), ladle::DataError);
+    soup.adapter_size = 8;
+    BOOST_CHECK_THROW(parse("factor_order", "\"\""), ladle::DataError);
+    BOOST_CHECK_THROW(parse("factor_experts", "\"all\""), ladle::DataError);
+
+    soup.adapter_kind = "lora";
+    soup.lora_alpha = 16;
+    soup.lora_targets = {"query"};
+    BOOST_TEST(parse("seed", "1").lora_alpha == 16);
+    for (const char* targets :
+         {"[]", "[\"query\",\"query\"]", "[\"head\"]", "[\"query,value\"]", "[\"intermediate\"]"}) {
+        BOOST_CHECK_THROW(parse("lora_targets", targets), ladle::DataError);
+    }
+    for (const char* alpha : {"0", "-1", "null"}) {
+        BOOST_CHECK_THROW(parse("lora_alpha", alpha), ladle::DataError);
     }
 }
 

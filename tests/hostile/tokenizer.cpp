@@ -1,10 +1,9 @@
 // Hostile vocabularies and tokenizer files.
-#include "ladle/text/tokenizer.hpp"
-
 #include <boost/test/unit_test.hpp>
 
 #include "io/names.hpp"
 #include "io/scratch.hpp"
+#include "ladle/text/decoder_tokenizer.hpp"
 
 namespace {
 
@@ -136,6 +135,81 @@ BOOST_AUTO_TEST_CASE(wrong_types_everywhere) {
         refuses_bert(file, "tokenizer.json");
     }
     refuses_bert(bert_json(kSpecial, "1"), "content");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+namespace {
+
+/// The 256 single bytes in order, as a tokenizer.model holds them.
+std::string all_bytes() {
+    constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string lines;
+    for (unsigned byte = 0; byte < 256; ++byte) {
+        lines += std::string(1, kDigits[byte >> 2U]) + kDigits[(byte & 3U) << 4U] + "== " + std::to_string(byte) + "\n";
+    }
+    return lines;
+}
+
+std::size_t encode_ranks(const std::string& file, const std::string& text) {
+    const Scratch scratch;
+    spill(scratch.path("tokenizer.model"), file);
+    return ladle::load_rank_tokenizer(scratch.path("tokenizer.model"))->encode(text, {}).size();
+}
+
+void refuses_ranks(const std::string& file, const char* named) {
+    BOOST_TEST(encode_ranks(all_bytes(), "ab") == 2U);
+    BOOST_CHECK_EXCEPTION(encode_ranks(file, ""), ladle::DataError, names(named));
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(hostile_rank_tokenizer)
+
+BOOST_AUTO_TEST_CASE(empty_file) {
+    refuses_ranks("", "no tokens");
+}
+
+BOOST_AUTO_TEST_CASE(lines_that_are_none) {
+    for (const char* line : {"\n", "YQ==", "YQ== ", " 256", "YQ==  256", "YQ== 256 ", "YQ==\t256", "YWI= 0x100",
+                             "YWI= 99999999999999999999", "YWI= 256\r", "YWI= +256"}) {
+        refuses_ranks(all_bytes() + line + "\n", "line 257");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(malformed_base64) {
+    for (const char* token : {"Y", "YQ", "YQ=", "YR==", "YWJ=", "Y===", "====", "YQ==YQ==", "Y!==", "-_=="}) {
+        refuses_ranks(all_bytes() + token + " 256\n", "line 257");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(ranks_with_holes_or_twice) {
+    refuses_ranks(all_bytes() + "YWI= 257\n", "without holes");
+    refuses_ranks(all_bytes() + "YWI= -1\n", "without holes");
+    refuses_ranks(all_bytes() + "YWI= 9223372036854775807\n", "without holes");
+    refuses_ranks(all_bytes() + "YWI= 255\n", "belongs to both");
+    refuses_ranks(all_bytes() + "YQ== 256\n", "occurs twice");
+}
+
+BOOST_AUTO_TEST_CASE(bytes_without_a_token) {
+    refuses_ranks("YWI= 0\n", "the byte 0 is no token");
+}
+
+BOOST_AUTO_TEST_CASE(a_token_of_a_million_bytes) {
+    refuses_ranks(all_bytes() + std::string(1000000, 'A') + " 256\n", "more than 4096");
+}
+
+BOOST_AUTO_TEST_CASE(a_last_line_without_end_is_no_attack) {
+    BOOST_TEST(encode_ranks(all_bytes() + "YWI= 256", "ab") == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(long_texts_take_no_quadratic_time) {
+    // "aa", "aaaa", ..., so that merges chain up to long tokens.
+    std::string file = all_bytes() + "YWE= 256\nYWFhYQ== 257\nYWFhYWFhYWE= 258\n";
+    BOOST_TEST(encode_ranks(file, std::string(1 << 20U, 'a')) == std::size_t{1} << 17U);
+    BOOST_TEST(encode_ranks(file, std::string(500000, ' ') + std::string(500000, '\'') + std::string(500000, '\n')) >
+               0U);
+    BOOST_TEST(encode_ranks(file, "x" + std::string(500000, '\t') + "\n " + std::string(500000, '1')) > 0U);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

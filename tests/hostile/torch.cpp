@@ -9,6 +9,7 @@
 
 namespace {
 
+using namespace std::string_literals;
 using namespace torch_bytes;
 
 const std::string a = text("a");
@@ -34,6 +35,22 @@ std::string with(Change change) {
     View view;
     change(view);
     return one_tensor(view);
+}
+
+/// Reads the dictionary under "model" of an archive.
+void read_model(const std::string& pickle) {
+    const Scratch scratch;
+    spill(scratch.path("t.pth"), archive_of(pickle));
+    for (const auto& [name, tensor] : ladle::open_torch_entry(scratch.path("t.pth"), "model")) {
+        tensor.load();
+    }
+}
+
+const std::string model = text("model") + "}(" + text("w") + View{}.pickled() + "u";
+
+void refuses_model(const std::string& items, const char* named) {
+    BOOST_CHECK_NO_THROW(read_model(dictionary(model)));
+    BOOST_CHECK_EXCEPTION(read_model(dictionary(items)), ladle::DataError, names(named));
 }
 
 std::string put_at(std::string bytes, std::size_t at, const std::string& change) {
@@ -322,6 +339,72 @@ BOOST_AUTO_TEST_CASE(reduce_of_an_ordered_dictionary_with_arguments) {
     refuses(archive_of("\x80\x02"
                        "ccollections\nOrderedDict\n(K\1tR."),
             "unexpected arguments");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(hostile_training_checkpoint)
+
+BOOST_AUTO_TEST_CASE(what_is_not_understood_is_carried_along) {
+    const std::string optimizer = text("optimizer") + "}(" + "K\0"s + "}" + text("state") + "](K\1G12345678eK\2a" + "u";
+    const std::string arguments = text("args") + "cargparse\nNamespace\n)\x81}(" + text("lr") + "G12345678ub";
+    const std::string made = text("made") + "ccollections\ndefaultdict\ncbuiltins\nint\n\x85R(K\1K\2u";
+    BOOST_CHECK_NO_THROW(read_model(dictionary(optimizer + arguments + model + made)));
+}
+
+BOOST_AUTO_TEST_CASE(nothing_is_executed) {
+    const Scratch scratch;
+    const std::string mark = scratch.path("executed");
+    const std::string call = "cposix\nsystem\n(" + text("touch " + mark) + "tR";
+    BOOST_CHECK_NO_THROW(read_model(dictionary(text("x") + call + model)));
+    BOOST_TEST(!std::filesystem::exists(mark));
+}
+
+BOOST_AUTO_TEST_CASE(no_tensor_is_taken_from_what_is_not_understood) {
+    const std::string call = "cposix\nsystem\n(tR";
+    refuses_model(text("model") + call, "no dictionary under");
+    refuses_model(text("model") + "}(" + text("w") + call + "u", "\"w\" is not a tensor");
+    refuses_model(text("model") + "}(" + text("w") + "G12345678u", "\"w\" is not a tensor");
+    refuses_model(text("model") + "}(" + text("w") + "](" + View{}.pickled() + "eu", "\"w\" is not a tensor");
+    refuses_model(text("model") + "}(" + text("w") + "}(" + text("v") + View{}.pickled() + "uu", "is not a tensor");
+    View odd;
+    odd.shape = "G12345678";
+    refuses_model(text("model") + "}(" + text("w") + odd.pickled() + "u", "not a short tuple");
+}
+
+BOOST_AUTO_TEST_CASE(names_that_are_no_texts) {
+    refuses_model(text("model") + "}(K\1" + View{}.pickled() + "u", "not a text");
+    refuses_model("K\1" + View{}.pickled(), "no dictionary under");
+}
+
+BOOST_AUTO_TEST_CASE(the_entry_twice) {
+    refuses_model(model + model, "occurs twice");
+}
+
+BOOST_AUTO_TEST_CASE(the_dictionary_as_its_own_entry) {
+    BOOST_CHECK_EXCEPTION(read_model("\x80\x02}q\1(" + text("model") + "h\1u."), ladle::DataError,
+                          names("\"model\" is not a tensor"));
+}
+
+BOOST_AUTO_TEST_CASE(lists_and_stack_in_disorder) {
+    refuses_model("e" + model, "no list");
+    refuses_model(text("x") + "}K\1a" + model, "no list");
+    refuses_model("\x81" + model, "nothing on the stack");
+    refuses_model(text("x") + "K\1(K\1K\2u" + model, "wrong kind");
+}
+
+BOOST_AUTO_TEST_CASE(operations_without_end) {
+    std::string pickle = "\x80\x02](";
+    for (int i = 0; i < 1100000; ++i) {
+        pickle += "N";
+    }
+    BOOST_CHECK_EXCEPTION(read_model(pickle + "e."), ladle::DataError, names("operations"));
+}
+
+BOOST_AUTO_TEST_CASE(flat_dictionaries_stay_strict) {
+    refuses(archive_of(dictionary(a + "G12345678")), "operation 71");
+    refuses(archive_of(dictionary(a + "cargparse\nNamespace\n)\x81")), "argparse.Namespace");
+    refuses(archive_of(dictionary(a + "](K\1e")), "operation 101");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

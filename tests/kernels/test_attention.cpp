@@ -1,4 +1,5 @@
-// Attention forward and backward against double, with dropout, short queries and bfloat16 operands; and its bits.
+// Attention forward and backward against double, with dropout, short queries, shared heads of keys, causal masks and
+// bfloat16 operands; and its bits.
 #include "kernel_support.hpp"
 
 using namespace ladle;
@@ -6,10 +7,11 @@ using namespace ladle::test;
 
 namespace {
 
-/// One call's arrays; `first_token_only`: one query per segment, as in the last layer.
+/// One call's arrays; `first_token_only`: one query per segment, as in the last layer; `group` query heads share a head
+/// of keys and values.
 struct Setup {
     Setup(const std::vector<int>& lengths, int heads, int head_dim, bool first_token_only, Precision precision,
-          double dropout)
+          double dropout, int group = 1, bool causal = false)
         : lengths(lengths), origins(lengths) {
         int keys = 0;
         for (const int length : lengths) {
@@ -32,11 +34,13 @@ struct Setup {
         width = heads * head_dim;
         queries = query_offsets.back();
         query = random_values(count(queries * width), 1, 2.0F);
-        key_value = random_values(count(keys * 2 * width), 2, 2.0F);
+        key_value = random_values(count(keys * 2 * width / group), 2, 2.0F);
         dcontext = random_values(count(queries * width), 3);
         call.precision = precision;
         call.segments = static_cast<int>(lengths.size());
         call.heads = heads;
+        call.kv_heads = heads / group;
+        call.causal = causal;
         call.head_dim = head_dim;
         call.dropout = dropout_site(dropout);
     }
@@ -48,6 +52,8 @@ struct Setup {
         result.precision = call.precision;
         result.segments = call.segments;
         result.heads = call.heads;
+        result.kv_heads = call.kv_heads;
+        result.causal = call.causal;
         result.head_dim = call.head_dim;
         result.query_offsets = query_offsets.data();
         result.key_offsets = key_offsets.data();
@@ -181,4 +187,139 @@ BOOST_AUTO_TEST_CASE(attention_survives_large_scores) {
     BOOST_TEST(std::all_of(found.dkey_value.begin(), found.dkey_value.end(), is_finite));
     // A context is a mean of values, and these are within 2.
     BOOST_TEST(std::all_of(found.context.begin(), found.context.end(), [](float v) { return std::abs(v) < 2.0001F; }));
+}
+
+BOOST_AUTO_TEST_CASE(causal_attention_of_shared_heads_equals_double_loops) {
+    const std::vector<std::vector<int>> packings = {{7, 1, 2}, {11, 53}, {100, 33}};
+    for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+        for (const auto& lengths : packings) {
+            for (const int head_dim : {2, 12, 128}) {
+                for (const int group : {1, 2, 4}) {
+                    const double dropout = head_dim == 12 ? 0.1 : 0.0;
+                    const Setup setup(lengths, 4, head_dim, false, precision, dropout, group, true);
+                    compare_with_double(setup,
+                                        "causal, first length " + std::to_string(lengths[0]) + ", head_dim " +
+                                            std::to_string(head_dim) + ", group " + std::to_string(group) + ", bf16 " +
+                                            std::to_string(precision == Precision::bf16),
+                                        usual_tolerance(setup));
+                }
+            }
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(shared_heads_without_a_mask_equal_double_loops) {
+    const Setup setup({11, 53}, 6, 32, false, Precision::fp32, 0.1, 3, false);
+    compare_with_double(setup, "shared heads", usual_tolerance(setup));
+    const Setup last({11, 53}, 6, 32, true, Precision::fp32, 0.0, 3, true);
+    compare_with_double(last, "one causal query", usual_tolerance(last));
+}
+
+// Of the double loops themselves: what they are compared with has one head of keys per query head and no mask.
+BOOST_AUTO_TEST_CASE(a_causal_query_of_shared_heads_attends_to_a_prefix_of_repeated_heads) {
+    constexpr int kLength = 9;
+    constexpr int kHeads = 4;
+    constexpr int kDim = 6;
+    const Setup setup({kLength}, kHeads, kDim, false, Precision::fp32, 0.0, 2, true);
+    const auto query = widened(setup.query);
+    const auto key_value = widened(setup.key_value);
+    std::vector<double> context(query.size());
+    std::vector<double> log_sum(Setup::count(kLength * kHeads));
+    auto call = setup.shape<double>();
+    call.query = query.data();
+    call.key_value = key_value.data();
+    call.context = context.data();
+    call.log_sum = log_sum.data();
+    reference().attention(call);
+
+    std::vector<double> repeated;
+    for (int key = 0; key < kLength; ++key) {
+        for (const int value : {0, 1}) {
+            for (int head = 0; head < kHeads; ++head) {
+                const auto from = key_value.begin() + ((key * 2 + value) * 2 + head / 2) * kDim;
+                repeated.insert(repeated.end(), from, from + kDim);
+            }
+        }
+    }
+    for (int row = 0; row < kLength; ++row) {
+        const std::vector<int> one_query = {0, 1};
+        const std::vector<int> prefix = {0, row + 1};
+        std::vector<double> expected(kHeads * kDim);
+        std::vector<double> expected_log_sum(kHeads);
+        auto plain = setup.shape<double>();
+        plain.kv_heads = kHeads;
+        plain.causal = false;
+        plain.query_offsets = one_query.data();
+        plain.key_offsets = prefix.data();
+        plain.query = query.data() + row * kHeads * kDim;
+        plain.key_value = repeated.data();
+        plain.context = expected.data();
+        plain.log_sum = expected_log_sum.data();
+        reference().attention(plain);
+        for (std::size_t i = 0; i < expected.size(); ++i) {
+            BOOST_TEST(expected[i] == context[Setup::count(row) * expected.size() + i]);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(last_queries_over_a_cache_have_the_bits_of_the_whole) {
+    for (const Precision precision : precisions()) {
+        const std::vector<int> lengths = {11, 53, 40};
+        constexpr int kQueries = 3;
+        constexpr int kGap = 5;
+        const Setup whole(lengths, 4, 32, false, precision, 0.0, 2, true);
+        const Results expected = compute(whole);
+        const std::size_t width = Setup::count(whole.width);
+        // Segments lie apart in the cache, in another order; nobody may read what is between them.
+        std::vector<float> cache;
+        std::vector<int> begins(lengths.size());
+        std::vector<int> ends(lengths.size());
+        for (const std::size_t s : {std::size_t{2}, std::size_t{0}, std::size_t{1}}) {
+            cache.insert(cache.end(), kGap * width, std::numeric_limits<float>::quiet_NaN());
+            begins[s] = static_cast<int>(cache.size() / width);
+            cache.insert(cache.end(), whole.key_value.begin() + whole.key_offsets[s] * whole.width,
+                         whole.key_value.begin() + whole.key_offsets[s + 1] * whole.width);
+            ends[s] = static_cast<int>(cache.size() / width);
+        }
+        std::vector<int> query_offsets = {0};
+        std::vector<float> query;
+        for (std::size_t s = 0; s < lengths.size(); ++s) {
+            const auto end = whole.query.begin() + whole.query_offsets[s + 1] * whole.width;
+            query.insert(query.end(), end - kQueries * whole.width, end);
+            query_offsets.push_back(query_offsets.back() + kQueries);
+        }
+        Guarded<float> context(query.size());
+        Guarded<float> log_sum(Setup::count(4 * kQueries) * lengths.size());
+        auto call = whole.shape<float>();
+        call.query_offsets = query_offsets.data();
+        call.key_offsets = begins.data();
+        call.key_ends = ends.data();
+        call.query = query.data();
+        call.key_value = cache.data();
+        call.context = context.data();
+        call.log_sum = log_sum.data();
+        kernels_under_test().attention(call);
+        for (std::size_t s = 0; s < lengths.size(); ++s) {
+            const std::size_t first = (Setup::count(whole.query_offsets[s + 1]) - kQueries) * width;
+            BOOST_TEST(
+                same_bits(expected.context.data() + first, context.data() + kQueries * s * width, kQueries * width));
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(causal_attention_of_a_segment_does_not_depend_on_the_others) {
+    for (const Precision precision : precisions()) {
+        const Setup together({11, 53, 90}, 4, 32, false, precision, 0.0, 2, true);
+        Setup alone({53}, 4, 32, false, precision, 0.0, 2, true);
+        const std::ptrdiff_t begin = 11 * 128;
+        const std::ptrdiff_t end = 64 * 128;
+        alone.query.assign(together.query.begin() + begin, together.query.begin() + end);
+        alone.key_value.assign(together.key_value.begin() + begin, together.key_value.begin() + end);
+        alone.dcontext.assign(together.dcontext.begin() + begin, together.dcontext.begin() + end);
+        const Results whole = compute(together);
+        const Results found = compute(alone);
+        BOOST_TEST(same_bits(whole.context.data() + begin, found.context.data(), found.context.size()));
+        BOOST_TEST(same_bits(whole.dquery.data() + begin, found.dquery.data(), found.dquery.size()));
+        BOOST_TEST(same_bits(whole.dkey_value.data() + begin, found.dkey_value.data(), found.dkey_value.size()));
+    }
 }

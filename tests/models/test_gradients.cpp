@@ -28,8 +28,12 @@ struct Setup {
         : outputs(outputs_), kernels(make_reference_kernels<double>()), batch(2) {
         ModelSpec spec;
         spec.backbone = tiny_backbone(architecture);
-        spec.adapter.bottleneck = 3;
-        spec.adapter_kind = kind;
+        spec.adapter.size = 4;
+        spec.adapter.factor = 2;
+        spec.adapter.targets = "query,key,value,attention_output,intermediate,output";
+        spec.adapter.alpha = 2;  // a larger one bends the function too much for the step below
+        spec.adapter.dropout = 0.2;
+        spec.adapter.kind = kind;
         spec.num_outputs = outputs;
         NamedTensors tensors(tiny_tensors(spec.backbone), "bert.", "tiny");
         model = std::make_unique<Classifier<double>>(*kernels, spec, tensors, table);
@@ -38,11 +42,19 @@ struct Setup {
             start[i] = 0.3F * static_cast<float>(random_normal(Stream{}, static_cast<std::uint32_t>(i)));
         }
         parameters.assign(start.begin(), start.end());
-        plan.kind = RoutePlan::Kind::picks;
-        plan.layers = 2;
-        // Layer 0 uses two experts, layer 1 the same one twice.
-        plan.picks = adapter_kind(kind).mixture ? std::vector<int>{0, 0, 2, 0, 1, 0, 2, 0} : std::vector<int>(8, 0);
+        plan = routes(layer_draws(spec.adapter));
         context_dropout = {true, 7, 3};
+    }
+
+    /// Layer 0 uses two experts, layer 1 the same one twice.
+    static RoutePlan routes(const std::vector<Draw>& draws) {
+        std::vector<int> picks;
+        for (const int expert : {0, 2, 1, 2}) {
+            for (const Draw& draw : draws) {
+                picks.push_back(expert % draw.experts);
+            }
+        }
+        return RoutePlan::picked(picks, 2, static_cast<int>(draws.size()));
     }
 
     std::vector<double> logits(Arena& arena, ClassifierSaved<double>& saved) {

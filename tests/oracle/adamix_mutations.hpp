@@ -66,7 +66,7 @@ struct MissingKeyGradient final : ForwardingKernels<Real> {
     void attention_backward(const AttentionBackward<Real>& call) const override {
         this->inner_.attention_backward(call);
         const auto count = static_cast<std::size_t>(call.forward.key_offsets[call.forward.segments]) *
-                           static_cast<std::size_t>(2 * call.forward.heads * call.forward.head_dim);
+                           static_cast<std::size_t>(2 * call.forward.kv_heads * call.forward.head_dim);
         std::fill_n(call.dkey_value, count, Real(0));
     }
 };

@@ -49,6 +49,19 @@ public:
         inner_.add_scattered_rows(count, width, index, x, y);
     }
     void add(std::size_t count, const Real* x, Real* y) const override { inner_.add(count, x, y); }
+    void add_columns(int rows, int width, Real scale, const Real* x, int y_width, int first, Real* y) const override {
+        inner_.add_columns(rows, width, scale, x, y_width, first, y);
+    }
+    void take_columns(int rows, int width, Real scale, const Real* x, int x_width, int first, Real* y) const override {
+        inner_.take_columns(rows, width, scale, x, x_width, first, y);
+    }
+    void kronecker(int rows, int outer, int inner, const Real* a, const Real* b, Real* y) const override {
+        inner_.kronecker(rows, outer, inner, a, b, y);
+    }
+    void kronecker_backward(int rows, int outer, int inner, const Real* a, const Real* b, const Real* dy, Real* da,
+                            Real* db) const override {
+        inner_.kronecker_backward(rows, outer, inner, a, b, dy, da, db);
+    }
     void add_scaled(std::size_t count, Real scale, const Real* x, Real* y) const override {
         inner_.add_scaled(count, scale, x, y);
     }
@@ -64,6 +77,41 @@ public:
     void tanh_backward(std::size_t count, const Real* y, const Real* dy, Real* dx) const override {
         inner_.tanh_backward(count, y, dy, dx);
     }
+    void silu_product(std::size_t count, const Real* gate, const Real* up, Real* y) const override {
+        inner_.silu_product(count, gate, up, y);
+    }
+    void silu_product_backward(std::size_t count, const Real* gate, const Real* up, const Real* dy, Real* dgate,
+                               Real* dup) const override {
+        inner_.silu_product_backward(count, gate, up, dy, dgate, dup);
+    }
+    void silu(std::size_t count, const Real* x, Real* y) const override { inner_.silu(count, x, y); }
+    void silu_backward(std::size_t count, const Real* x, const Real* dy, Real* dx) const override {
+        inner_.silu_backward(count, x, dy, dx);
+    }
+    void sigmoid(std::size_t count, Real scale, const Real* x, Real* y) const override {
+        inner_.sigmoid(count, scale, x, y);
+    }
+    void sigmoid_backward(std::size_t count, Real scale, const Real* y, const Real* dy, Real* dx) const override {
+        inner_.sigmoid_backward(count, scale, y, dy, dx);
+    }
+    void softmax(int rows, int columns, const Real* x, Real* y) const override { inner_.softmax(rows, columns, x, y); }
+    void softmax_backward(int rows, int columns, const Real* y, const Real* dy, Real* dx) const override {
+        inner_.softmax_backward(rows, columns, y, dy, dx);
+    }
+    void select(const Selection<Real>& call) const override { inner_.select(call); }
+    void select_backward(const SelectionBackward<Real>& call) const override { inner_.select_backward(call); }
+    void weigh_rows(int rows, int width, const Real* weights, int stride, const Real* x, Real* y) const override {
+        inner_.weigh_rows(rows, width, weights, stride, x, y);
+    }
+    void add_row_products(int rows, int width, const Real* a, const Real* b, int stride, Real* dots) const override {
+        inner_.add_row_products(rows, width, a, b, stride, dots);
+    }
+    void segment_sums(int segments, int width, const int* offsets, const Real* x, Real* y) const override {
+        inner_.segment_sums(segments, width, offsets, x, y);
+    }
+    void rotary(const Rotary<Real>& call) const override { inner_.rotary(call); }
+    void rms_norm(const RmsNorm<Real>& call) const override { inner_.rms_norm(call); }
+    void rms_norm_backward(const RmsNormBackward<Real>& call) const override { inner_.rms_norm_backward(call); }
     void residual_norm(const ResidualNorm<Real>& call) const override { inner_.residual_norm(call); }
     void residual_norm_backward(const ResidualNormBackward<Real>& call) const override {
         inner_.residual_norm_backward(call);
@@ -90,6 +138,7 @@ public:
                        Real* losses, Real* dlogits) const override {
         inner_.cross_entropy(samples, classes, logits, labels, weights, losses, dlogits);
     }
+    void token_cross_entropy(const TokenCrossEntropy<Real>& call) const override { inner_.token_cross_entropy(call); }
     void squared_error(int samples, const Real* logits, const Real* targets, const Real* weights, Real* losses,
                        Real* dlogits) const override {
         inner_.squared_error(samples, logits, targets, weights, losses, dlogits);

@@ -187,22 +187,17 @@ void check_merged(AdamixCase<Real>& model) {
     soup.architecture = spec.backbone.architecture;
     soup.hidden_size = spec.backbone.hidden_size;
     soup.num_layers = spec.backbone.num_layers;
-    soup.adapter_kind = "adamix";
-    soup.adapter_size = spec.adapter.bottleneck;
-    soup.num_experts = spec.adapter.num_experts;
-    soup.share_down = spec.adapter.share_down;
-    soup.share_up = spec.adapter.share_up;
+    set_adapter(soup, spec.adapter);
     for (const Parameter& parameter : model.table.all()) {
         soup.tensors.emplace_back(parameter.name, model.file.tensor("/weights/" + parameter.name));
     }
     const Soup merged = merge_experts(soup);
     for (int layer = 0; layer < model.layers; ++layer) {
-        for (const bool up : {false, true}) {
+        for (const Bank& bank : soup_banks(merged, layer)) {
             for (const char* part : {"weight", "bias"}) {
-                const std::string name =
-                    find_architecture(soup.architecture).prefix +
-                    fmt::format("encoder.layer.{}.output.ExpertSoup.MoA_{}.{}", layer, up ? "B" : "A", part);
-                const auto found = merged.tensor(bank_tensor_name(merged, layer, up, 0, part)).to_floats();
+                const std::string name = fmt::format("{}.encoder.layer.{}.output.ExpertSoup.MoA_{}.{}",
+                                                     soup.architecture, layer, bank.name == "up" ? "B" : "A", part);
+                const auto found = merged.tensor(bank.tensor_name(0, part)).to_floats();
                 // One rounding per expert of numbers of order one.
                 BOOST_TEST(largest_difference(model.numbers("/outputs/soup/" + name),
                                               widened(found.data(), found.size())) < 1e-6,

@@ -1,11 +1,9 @@
 // bfloat16 products against a reference that rounds at the same places, and planted mistakes that must be seen.
 #include <boost/test/unit_test.hpp>
-#include <map>
 
 #include "adamix_case.hpp"
 #include "adamix_mutations.hpp"
-#include "ladle/core/error.hpp"
-#include "support/device_kernels.hpp"
+#include "observation.hpp"
 
 using namespace ladle;
 using namespace ladle::test;
@@ -25,8 +23,6 @@ std::vector<std::string> own_files() {
     }
     return files;
 }
-
-using Observation = std::map<std::string, std::vector<double>>;
 
 /// What a model gives on its file: logits, losses, gradients of all tensors.
 template <class Real>
@@ -81,56 +77,6 @@ double largest_difference(const Observation& expected, const Observation& found)
     return largest;
 }
 
-/// How bfloat16 computations compare. An operand close to the middle of two bfloat16 numbers may round either way after
-/// a sum in fp32 or double, and that sample then differs by about 2^-9; the other samples agree as closely as fp32
-/// does. A kernel that rounds anywhere else leaves no sample that agrees.
-struct Bf16Comparison {
-    int samples = 0;
-    int agreeing = 0;           ///< samples whose logits differ by less than 1e-5
-    double worst_gradient = 0;  ///< largest relative root mean square difference of a tensor's gradient
-    double largest_logit_difference = 0;
-
-    /// Seen: 65 of 70 samples agree, gradients differ by up to 1e-2 of a tensor, logits by up to 5e-3; the mildest
-    /// mistake in the forward pass leaves no sample, the mildest in backward changes a tensor by half.
-    bool passes() const { return 2 * agreeing > samples && worst_gradient < 0.05 && largest_logit_difference < 0.05; }
-
-    void add(const Observation& expected, const Observation& found, std::size_t outputs) {
-        for (const auto& [name, values] : expected) {
-            const std::vector<double>& others = found.at(name);
-            if (name.starts_with("gradient")) {
-                add_gradient(values, others);
-            } else if (name.starts_with("logits")) {
-                add_logits(values, others, outputs);
-            }
-        }
-    }
-
-private:
-    void add_gradient(const std::vector<double>& expected, const std::vector<double>& found) {
-        double squares = 0;
-        double errors = 0;
-        for (std::size_t i = 0; i < expected.size(); ++i) {
-            squares += expected[i] * expected[i];
-            errors += (found[i] - expected[i]) * (found[i] - expected[i]);
-        }
-        if (squares > 0) {
-            worst_gradient = std::max(worst_gradient, std::sqrt(errors / squares));
-        }
-    }
-
-    void add_logits(const std::vector<double>& expected, const std::vector<double>& found, std::size_t outputs) {
-        for (std::size_t first = 0; first < expected.size(); first += outputs) {
-            double largest = 0;
-            for (std::size_t i = first; i < first + outputs; ++i) {
-                largest = std::max(largest, std::abs(expected[i] - found[i]));
-            }
-            ++samples;
-            agreeing += largest < kTolerance ? 1 : 0;
-            largest_logit_difference = std::max(largest_logit_difference, largest);
-        }
-    }
-};
-
 /// Float kernels in bfloat16 against double kernels that round products' operands at the same places.
 Bf16Comparison compare_bf16(const Kernels<float>& kernels) {
     const auto reference = make_reference_kernels<double>();
@@ -141,18 +87,6 @@ Bf16Comparison compare_bf16(const Kernels<float>& kernels) {
         comparison.add(observe(expected), observe(found), static_cast<std::size_t>(found.outputs));
     }
     return comparison;
-}
-
-std::unique_ptr<Kernels<float>> bf16_kernels() {
-    if (auto kernels = device_kernels_under_test()) {
-        return kernels;
-    }
-    try {
-        return make_cpu_kernels("auto", Precision::bf16);
-    } catch (const DeviceError& error) {
-        BOOST_TEST_MESSAGE("SKIPPED: " << error.what());
-        return nullptr;
-    }
 }
 
 }  // namespace

@@ -29,18 +29,14 @@ ModelSpec step_spec(const std::string& architecture, int outputs) {
     spec.backbone.intermediate_size = 20;
     spec.backbone.hidden_dropout = 0.2;
     spec.backbone.attention_dropout = 0.1;
-    spec.adapter.bottleneck = 5;
+    spec.adapter.size = 5;
     spec.num_outputs = outputs;
     return spec;
 }
 
 /// Down projections: two experts in layer 0, the same one twice in layer 1.
 RoutePlan step_routes() {
-    RoutePlan plan;
-    plan.kind = RoutePlan::Kind::picks;
-    plan.layers = 2;
-    plan.picks = {0, 0, 2, 0, 1, 0, 2, 0};
-    return plan;
+    return RoutePlan::picked({0, 0, 2, 0, 1, 0, 2, 0}, 2, 2);
 }
 
 /// Masks of one kind of site, in the layout that PyTorch has: [passes, layers, samples, ...], zero beyond a sample.
@@ -213,7 +209,7 @@ void write_inputs(Hdf5Writer& file, const ModelSpec& spec) {
     file.dataset("/inputs/values", kValues);
     const RoutePlan plan = step_routes();
     const std::vector<std::int64_t> picks(plan.picks.begin(), plan.picks.end());
-    file.dataset("/inputs/picks", DType::i64, {kPasses, plan.layers, kBanksPerLayer}, picks.data());
+    file.dataset("/inputs/picks", DType::i64, {kPasses, plan.layers, plan.draws}, picks.data());
     const BackboneConfig& config = spec.backbone;
     for (const auto& [name, value] :
          {std::pair{"hidden_size", config.hidden_size}, std::pair{"num_hidden_layers", config.num_layers},
@@ -224,7 +220,7 @@ void write_inputs(Hdf5Writer& file, const ModelSpec& spec) {
         file.integer("/inputs", name, value);
     }
     file.real("/inputs", "layer_norm_eps", config.layer_norm_eps);
-    file.integer("/inputs", "adapter_size", spec.adapter.bottleneck);
+    file.integer("/inputs", "adapter_size", spec.adapter.size);
     file.integer("/inputs", "num_experts", spec.adapter.num_experts);
 }
 

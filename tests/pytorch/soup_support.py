@@ -1,6 +1,6 @@
 """What the round-trip tests of soups share: small runs of ladle, its logits, and the AdaMix formula in PyTorch.
 
-A case is a soup with its backbone, a prepared split and ladle's logits on it. make_cases trains tiny ones (BERT and
+A case is a soup with its backbone, a prepared split and ladle's logits on it. adamix_cases trains tiny ones (BERT and
 RoBERTa, classes and regression); with --soup, --backbone, --shard and --logits a script checks files given to it.
 """
 
@@ -34,18 +34,36 @@ class Case:
     logits: torch.Tensor        # ladle's, of the merged soup
 
     @property
+    def config(self):
+        return json.loads((self.backbone / "config.json").read_text())
+
+    @property
     def family(self):
-        return json.loads((self.backbone / "config.json").read_text())["model_type"]
+        return self.config["model_type"]
 
 
 def run(ladle, *words):
     """ladle's standard output; ends the test if it fails."""
-    words = [str(ladle), *map(str, words)]
-    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1",
-                                                                      "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"})
+    done = call(ladle, *words)
     if done.returncode != 0:
-        sys.exit(f"$ {' '.join(words)}\nexit code {done.returncode}\n{done.stdout}{done.stderr}")
+        sys.exit(report(done))
     return done.stdout
+
+
+def check_refused(why, ladle, *words):
+    """Ends the test unless ladle refuses this because of its options or its input, and says why."""
+    done = call(ladle, *words)
+    if done.returncode not in (2, 3) or why not in done.stderr:
+        sys.exit(f"{report(done)}FAILED: not refused with: {why}")
+
+
+def call(ladle, *words):
+    return subprocess.run([str(ladle), *map(str, words)], capture_output=True, text=True,
+                          env={**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"})
+
+
+def report(done):
+    return f"$ {' '.join(done.args)}\nexit code {done.returncode}\n{done.stdout}{done.stderr}"
 
 
 def digest(ladle, path):
@@ -84,53 +102,76 @@ def write_regression(path, source, count):
             writer.writerow([text, round(min(5, 20 * text.count("e") / len(text)), 2)])
 
 
-def make_case(ladle, work, family, regression):
+@dataclasses.dataclass
+class Setting:
+    """A tiny backbone and data prepared for it: what cases are trained on."""
+
+    name: str
+    folder: pathlib.Path
+    task: str
+
+    @property
+    def words(self):
+        return ["--model.path", self.folder / "backbone", "--data.dir", self.folder / "data", "--data.task", self.task]
+
+
+def make_setting(ladle, work, family, regression):
     name = f"{family}-{'regression' if regression else 'classes'}"
-    folder = work / name
-    folder.mkdir()
+    setting = Setting(name, work / name, "numbers" if regression else "sample")
+    setting.folder.mkdir()
     train = (SAMPLE / "train.tsv").read_text(encoding="utf-8").splitlines()
     dev = (SAMPLE / "dev.tsv").read_text(encoding="utf-8").splitlines()
-    backbone = folder / "backbone"
     if family == "roberta":
-        write_roberta(backbone, train)
+        write_roberta(setting.folder / "backbone", train)
     else:
-        subprocess.run([sys.executable, ROOT / "jobs" / "make_tiny_encoder.py", backbone, SAMPLE / "train.tsv"],
-                       check=True)
-    prepare = ["prepare", "--model.path", backbone, "--data.dir", folder / "data", "--data.max_length", 48]
+        subprocess.run([sys.executable, ROOT / "jobs" / "make_tiny_encoder.py", setting.folder / "backbone",
+                        SAMPLE / "train.tsv"], check=True)
+    prepare = ["prepare", *setting.words, "--data.max_length", 48]
     if regression:
-        write_regression(folder / "train.csv", train, 200)
-        write_regression(folder / "validation.csv", dev, 60)
-        prepare += ["--data.task", "numbers", "--regression", "--text-a", "text",
-                    "--train-file", folder / "train.csv", "--validation-file", folder / "validation.csv"]
+        write_regression(setting.folder / "train.csv", train, 200)
+        write_regression(setting.folder / "validation.csv", dev, 60)
+        prepare += ["--regression", "--text-a", "text", "--train-file", setting.folder / "train.csv",
+                    "--validation-file", setting.folder / "validation.csv"]
     else:
-        prepare += ["--data.task", "sample", "--data.source", SAMPLE]
+        prepare += ["--data.source", SAMPLE]
     run(ladle, *prepare)
-    # A size for which hidden_size / size would be rounded to one less by the library adapters; a high rate, so that
-    # the experts move far from zero; three experts, so that their shares in the mean are no exact numbers.
-    mixture = ["--adapter.num_experts", 3, "--adapter.share_up", "false"] if regression else []
-    run(ladle, "train", "--model.path", backbone, "--data.dir", folder / "data", "--data.task", "numbers" if regression else "sample",
-        "--run.dir", folder / "run", "--adapter.size", 13, "--train.epochs", 4,
-        "--train.batch", 16, "--optim.lr", 0.01, "--train.consistency", 1, *mixture)
-    shard = folder / "data" / "validation.h5"
-    return Case(name, folder / "run" / "soup.h5", folder / "run" / "best.h5", backbone, shard,
-                ladle_logits(ladle, folder / "run" / "soup.h5", backbone, shard))
+    return setting
 
 
-def ladle_logits(ladle, soup, backbone, shard):
-    """What `ladle evaluate` gives for a soup on the validation split."""
+def make_case(ladle, setting, name, *adapter):
+    """A run with these words for the adapter; a high rate, so that the experts move far from zero."""
+    directory = setting.folder / f"run-{name}"
+    run(ladle, "train", *setting.words, "--run.dir", directory, "--train.epochs", 4, "--train.batch", 16,
+        "--optim.lr", 0.01, "--train.consistency", 1, *adapter)
+    backbone, shard = setting.folder / "backbone", setting.folder / "data" / "validation.h5"
+    return Case(f"{setting.name}-{name}", directory / "soup.h5", directory / "best.h5", backbone, shard,
+                ladle_logits(ladle, directory / "soup.h5", backbone, shard))
+
+
+def adamix_cases(ladle, work):
+    for family in ("bert", "roberta"):
+        for regression in (False, True):
+            # A size for which hidden_size / size would be rounded to one less by the library adapters; three experts,
+            # so that their shares in the mean are no exact numbers.
+            mixture = ["--adapter.num_experts", 3, "--adapter.share_up", "false"] if regression else []
+            yield make_case(ladle, make_setting(ladle, work, family, regression), "adamix", "--adapter.size", 13,
+                            *mixture)
+
+
+def ladle_logits(ladle, soup, backbone, shard, *words):
+    """What `ladle evaluate` gives for a soup on the validation split; for none, the backbone's own head."""
     with tempfile.TemporaryDirectory() as folder:
-        run(ladle, "evaluate", soup, "--model.path", backbone, "--data.dir", shard.parent,
-            "--logits", f"{folder}/logits.safetensors")
+        run(ladle, "evaluate", *([soup] if soup else []), "--model.path", backbone, "--data.dir", shard.parent,
+            "--logits", f"{folder}/logits.safetensors", *words)
         return load_file(f"{folder}/logits.safetensors")["validation"]
 
 
-def cases_of(arguments, work):
+def cases_of(arguments, work, make_cases):
     if arguments.soup:
         logits = list(load_file(arguments.logits).values())[0]
         return [Case("given", pathlib.Path(arguments.soup), None, pathlib.Path(arguments.backbone),
                      pathlib.Path(arguments.shard), logits)]
-    return [make_case(arguments.ladle, work, family, regression)
-            for family in ("bert", "roberta") for regression in (False, True)]
+    return make_cases(arguments.ladle, work)
 
 
 def samples(shard, family):
@@ -159,10 +200,25 @@ def plain_model(case, transformers):
         case.backbone, num_labels=case.logits.shape[1], attn_implementation="eager")
 
 
-def check_close(name, found, case):
-    difference = (found - case.logits).abs().max().item()
-    print(f"{case.name}: {name}: logits differ by {difference:.1e} (spread {case.logits.std():.2f})")
-    if not difference <= TOLERANCE:
+def logits_with_adapters(case, tensors, adapters):
+    """Logits with the head among the tensors and, in layer l, adapters[l] of what the feed-forward part gives."""
+    model = plain_model(case, transformers)
+    head = {name.removeprefix("classifier."): value for name, value in tensors.items()
+            if name.startswith("classifier.")}
+    model.classifier.load_state_dict(head, strict=True)
+    layers = model.base_model.encoder.layer
+    check(len(adapters) == len(layers), f"{len(layers)} layers as the backbone has, not {len(adapters)}")
+    for layer, adapter in zip(layers, adapters):
+        layer.output.dense.register_forward_hook(lambda _, __, hidden, adapter=adapter: adapter(hidden))
+    return model_logits(model, case)
+
+
+def check_close(name, found, case, expected=None, tolerance=TOLERANCE):
+    """Compares with the logits of the case, or with those that are expected instead."""
+    expected = case.logits if expected is None else expected
+    difference = (found - expected).abs().max().item()
+    print(f"{case.name}: {name}: logits differ by {difference:.1e} (spread {expected.std():.2f})")
+    if not difference <= tolerance:
         sys.exit(f"FAILED: {case.name}: {name}")
 
 
@@ -171,8 +227,8 @@ def check(condition, text):
         sys.exit(f"FAILED: {text}")
 
 
-def main(test):
-    """Parses the command line and runs test(ladle, case, folder) on each case."""
+def main(test, make_cases=adamix_cases):
+    """Parses the command line and runs test(ladle, case, folder) on each case that make_cases(ladle, work) gives."""
     parser = argparse.ArgumentParser(description=test.__doc__)
     parser.add_argument("--ladle", required=True, help="the program")
     parser.add_argument("--build", help="build directory; not used")
@@ -184,7 +240,7 @@ def main(test):
     transformers.logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as temporary:
         work = pathlib.Path(temporary)
-        for case in cases_of(arguments, work):
+        for case in cases_of(arguments, work, make_cases):
             folder = work / f"export-{case.name}"
             folder.mkdir()
             test(arguments.ladle, case, folder)

@@ -5,7 +5,6 @@ import json
 
 import h5py
 import torch
-import transformers
 from safetensors.torch import load_file, save_file
 
 import soup_support as support
@@ -37,23 +36,15 @@ def merged_from_soup(tensors, family):
 
 
 def logits_with(case, tensors, layers):
-    """The AdaMix formula as a hook on the output projection of every layer, and the soup's head."""
-    model = support.plain_model(case, transformers)
-    head = {name.removeprefix("classifier."): value for name, value in tensors.items() if name.startswith("classifier.")}
-    model.classifier.load_state_dict(head, strict=True)
-    base = model.bert if case.family == "bert" else model.roberta
-
+    """The AdaMix formula after the feed-forward part of every layer, and the soup's head."""
     def adapter(parts):
-        def add(_, __, hidden):
+        def add(hidden):
             inner = torch.nn.functional.gelu(
                 torch.nn.functional.linear(hidden, parts["down", "weight"], parts["down", "bias"]))
             return hidden + torch.nn.functional.linear(inner, parts["up", "weight"], parts["up", "bias"])
         return add
 
-    support.check(len(layers) == len(base.encoder.layer), "as many layers as the backbone has")
-    for layer, parts in zip(base.encoder.layer, layers):
-        layer.output.dense.register_forward_hook(adapter(parts))
-    return support.model_logits(model, case)
+    return support.logits_with_adapters(case, tensors, [adapter(parts) for parts in layers])
 
 
 def check_written_by_ladle(ladle, case, folder):
@@ -114,7 +105,7 @@ def check_evaluated(ladle, case, folder):
 def check_hdf5(case):
     """h5py shows texts, numbers and booleans as Python's own."""
     with h5py.File(case.soup) as file:
-        support.check(file.attrs["schema"] == "ladle.soup" and list(file.attrs["schema_version"]) == [1, 0], "schema")
+        support.check(file.attrs["schema"] == "ladle.soup" and list(file.attrs["schema_version"]) == [1, 1], "schema")
         support.check(isinstance(file["model"].attrs["architecture"], str), "texts are str")
         support.check(file["adapter"].attrs["merged"].dtype == bool, "booleans are bool")
         support.check(list(file)[:2] == ["model", "adapter"], "groups are listed in the order of writing")

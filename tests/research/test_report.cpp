@@ -123,7 +123,7 @@ BOOST_AUTO_TEST_CASE(the_page_of_a_run_shows_what_its_files_hold) {
     const RunFiles run = read_run(scratch.path("run"));
     BOOST_TEST(run.history.steps.size() == 3U);
     BOOST_TEST(std::isnan(run.history.steps[0].grad_norm));
-    BOOST_TEST(run.history.epochs[0].down_distances[0] == 1.5);
+    BOOST_TEST(run.history.epochs[0].expert_distances[0].second[0] == 1.5);
     const std::string page = run_report(run);
     for (const char* part : {"seed 7", "Calibration on validation", "Learning rate", "Share of picks per bank",
                              "layer 0 down, expert 1: 6 of 9 picks", "Distance between down experts", "a = &lt;b&gt;",

@@ -18,8 +18,7 @@ RouteOptions small_options() {
     options.seed = 42;
     options.passes = 2;
     options.layers = 3;
-    options.down_experts = 4;
-    options.up_experts = 3;
+    options.draws = {4, 3};
     options.batches_per_epoch = 5;
     return options;
 }
@@ -32,8 +31,7 @@ BOOST_AUTO_TEST_CASE(the_published_generator_starts_as_recorded) {
     const std::array<int, 14> expected = {1, 0, 3, 3, 3, 3, 1, 3, 1, 2, 0, 3, 2, 0};
     RouteOptions options;
     options.layers = 7;
-    options.down_experts = 4;
-    options.up_experts = 4;
+    options.draws = {4, 4};
     const std::vector<int> picks = make_route_source("mt19937", options)->picks(0);
     BOOST_TEST(picks == expected, boost::test_tools::per_element());
     options.seed = std::uint64_t{1} << 32U;  // only the low word counts

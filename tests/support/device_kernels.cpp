@@ -13,10 +13,10 @@
 namespace ladle::test {
 namespace {
 
-int longest_segment(const int* offsets, int segments) {
+int longest_segment(const int* begins, const int* ends, int segments) {
     int longest = 0;
     for (int s = 0; s < segments; ++s) {
-        longest = std::max(longest, offsets[s + 1] - offsets[s]);
+        longest = std::max(longest, ends[s] - begins[s]);
     }
     return longest;
 }
@@ -59,15 +59,17 @@ LeafGradients<float> DeviceKernels::lend(LentArrays& lent, const LeafGradients<f
 Attention<float> DeviceKernels::lend(LentArrays& lent, const Attention<float>& call) {
     Attention<float> lended = call;
     const int queries = call.query_offsets[call.segments];
-    const int keys = call.key_offsets[call.segments];
+    const int* ends = call.ends_of_keys();
+    const int keys = *std::max_element(ends, ends + call.segments);
     const int width = call.heads * call.head_dim;
-    lended.longest_query = longest_segment(call.query_offsets, call.segments);
-    lended.longest_key = longest_segment(call.key_offsets, call.segments);
+    lended.longest_query = longest_segment(call.query_offsets, call.query_offsets + 1, call.segments);
+    lended.longest_key = longest_segment(call.key_offsets, ends, call.segments);
     lended.query_offsets = lent.in(call.query_offsets, area(call.segments + 1));
-    lended.key_offsets = lent.in(call.key_offsets, area(call.segments + 1));
+    lended.key_offsets = lent.in(call.key_offsets, area(call.segments + (call.key_ends == nullptr ? 1 : 0)));
+    lended.key_ends = lent.in(call.key_ends, area(call.segments));
     lended.query_origins = lent.in(call.query_origins, area(queries));
     lended.query = lent.in(call.query, area(queries, width));
-    lended.key_value = lent.in(call.key_value, area(keys, 2 * width));
+    lended.key_value = lent.in(call.key_value, area(keys, 2 * call.kv_heads * call.head_dim));
     lended.context = lent.out(call.context, area(queries, width));
     lended.log_sum = lent.out(call.log_sum, area(queries, call.heads));
     return lended;
@@ -82,7 +84,7 @@ void DeviceKernels::attention_backward(const AttentionBackward<float>& call) con
     const int width = call.forward.heads * call.forward.head_dim;
     lended.dcontext = lent.in(call.dcontext, area(queries, width));
     lended.dquery = lent.out(call.dquery, area(queries, width));
-    lended.dkey_value = lent.out(call.dkey_value, area(keys, 2 * width));
+    lended.dkey_value = lent.out(call.dkey_value, area(keys, 2 * call.forward.kv_heads * call.forward.head_dim));
     inner_->attention_backward(lended);
     lent.finish();
 }
@@ -111,6 +113,88 @@ void DeviceKernels::add_product_transposed(const Matrix& matrix, int rows, const
 void DeviceKernels::sum_linear_gradients(const LeafGradients<float>& weight, const LeafGradients<float>& bias) const {
     LentArrays lent(inner_->memory());
     inner_->sum_linear_gradients(lend(lent, weight), lend(lent, bias));
+    lent.finish();
+}
+
+Selection<float> DeviceKernels::lend(LentArrays& lent, const Selection<float>& call) {
+    Selection<float> lended = call;
+    const std::size_t count = area(call.rows, call.experts);
+    lended.thresholds = lent.in(call.thresholds, area(call.rows));
+    lended.scores = lent.in(call.scores, count);
+    lended.selected = lent.out(call.selected, count);
+    lended.weights = lent.out(call.weights, count);
+    return lended;
+}
+
+void DeviceKernels::select(const Selection<float>& call) const {
+    LentArrays lent(inner_->memory());
+    inner_->select(lend(lent, call));
+    lent.finish();
+}
+
+void DeviceKernels::select_backward(const SelectionBackward<float>& call) const {
+    LentArrays lent(inner_->memory());
+    SelectionBackward<float> lended = call;
+    const std::size_t count = area(call.forward.rows, call.forward.experts);
+    lended.forward = lend(lent, call.forward);
+    lended.dweights = lent.in(call.dweights, count);
+    lended.dvalues = lent.in(call.dvalues, area(call.forward.experts));
+    lended.dscores = lent.out(call.dscores, count);
+    lended.dthresholds = lent.out(call.dthresholds, area(call.forward.rows));
+    inner_->select_backward(lended);
+    lent.finish();
+}
+
+void DeviceKernels::rotary(const Rotary<float>& call) const {
+    LentArrays lent(inner_->memory());
+    Rotary<float> lended = call;
+    const std::size_t angles =
+        call.rows == 0 ? 0 : (largest(call.positions, call.rows) + std::size_t{1}) * area(call.head_dim / 2);
+    lended.positions = lent.in(call.positions, area(call.rows));
+    lended.cosine = lent.in(call.cosine, angles);
+    lended.sine = lent.in(call.sine, angles);
+    lended.x = lent.out(call.x, area(call.rows, call.row_width));
+    inner_->rotary(lended);
+    lent.finish();
+}
+
+void DeviceKernels::rms_norm(const RmsNorm<float>& call) const {
+    LentArrays lent(inner_->memory());
+    RmsNorm<float> lended = call;
+    const std::size_t count = area(call.rows, call.width);
+    lended.weight = lent.in(call.weight, area(call.width));
+    lended.x = lent.in(call.x, count);
+    lended.y = lent.out(call.y, count);
+    lended.inverse_root = lent.out(call.inverse_root, area(call.rows));
+    inner_->rms_norm(lended);
+    lent.finish();
+}
+
+void DeviceKernels::rms_norm_backward(const RmsNormBackward<float>& call) const {
+    LentArrays lent(inner_->memory());
+    RmsNormBackward<float> lended = call;
+    const std::size_t count = area(call.rows, call.width);
+    lended.weight = lent.in(call.weight, area(call.width));
+    lended.x = lent.in(call.x, count);
+    lended.inverse_root = lent.in(call.inverse_root, area(call.rows));
+    lended.dy = lent.in(call.dy, count);
+    lended.residual = lent.in(call.residual, count);
+    lended.dx = lent.out(call.dx, count);
+    inner_->rms_norm_backward(lended);
+    lent.finish();
+}
+
+void DeviceKernels::token_cross_entropy(const TokenCrossEntropy<float>& call) const {
+    LentArrays lent(inner_->memory());
+    TokenCrossEntropy<float> lended = call;
+    const std::size_t count = area(call.rows, call.classes);
+    const std::size_t tokens = call.rows == 0 ? 0 : area(largest(call.index, call.rows) + 1);
+    lended.index = lent.in(call.index, area(call.rows));
+    lended.labels = lent.in(call.labels, tokens);
+    lended.logits = lent.in(call.logits, count);
+    lended.losses = lent.out(call.losses, tokens);
+    lended.dlogits = lent.out(call.dlogits, count);
+    inner_->token_cross_entropy(lended);
     lent.finish();
 }
 

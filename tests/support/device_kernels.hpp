@@ -151,6 +151,38 @@ public:
         inner_->add(count, lent.in(x, count), lent.out(y, count));
         lent.finish();
     }
+    void add_columns(int rows, int width, float scale, const float* x, int y_width, int first,
+                     float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, area(rows, width));
+        inner_->add_columns(rows, width, scale, placed, y_width, first, lent.out(y, area(rows, y_width)));
+        lent.finish();
+    }
+    void take_columns(int rows, int width, float scale, const float* x, int x_width, int first,
+                      float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, area(rows, x_width));
+        inner_->take_columns(rows, width, scale, placed, x_width, first, lent.out(y, area(rows, width)));
+        lent.finish();
+    }
+    void kronecker(int rows, int outer, int inner, const float* a, const float* b, float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed_a = lent.in(a, area(rows, outer));
+        const float* placed_b = lent.in(b, area(rows, inner));
+        inner_->kronecker(rows, outer, inner, placed_a, placed_b, lent.out(y, area(rows, outer * inner)));
+        lent.finish();
+    }
+    void kronecker_backward(int rows, int outer, int inner, const float* a, const float* b, const float* dy, float* da,
+                            float* db) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed_a = lent.in(a, area(rows, outer));
+        const float* placed_b = lent.in(b, area(rows, inner));
+        const float* placed_dy = lent.in(dy, area(rows, outer * inner));
+        float* placed_da = lent.out(da, area(rows, outer));
+        inner_->kronecker_backward(rows, outer, inner, placed_a, placed_b, placed_dy, placed_da,
+                                   lent.out(db, area(rows, inner)));
+        lent.finish();
+    }
     void add_scaled(std::size_t count, float scale, const float* x, float* y) const override {
         LentArrays lent(inner_->memory());
         inner_->add_scaled(count, scale, lent.in(x, count), lent.out(y, count));
@@ -188,6 +220,82 @@ public:
         inner_->tanh_backward(count, lent.in(y, count), placed, lent.out(dx, count));
         lent.finish();
     }
+    void silu_product(std::size_t count, const float* gate, const float* up, float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed[] = {lent.in(gate, count), lent.in(up, count)};
+        inner_->silu_product(count, placed[0], placed[1], lent.out(y, count));
+        lent.finish();
+    }
+    void silu_product_backward(std::size_t count, const float* gate, const float* up, const float* dy, float* dgate,
+                               float* dup) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed[] = {lent.in(gate, count), lent.in(up, count), lent.in(dy, count)};
+        inner_->silu_product_backward(count, placed[0], placed[1], placed[2], lent.out(dgate, count),
+                                      lent.out(dup, count));
+        lent.finish();
+    }
+    void silu(std::size_t count, const float* x, float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, count);
+        inner_->silu(count, placed, lent.out(y, count));
+        lent.finish();
+    }
+    void silu_backward(std::size_t count, const float* x, const float* dy, float* dx) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(dy, count);
+        inner_->silu_backward(count, lent.in(x, count), placed, lent.out(dx, count));
+        lent.finish();
+    }
+    void sigmoid(std::size_t count, float scale, const float* x, float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, count);
+        inner_->sigmoid(count, scale, placed, lent.out(y, count));
+        lent.finish();
+    }
+    void sigmoid_backward(std::size_t count, float scale, const float* y, const float* dy, float* dx) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(dy, count);
+        inner_->sigmoid_backward(count, scale, lent.in(y, count), placed, lent.out(dx, count));
+        lent.finish();
+    }
+    void softmax(int rows, int columns, const float* x, float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, area(rows, columns));
+        inner_->softmax(rows, columns, placed, lent.out(y, area(rows, columns)));
+        lent.finish();
+    }
+    void softmax_backward(int rows, int columns, const float* y, const float* dy, float* dx) const override {
+        LentArrays lent(inner_->memory());
+        const std::size_t count = area(rows, columns);
+        const float* placed = lent.in(dy, count);
+        inner_->softmax_backward(rows, columns, lent.in(y, count), placed, lent.out(dx, count));
+        lent.finish();
+    }
+    void select(const Selection<float>& call) const override;
+    void select_backward(const SelectionBackward<float>& call) const override;
+    void weigh_rows(int rows, int width, const float* weights, int stride, const float* x, float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, area(rows, width));
+        inner_->weigh_rows(rows, width, lent.in(weights, strided(rows, stride)), stride, placed,
+                           lent.out(y, area(rows, width)));
+        lent.finish();
+    }
+    void add_row_products(int rows, int width, const float* a, const float* b, int stride, float* dots) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed[] = {lent.in(a, area(rows, width)), lent.in(b, area(rows, width))};
+        inner_->add_row_products(rows, width, placed[0], placed[1], stride, lent.out(dots, strided(rows, stride)));
+        lent.finish();
+    }
+    void segment_sums(int segments, int width, const int* offsets, const float* x, float* y) const override {
+        LentArrays lent(inner_->memory());
+        const float* placed = lent.in(x, area(offsets[segments], width));
+        inner_->segment_sums(segments, width, lent.in(offsets, area(segments + 1)), placed,
+                             lent.out(y, area(segments, width)));
+        lent.finish();
+    }
+    void rotary(const Rotary<float>& call) const override;
+    void rms_norm(const RmsNorm<float>& call) const override;
+    void rms_norm_backward(const RmsNormBackward<float>& call) const override;
     void residual_norm(const ResidualNorm<float>& call) const override;
     void residual_norm_backward(const ResidualNormBackward<float>& call) const override;
     void feed_forward(const FeedForward<float>& call) const override;
@@ -208,6 +316,7 @@ public:
                               lent.out(dlogits, count));
         lent.finish();
     }
+    void token_cross_entropy(const TokenCrossEntropy<float>& call) const override;
     void squared_error(int samples, const float* logits, const float* targets, const float* weights, float* losses,
                        float* dlogits) const override {
         LentArrays lent(inner_->memory());
@@ -278,7 +387,10 @@ private:
     static std::size_t area(int rows, int columns = 1) {
         return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
     }
-    static int largest(const std::int32_t* index, int count) {
+    /// Elements of a column of an array that is `stride` wide, with those between them.
+    static std::size_t strided(int rows, int stride) { return rows == 0 ? 0 : area(rows - 1, stride) + 1; }
+    template <class Index>
+    static Index largest(const Index* index, int count) {
         return count == 0 ? 0 : *std::max_element(index, index + count);
     }
     /// Elements of a flat array up to the end of its last part.
@@ -292,6 +404,7 @@ private:
     }
     static LeafGradients<float> lend(LentArrays& lent, const LeafGradients<float>& call);
     static Attention<float> lend(LentArrays& lent, const Attention<float>& call);
+    static Selection<float> lend(LentArrays& lent, const Selection<float>& call);
 
     std::unique_ptr<Kernels<float>> inner_;
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -19,7 +20,11 @@ inline std::string fixture_kind(const std::string& path) {
         return "moa";
     }
     if (file.has_attribute("/", "config")) {
-        return "adakron";
+        const auto config = nlohmann::json::parse(file.text("/", "config"), nullptr, false);
+        const std::string kind = config.is_object() ? config.value("kind", "") : "";
+        return kind.find("lora") != std::string::npos      ? "lora"
+               : kind.find("adakron") != std::string::npos ? "adakron"
+                                                           : "unknown";
     }
     return file.has("/config") ? "adamix" : "unknown";
 }

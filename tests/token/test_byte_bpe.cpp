@@ -12,10 +12,10 @@ namespace {
 
 using Ids = std::vector<std::int32_t>;
 
-std::vector<std::string> words_of(const std::string& text) {
+std::vector<std::string> words_of(const std::string& text, SplitPattern pattern = SplitPattern::gpt2) {
     std::vector<std::string> words;
     for (std::size_t position = 0; position < text.size();) {
-        const std::size_t end = find_word_end(text, position);
+        const std::size_t end = find_word_end(text, position, pattern);
         words.push_back(text.substr(position, end - position));
         position = end;
     }
@@ -57,6 +57,33 @@ BOOST_AUTO_TEST_CASE(words_follow_the_published_pattern) {
     is("a \n b\n", {"a", " \n", " b", "\n"});
     is(" \xC2\xA0x", {" ", "\xC2\xA0", "x"});  // a no-break space is white but never joins the next word
     is("\xC3\xA9t\xC3\xA9 \xE4\xB8\xAD", {"\xC3\xA9t\xC3\xA9", " \xE4\xB8\xAD"});
+}
+
+BOOST_AUTO_TEST_CASE(words_follow_the_pattern_of_llama3) {
+    const auto is = [](const std::string& text, const std::vector<std::string>& expected) {
+        BOOST_TEST(words_of(text, SplitPattern::llama3) == expected, boost::test_tools::per_element());
+    };
+    is("it's WE'LL 'S'd", {"it", "'s", " WE", "'LL", " '", "S", "'d"});
+    is("x'\xC5\xBFt", {"x", "'\xC5\xBF", "t"});  // the long s folds to s
+    is("12345 6", {"123", "45", " ", "6"});
+    is("(abc) _d", {"(abc", ")", " _", "d"});
+    is("end.\n\nNext", {"end", ".\n\n", "Next"});
+    is("a\n \n  b", {"a", "\n \n", " ", " b"});
+    is("\tab\nc", {"\tab", "\n", "c"});
+    is("a   ", {"a", "   "});
+    is(" \xC2\xA0x", {" ", "\xC2\xA0x"});
+}
+
+BOOST_AUTO_TEST_CASE(words_follow_the_pattern_of_smollm) {
+    const auto is = [](const std::string& text, const std::vector<std::string>& expected) {
+        BOOST_TEST(words_of(text, SplitPattern::smollm) == expected, boost::test_tools::per_element());
+    };
+    is("a 12b", {"a", " ", "1", "2", "b"});
+    is("x  1", {"x", "  ", "1"});  // what lies before a digit is a text of its own: no character is left to it
+    is("x  y", {"x", " ", " y"});
+    is("\xD9\xA3!", {"\xD9\xA3", "!"});
+    // A digit of newer Unicode, which the library's Digits knows and its \\p{N} does not.
+    is("!\xF0\x91\xB7\xA0\xF0\x91\xB7\xA1", {"!", "\xF0\x91\xB7\xA0", "\xF0\x91\xB7\xA1"});
 }
 
 BOOST_AUTO_TEST_CASE(merges_apply_by_rank_then_from_the_left) {

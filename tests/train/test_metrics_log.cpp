@@ -32,7 +32,7 @@ void write_two_epochs(const std::string& path) {
     for (std::int64_t step = 1; step <= 4; ++step) {
         log.write(step_record(step));
         if (step % 2 == 0) {
-            log.write(EpochRecord{.step = step, .epoch = step / 2 - 1, .down_distances = {1.5}, .up_distances = {}});
+            log.write(EpochRecord{.step = step, .epoch = step / 2 - 1, .expert_distances = {{"down", {1.5}}}});
             log.write(eval_record(step));
         }
     }
@@ -50,8 +50,7 @@ BOOST_AUTO_TEST_CASE(records_have_the_fixed_schema) {
     step.task_loss = 0.5;
     step.loss = std::numeric_limits<double>::quiet_NaN();
     step.learning_rate = 1e-4;
-    step.down_counts = {{1, 0}, {0, 2}};
-    step.up_counts = {{1}, {2}};
+    step.routing_counts = {{"down", {{1, 0}, {0, 2}}}, {"up", {{1}, {2}}}};
     log.write(step);
     EvalRecord eval;
     eval.step = 3;
@@ -60,7 +59,7 @@ BOOST_AUTO_TEST_CASE(records_have_the_fixed_schema) {
     eval.best = true;
     log.write(eval);
     EpochRecord epoch;
-    epoch.down_distances = {0.5, std::numeric_limits<double>::quiet_NaN()};
+    epoch.expert_distances = {{"down", {0.5, std::numeric_limits<double>::quiet_NaN()}}, {"up", {}}};
     log.write(epoch);
     BOOST_TEST(read_file(path) ==
                "{\"kind\":\"step\",\"step\":3,\"epoch\":1,\"task_loss\":0.5,\"consistency_loss\":0.0,\"loss\":null,"
@@ -85,8 +84,7 @@ BOOST_AUTO_TEST_CASE(a_resumed_run_drops_what_it_will_report_again) {
                     log.write(step_record(step));
                 }
                 if (step > 0 && step % 2 == 0) {
-                    log.write(
-                        EpochRecord{.step = step, .epoch = step / 2 - 1, .down_distances = {1.5}, .up_distances = {}});
+                    log.write(EpochRecord{.step = step, .epoch = step / 2 - 1, .expert_distances = {{"down", {1.5}}}});
                     log.write(eval_record(step));
                 }
             }

@@ -80,12 +80,23 @@ BOOST_AUTO_TEST_CASE(distances_are_means_over_pairs) {
                std::string::npos);
     values[table.at(expert).offset] += 3.0F;
     values[table.at(expert + 1).offset + 1] += 4.0F;
-    const ExpertDistances distances = expert_distances(table, values.data());
-    BOOST_TEST(distances.down.size() == 2U);
-    BOOST_TEST(distances.down[0] == 0.0);
-    BOOST_TEST(std::abs(distances.down[1] - 10.0 / 3.0) < 1e-12);
-    BOOST_TEST(distances.up.size() == 2U);
-    BOOST_TEST(std::isnan(distances.up[0]));
+    ModelSpec spec;
+    spec.backbone.architecture = "bert";
+    spec.backbone.num_layers = 2;
+    spec.backbone.hidden_size = 2;
+    spec.adapter.size = 2;
+    spec.adapter.num_experts = 3;
+    const auto distances = expert_distances(spec, table, values.data());
+    BOOST_TEST_REQUIRE(distances.size() == 2U);
+    const auto& [down_name, down] = distances[0];
+    const auto& [up_name, up] = distances[1];
+    BOOST_TEST(down_name == "down");
+    BOOST_TEST_REQUIRE(down.size() == 2U);
+    BOOST_TEST(down[0] == 0.0);
+    BOOST_TEST(std::abs(down[1] - 10.0 / 3.0) < 1e-12);
+    BOOST_TEST(up_name == "up");
+    BOOST_TEST_REQUIRE(up.size() == 2U);
+    BOOST_TEST(std::isnan(up[0]));
 }
 
 BOOST_AUTO_TEST_CASE(every_table_says_what_the_best_was_chosen_on) {

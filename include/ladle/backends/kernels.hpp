@@ -100,8 +100,52 @@ struct ResidualNormBackward {
     Real* dresidual = nullptr;                ///< [R, width]; may be dy if dx is not; null if not wanted
 };
 
-/// Multi-head softmax attention of packed samples without masks: segment s has query rows
-/// query_offsets[s] .. query_offsets[s+1] and key rows key_offsets[s] .. key_offsets[s+1].
+/// y = x * weight / sqrt(mean(x^2) + epsilon), per row of `width` elements.
+/// Source: Zhang and Sennrich 2019, Root Mean Square Layer Normalization.
+template <class Real>
+struct RmsNorm {
+    int rows = 0;
+    int width = 0;
+    double epsilon = 1e-5;
+    const Real* weight = nullptr;  ///< [width]
+    const Real* x = nullptr;       ///< [R, width]
+    Real* y = nullptr;             ///< [R, width]; may be x
+    Real* inverse_root = nullptr;  ///< [R] 1 / sqrt(mean(x^2) + epsilon); kept for backward, or null
+};
+
+/// dx = residual + the gradient through the norm.
+template <class Real>
+struct RmsNormBackward {
+    int rows = 0;
+    int width = 0;
+    const Real* weight = nullptr;        ///< [width]
+    const Real* x = nullptr;             ///< [R, width]
+    const Real* inverse_root = nullptr;  ///< [R]
+    const Real* dy = nullptr;            ///< [R, width]
+    const Real* residual = nullptr;      ///< [R, width] gradient that reaches x past the norm, or null for none
+    Real* dx = nullptr;                  ///< [R, width]; may be dy or residual
+};
+
+/// Rotary position embedding in place: in each head, elements 2i and 2i + 1 turn by the angle of their row's position,
+/// whose cosine and sine are element i of that position's row in the tables. Source: Su et al. 2021, RoFormer; pairs as
+/// in Meta's LLaMA.
+template <class Real>
+struct Rotary {
+    int rows = 0;
+    int heads = 0;
+    int head_dim = 0;                          ///< even
+    int row_width = 0;                         ///< elements from one row of x to the next, at least heads * head_dim
+    bool inverse = false;                      ///< turns back: the backward pass
+    const std::uint32_t* positions = nullptr;  ///< [R]
+    const Real* cosine = nullptr;              ///< [positions, head_dim / 2]
+    const Real* sine = nullptr;                ///< [positions, head_dim / 2]
+    Real* x = nullptr;                         ///< [R, row_width], of which the first heads * head_dim columns
+};
+
+/// Multi-head softmax attention of packed samples: segment s has query rows query_offsets[s] .. query_offsets[s+1] and
+/// key rows key_offsets[s] .. key_offsets[s+1], or up to key_ends[s] where keys are not packed. Query head h reads head
+/// h / (heads / kv_heads) of keys and values. With `causal` the queries are the last tokens of their segment, and each
+/// sees the keys up to its own; else all keys of the segment.
 /// Scores are scaled by 1/sqrt(head_dim). Dropout acts on the probabilities; element index (head * T + query) * T + key
 /// with T = keys of the segment and query = token index of the query row; sample and pass are those of the query row.
 /// Operands of both products are rounded as `precision` says.
@@ -110,26 +154,33 @@ struct Attention {
     Precision precision = Precision::fp32;
     int segments = 0;
     int heads = 0;
+    int kv_heads = 0;  ///< of keys and values; divides heads
     int head_dim = 0;
+    bool causal = false;
     const int* query_offsets = nullptr;  ///< [segments + 1]
-    const int* key_offsets = nullptr;    ///< [segments + 1]
+    const int* key_offsets = nullptr;    ///< [segments + 1]; [segments] if there are key_ends
+    const int* key_ends = nullptr;       ///< [segments], or null: packed keys, that is key_offsets + 1
     int longest_query = 0;               ///< most query rows of a segment; read by kernels with memory of their own
     int longest_key = 0;                 ///< most key rows of a segment; as longest_query
     RowOrigins query_origins;
     DropoutSite dropout;
     const Real* query = nullptr;      ///< [Q, heads * head_dim]
-    const Real* key_value = nullptr;  ///< [K, 2 * heads * head_dim]: keys, then values
+    const Real* key_value = nullptr;  ///< [K, 2 * kv_heads * head_dim]: keys, then values
     Real* context = nullptr;          ///< [Q, heads * head_dim]
     Real* log_sum = nullptr;          ///< [Q, heads] log of the softmax denominator (of scaled scores), for backward
+
+    const int* ends_of_keys() const { return key_ends != nullptr ? key_ends : key_offsets + 1; }
+    /// Query heads that share a head of keys and values.
+    int group() const { return heads / kv_heads; }
 };
 
-/// Recomputes the probabilities from query, key_value and log_sum.
+/// Recomputes the probabilities from query, key_value and log_sum. Keys are packed.
 template <class Real>
 struct AttentionBackward {
-    Attention<Real> forward;         ///< as in forward; context is read
+    Attention<Real> forward;         ///< as in forward; context is not read
     const Real* dcontext = nullptr;  ///< [Q, heads * head_dim]
     Real* dquery = nullptr;          ///< [Q, heads * head_dim]
-    Real* dkey_value = nullptr;      ///< [K, 2 * heads * head_dim]
+    Real* dkey_value = nullptr;      ///< [K, 2 * kv_heads * head_dim]
 };
 
 /// A feed-forward part of frozen weights: y = gelu(x inner^T + inner_bias) outer^T + outer_bias.
@@ -156,6 +207,48 @@ struct FeedForwardBackward {
     Real* dbefore_gelu = nullptr;       ///< [R, I] gradient of before_gelu, or null if not wanted
     Real* dx = nullptr;                 ///< [R, H]; may be dy
     Real* sum = nullptr;  ///< [R, H] unless null, the gradient is added to it, and dx is room for the kernel's own use
+};
+
+/// Which of a few experts each row uses, and with what weights. Selected are the top_k largest scores, the first of
+/// equals; with top_k = 0 those that are at least the row's threshold. An expert's value is its score, with `subtract`
+/// less the threshold; its weight is this value, with `normalize` divided by the sum over the row's selected experts
+/// (by 1 if that is 0), and 0 if it is not selected.
+template <class Real>
+struct Selection {
+    int rows = 0;
+    int experts = 0;  ///< E
+    int top_k = 0;
+    bool subtract = false;
+    bool normalize = false;
+    Real threshold = 0;                ///< of every row, where there are no thresholds
+    const Real* thresholds = nullptr;  ///< [R], or null
+    const Real* scores = nullptr;      ///< [R, E]
+    Real* selected = nullptr;          ///< [R, E] 1 or 0, or null if not wanted
+    Real* weights = nullptr;           ///< [R, E]
+};
+
+/// The choice itself has no gradient, the values have.
+template <class Real>
+struct SelectionBackward {
+    Selection<Real> forward;         ///< as in forward; weights and, with top_k = 0, thresholds are read
+    const Real* dweights = nullptr;  ///< [R, E]
+    const Real* dvalues = nullptr;   ///< [E] added to the gradient of every row's values, selected or not; or null
+    Real* dscores = nullptr;         ///< [R, E]; may be dweights
+    Real* dthresholds = nullptr;     ///< [R], or null if not wanted; zeros without subtract
+};
+
+/// Softmax cross entropy of tokens over a large vocabulary. Row i of the logits belongs to token index[i]; of tokens
+/// that the index leaves out nothing is read or written.
+template <class Real>
+struct TokenCrossEntropy {
+    int rows = 0;                          ///< R
+    int classes = 0;                       ///< V
+    Real weight = 1;                       ///< factor of all losses
+    const std::int32_t* index = nullptr;   ///< [R] distinct tokens
+    const std::int32_t* labels = nullptr;  ///< [tokens] in 0..V-1 where the index points
+    const Real* logits = nullptr;          ///< [R, V]
+    Real* losses = nullptr;                ///< [tokens] weight * loss
+    Real* dlogits = nullptr;               ///< [R, V]; may be logits; null if not wanted
 };
 
 /// One AdamW update of one tensor. Source: AdamW of the transformers library 4.4.2 (optimization.py): epsilon is added
@@ -271,6 +364,12 @@ public:
     virtual void add_scattered_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const = 0;
     /// Adds x to y.
     virtual void add(std::size_t count, const Real* x, Real* y) const = 0;
+    /// Adds scale * x [R, width] to the columns first .. first + width - 1 of y [R, y_width], the product rounded
+    /// first.
+    virtual void add_columns(int rows, int width, Real scale, const Real* x, int y_width, int first, Real* y) const = 0;
+    /// y [R, width] = scale * the columns first .. first + width - 1 of x [R, x_width].
+    virtual void take_columns(int rows, int width, Real scale, const Real* x, int x_width, int first,
+                              Real* y) const = 0;
     /// Adds scale * x to y, the product rounded first.
     virtual void add_scaled(std::size_t count, Real scale, const Real* x, Real* y) const = 0;
     /// y = dropout(x) per row; in place allowed. Its backward is the same call on dy.
@@ -282,10 +381,31 @@ public:
     virtual void gelu(std::size_t count, const Real* x, Real* y) const = 0;
     /// dx = dy * gelu'(x); dx may be dy.
     virtual void gelu_backward(std::size_t count, const Real* x, const Real* dy, Real* dx) const = 0;
+    /// Outer product of each row: y [R, outer * inner], y[i * inner + j] = a[i] * b[j] from a [R, outer], b [R, inner].
+    virtual void kronecker(int rows, int outer, int inner, const Real* a, const Real* b, Real* y) const = 0;
+    /// da [R, outer] and db [R, inner] from dy [R, outer * inner]; sums in order of the index.
+    virtual void kronecker_backward(int rows, int outer, int inner, const Real* a, const Real* b, const Real* dy,
+                                    Real* da, Real* db) const = 0;
     /// y = tanh(x); in place allowed.
     virtual void tanh(std::size_t count, const Real* x, Real* y) const = 0;
     /// dx = dy * (1 - y^2) from the output y; dx may be dy.
     virtual void tanh_backward(std::size_t count, const Real* y, const Real* dy, Real* dx) const = 0;
+    /// y = silu(gate) * up with silu(x) = x / (1 + exp(-x)); y may be gate or up.
+    virtual void silu_product(std::size_t count, const Real* gate, const Real* up, Real* y) const = 0;
+    /// dgate = dy * up * silu'(gate), dup = dy * silu(gate); each may be any of the inputs.
+    virtual void silu_product_backward(std::size_t count, const Real* gate, const Real* up, const Real* dy, Real* dgate,
+                                       Real* dup) const = 0;
+    /// y = silu(x); in place allowed.
+    virtual void silu(std::size_t count, const Real* x, Real* y) const = 0;
+    /// dx = dy * silu'(x); dx may be dy.
+    virtual void silu_backward(std::size_t count, const Real* x, const Real* dy, Real* dx) const = 0;
+    /// y = scale / (1 + exp(-x)); in place allowed.
+    virtual void sigmoid(std::size_t count, Real scale, const Real* x, Real* y) const = 0;
+    /// dx = dy * y * (1 - y / scale) from the output y; dx may be dy.
+    virtual void sigmoid_backward(std::size_t count, Real scale, const Real* y, const Real* dy, Real* dx) const = 0;
+    virtual void rotary(const Rotary<Real>& call) const = 0;
+    virtual void rms_norm(const RmsNorm<Real>& call) const = 0;
+    virtual void rms_norm_backward(const RmsNormBackward<Real>& call) const = 0;
     virtual void residual_norm(const ResidualNorm<Real>& call) const = 0;
     virtual void residual_norm_backward(const ResidualNormBackward<Real>& call) const = 0;
     virtual void feed_forward(const FeedForward<Real>& call) const = 0;
@@ -293,11 +413,26 @@ public:
     virtual void attention(const Attention<Real>& call) const = 0;
     virtual void attention_backward(const AttentionBackward<Real>& call) const = 0;
 
+    // ---- routing --------------------------------------------------------------------------------------------------
+    /// y = softmax of each row of x [R, columns], of which there are few; in place allowed.
+    virtual void softmax(int rows, int columns, const Real* x, Real* y) const = 0;
+    /// dx [R, columns] from the output y; dx may be dy.
+    virtual void softmax_backward(int rows, int columns, const Real* y, const Real* dy, Real* dx) const = 0;
+    virtual void select(const Selection<Real>& call) const = 0;
+    virtual void select_backward(const SelectionBackward<Real>& call) const = 0;
+    /// y [R, width] = weights[r * stride] * x for each row r; in place allowed.
+    virtual void weigh_rows(int rows, int width, const Real* weights, int stride, const Real* x, Real* y) const = 0;
+    /// Adds the products of the rows of a and b [R, width] with each other to dots[r * stride].
+    virtual void add_row_products(int rows, int width, const Real* a, const Real* b, int stride, Real* dots) const = 0;
+    /// y [segments, width] = sums of the rows offsets[s] .. offsets[s+1] - 1 of x, in order.
+    virtual void segment_sums(int segments, int width, const int* offsets, const Real* x, Real* y) const = 0;
+
     // ---- losses ---------------------------------------------------------------------------------------------------
     /// Softmax cross entropy: losses [S] = weights * loss; dlogits [S, classes] = its gradient. labels [S] in
     /// 0..classes-1.
     virtual void cross_entropy(int samples, int classes, const Real* logits, const std::int32_t* labels,
                                const Real* weights, Real* losses, Real* dlogits) const = 0;
+    virtual void token_cross_entropy(const TokenCrossEntropy<Real>& call) const = 0;
     /// Squared error of one output: losses [S] = weights * (logit - target)^2; dlogits [S] = its gradient.
     virtual void squared_error(int samples, const Real* logits, const Real* targets, const Real* weights, Real* losses,
                                Real* dlogits) const = 0;

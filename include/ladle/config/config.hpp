@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "ladle/core/adapter_options.hpp"
+
 namespace ladle {
 
 struct RunConfig {
@@ -25,15 +27,6 @@ struct DataConfig {
     std::string source;  ///< GLUE task directory, for prepare
     std::string dir;     ///< prepared shards
     int max_length = 128;
-};
-
-struct AdapterConfig {
-    std::string kind = "adamix";
-    int size = 16;  ///< bottleneck
-    int num_experts = 4;
-    bool share_up = true;
-    bool share_down = false;
-    std::string activation = "gelu";
 };
 
 struct TrainConfig {
@@ -93,7 +86,7 @@ struct Config {
     RunConfig run;
     ModelConfig model;
     DataConfig data;
-    AdapterConfig adapter;
+    AdapterOptions adapter;
     TrainConfig train;
     OptimConfig optim;
     RoutingConfig routing;

@@ -15,6 +15,7 @@ enum class Purpose : std::uint32_t {
     dropout = 4,
     evaluation_route = 5,
     selection = 6,
+    token = 7,
 };
 
 /// `row` where a number belongs to no sample.

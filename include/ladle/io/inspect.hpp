@@ -21,7 +21,7 @@ struct ReportTable {
 };
 
 struct FileReport {
-    std::string kind;                                        ///< e.g. "ladle.soup 1.0", "safetensors"
+    std::string kind;                                        ///< e.g. "ladle.soup 1.1", "safetensors"
     std::string digest;                                      ///< "content_sha256 ..." or "sha256 ..."
     std::vector<std::pair<std::string, std::string>> facts;  ///< attributes and metadata, in the order of the file
     TensorMap tensors;

@@ -17,4 +17,9 @@ struct PretrainedWeights {
 /// there first; the numbers stay in the files. Throws DataError.
 PretrainedWeights open_weights(const std::string& directory);
 
+/// Writes model.safetensors, or shards of at most `shard_bytes` with their index if the tensors take more; a tensor is
+/// never cut, and one at a time is in memory. Throws CheckpointError, DataError if a tensor cannot be read.
+void write_weights(const std::string& directory, const StoredTensorMap& tensors,
+                   std::size_t shard_bytes = 5'000'000'000);
+
 }  // namespace ladle

@@ -16,6 +16,11 @@ TensorList read_torch(const std::string& path);
 /// As read_torch, but the numbers stay in the file; reading them keeps one storage at a time in memory.
 std::vector<std::pair<std::string, StoredTensor>> open_torch(const std::string& path);
 
+/// As open_torch for the dictionary of tensors under the key `entry` of a training checkpoint. What else the file holds
+/// (optimizer state, numbers, objects of any class) is neither read nor executed; inside the entry nothing but tensors
+/// is accepted. Reads checkpoint-N.pth of the MoA repository with entry "model".
+std::vector<std::pair<std::string, StoredTensor>> open_torch_entry(const std::string& path, const std::string& entry);
+
 /// Writes atomically a file that torch.load(weights_only=True) opens as a plain dictionary in this order. Equal tensors
 /// give equal bytes. Throws CheckpointError, or ConfigError above 4 GiB.
 void write_torch(const std::string& path, const TensorList& tensors);

@@ -30,4 +30,8 @@ SafetensorsFile read_safetensors_header(const std::string& path);
 /// to the metadata because older releases of transformers refuse files without it. Throws CheckpointError.
 void write_safetensors(const std::string& path, const TensorList& tensors, const StringMap& metadata);
 
+/// The same for tensors in other files, in name order, with one tensor at a time in memory. Throws DataError, too, if
+/// one cannot be read.
+void write_stored_tensors(const std::string& path, const StoredTensorMap& tensors, const StringMap& metadata);
+
 }  // namespace ladle

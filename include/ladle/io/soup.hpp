@@ -6,26 +6,33 @@
 #include <utility>
 #include <vector>
 
+#include "ladle/adapters/bank.hpp"
 #include "ladle/core/tensor.hpp"
 
 namespace ladle {
 
-/// Schema ladle.soup 1.0. Tensor names are PyTorch's: all experts as in the AdaMix repository, or merged as
-/// "<base>.encoder.layer.<l>.output.soup.{down,up}.{weight,bias}"; the head as in transformers.
+/// Schema ladle.soup 1.1. Tensor names are PyTorch's: all experts as in the published repositories, or merged, as the
+/// adapter's banks say (soup_banks); the head as in transformers.
 struct Soup {
     // the model
     std::string architecture;  ///< bert | roberta
     std::int64_t hidden_size = 0;
     std::int64_t num_layers = 0;
-    std::string backbone_digest;  ///< of the pretrained directory it was trained on
+    std::int64_t intermediate_size = 0;  ///< 0: not known, and not needed by this adapter
+    std::string backbone_digest;         ///< of the pretrained directory it was trained on
     std::string tokenizer_digest;
     // the adapter
-    std::string adapter_kind;  ///< adamix, houlsby, pfeiffer, bias, head
+    std::string adapter_kind;  ///< a kind of adapters/registry.cpp
     std::int64_t adapter_size = 0;
     std::int64_t num_experts = 1;
     bool share_down = false;
     bool share_up = false;
     std::string activation = "gelu";
+    std::vector<std::string> lora_targets;  ///< LoRA only, as the other lora fields
+    double lora_alpha = 0;
+    std::int64_t factor_size = 0;  ///< AdaKron only, as the other factor fields
+    std::string factor_order;      ///< small_outer | large_outer
+    std::string factor_experts;    ///< none | small | large | both
     bool merged = false;
     std::vector<double> weights;  ///< of the experts or soups that were averaged (learned: [banks and head][of them])
     // the task
@@ -41,7 +48,7 @@ struct Soup {
     double score = 0;  ///< on the first dev split, of the metric that decided
     std::string metric;
     std::vector<std::string> sources;  ///< content digests of the soups it was made from
-    std::string method;                ///< uniform | weighted | greedy | learned; empty: nothing was averaged
+    std::string method;                ///< uniform | weighted | greedy | learned | outputs; empty: nothing was averaged
     std::string selected_on;           ///< eval.select of whatever was chosen: the step, and the weights
     std::vector<std::pair<std::string, Tensor>> tensors;  ///< float32, in model order
     std::string digest;  ///< content digest of the file; set by read_soup and write_soup
@@ -64,16 +71,22 @@ std::string tensor_digest(const Soup& soup);
 /// Source: AdaMix repository, src/transformers/models/expert_soup.py.
 Soup merge_experts(const Soup& soup, std::vector<double> weights = {});
 
+/// One LoRA whose output is the mean of the experts' outputs: all A_k below each other, all B_k side by side, of rank
+/// num_experts * adapter_size with the same alpha. Throws ConfigError where the experts are no LoRA mixture, or a side
+/// is shared (then merge_experts is the same).
+Soup average_outputs(const Soup& soup);
+
 /// The weighted mean of several runs' soups, head included; weights are used as given (uniform if empty).
 /// One soup of weight 1 is itself; of an average, config, machine, seed and step remain where all soups have the same.
 /// Throws ConfigError if they are not of one model, adapter and task, DataError naming a tensor that is not in all.
 Soup average_soups(const std::vector<Soup>& soups, std::vector<double> weights = {});
 
-/// PyTorch name of one tensor of a bank: part is weight or bias; expert is ignored in a merged soup.
-std::string bank_tensor_name(const Soup& soup, std::int64_t layer, bool up, std::int64_t expert,
-                             const std::string& part);
-/// Experts that a bank of this soup holds: 1 if merged or shared.
-std::int64_t bank_experts(const Soup& soup, bool up);
+/// The adapter that the soup's tensors are of.
+AdapterOptions adapter_options(const Soup& soup);
+/// The reverse: fills the soup's fields of the adapter; kinds without one have size 0.
+void set_adapter(Soup& soup, const AdapterOptions& options);
+/// The banks of one layer in model order; those of a merged soup hold one expert under its merged name.
+std::vector<Bank> soup_banks(const Soup& soup, std::int64_t layer);
 /// Number of the head's outputs.
 std::int64_t num_outputs(const Soup& soup);
 /// Labels of a task of which only the number of outputs is known: LABEL_0, LABEL_1, ...; one output is a regression.

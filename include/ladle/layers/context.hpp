@@ -16,6 +16,7 @@ enum class Site : std::uint32_t {
     feed_forward_output = 3,
     head_input = 4,
     head_inner = 5,
+    projection_input = 16,  ///< and the next ones: of a branch on projection 0, 1, ...
 };
 
 /// Dropout of one step; off in evaluation.

@@ -14,6 +14,8 @@ public:
     /// inner [I, H] and outer [H, I], both made for backward.
     FrozenFeedForward(std::unique_ptr<FrozenLinear<Real>> inner, std::unique_ptr<FrozenLinear<Real>> outer)
         : inner_(std::move(inner)), outer_(std::move(outer)) {}
+    const FrozenLinear<Real>& inner() const { return *inner_; }
+    const FrozenLinear<Real>& outer() const { return *outer_; }
     int inner_features() const { return inner_->weight().out_features(); }
     /// y [rows, H] from x [rows, H]; before_gelu [rows, I] is kept for backward.
     void forward(const Context<Real>& context, int rows, const Real* x, Real* before_gelu, Real* y) const;

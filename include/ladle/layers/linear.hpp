@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,16 +53,21 @@ private:
     Bias<Real> bias_;
 };
 
-/// Trainable weight [out, in] and bias [out]; packed anew whenever parameters change.
+/// Trainable weight [out, in] and, where it has one, bias [out]; packed anew whenever parameters change.
 template <class Real>
 class TrainableLinear {
 public:
-    TrainableLinear(const Kernels<Real>& kernels, const ParameterTable& table, ParameterId weight, ParameterId bias,
-                    Precision precision);
+    TrainableLinear(const Kernels<Real>& kernels, const ParameterTable& table, ParameterId weight,
+                    std::optional<ParameterId> bias, Precision precision);
     int out_features() const { return matrix_->out_features(); }
     int in_features() const { return matrix_->in_features(); }
     const Real* weight(const Real* parameters) const { return parameters + table_->at(weight_id_).offset; }
-    const Real* bias(const Real* parameters) const { return parameters + table_->at(bias_id_).offset; }
+    /// Null where there is none.
+    const Real* bias(const Real* parameters) const {
+        return bias_id_ ? parameters + table_->at(*bias_id_).offset : nullptr;
+    }
+    /// The weight's and, where it has one, the bias's.
+    std::vector<ParameterId> ids() const;
     /// Packs the current weight; call before the micro-batches of a step.
     void prepare(const Kernels<Real>& kernels, const Real* parameters);
     /// y [rows, out] from x [rows, in].
@@ -77,7 +83,7 @@ public:
 private:
     const ParameterTable* table_;
     ParameterId weight_id_;
-    ParameterId bias_id_;
+    std::optional<ParameterId> bias_id_;
     std::unique_ptr<Matrix> matrix_;
 };
 

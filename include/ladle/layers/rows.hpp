@@ -22,14 +22,17 @@ struct Rows {
         const int* segment_offsets = nullptr;
         const int* leaf_offsets = nullptr;
         RowOrigins origins;
+        int longest_segment = 0;  ///< most rows of a segment
     } placed;
 
     int segments() const { return passes * samples; }
-    /// Most rows of a segment.
-    int longest_segment() const;
     int pass_begin(int pass) const { return segment_offsets[pass * samples]; }
-    int leaf_begin(int pass, int leaf) const { return segment_offsets[pass * samples + leaf_offsets[leaf]]; }
-    int leaf_end(int pass, int leaf) const { return segment_offsets[pass * samples + leaf_offsets[leaf + 1]]; }
+};
+
+/// The columns of an array [R, width] that belong to one projection: first .. first + out_features - 1.
+struct Columns {
+    int width = 0;
+    int first = 0;
 };
 
 /// Adds the arrays of `rows` to those that get their place, in rows.placed. The rows must not move until then.

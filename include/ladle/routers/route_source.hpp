@@ -13,17 +13,16 @@ struct RouteOptions {
     std::uint64_t seed = 0;
     int passes = 1;                      ///< forward passes per batch: 2 with the consistency loss
     int layers = 0;                      ///< encoder blocks with an adapter
-    int down_experts = 1;                ///< 1: shared
-    int up_experts = 1;                  ///< 1: shared
+    std::vector<int> draws;              ///< of each layer in order: the number of experts to choose from
     std::int64_t batches_per_epoch = 1;  ///< global batches
     std::int64_t evaluation_epochs = 1;  ///< epochs between evaluations; 0: never
 };
 
-/// One training batch, all its samples: expert of each (pass, layer, bank).
+/// One training batch, all its samples: expert of each (pass, layer, draw).
 class RouteSource {
 public:
     virtual ~RouteSource() = default;
-    /// Picks [passes, layers, 2] (bank 0 down, 1 up) of global batch `batch`, counted since the start of the run. The
+    /// Picks [passes, layers, draws] of global batch `batch`, counted since the start of the run. The
     /// same whatever was asked before, so that a resumed run needs no state.
     virtual std::vector<int> picks(std::int64_t batch) = 0;
 };
@@ -34,10 +33,10 @@ std::vector<std::string> route_stream_names();
 /// The stream of that name; throws ConfigError listing the known names.
 std::unique_ptr<RouteSource> make_route_source(const std::string& name, const RouteOptions& options);
 
-/// Expert 0 .. experts - 1 of a row at inference level 0 (one per token) or 1 (one per sample), for one bank of one
+/// Expert 0 .. experts - 1 of a row at inference level 0 (one per token) or 1 (one per sample), for one draw of one
 /// layer. `sample` is the row of the sample in its split. Unlike the published levels, which draw anew at every
 /// evaluation, the same seed always gives the same experts.
-int evaluation_expert(int level, std::uint64_t seed, int layer, int bank, int experts, std::uint32_t sample,
+int evaluation_expert(int level, std::uint64_t seed, int layer, int draw, int experts, std::uint32_t sample,
                       std::uint32_t token);
 
 }  // namespace ladle

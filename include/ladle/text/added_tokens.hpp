@@ -16,6 +16,7 @@ struct AddedToken {
     std::int32_t id = -1;
     bool strips_left = false;   ///< swallows white space before it
     bool strips_right = false;  ///< swallows white space after it
+    bool special = false;       ///< no part of a text: may be left out when ids are turned into text
 };
 
 /// Finds added tokens in a text: leftmost first, at one place the longest.

@@ -1,4 +1,4 @@
-// Byte-level BPE as GPT-2 and RoBERTa use it.
+// Byte-level BPE by a list of merges, as GPT-2, RoBERTa and Hugging Face's LLaMA use it.
 // One of the tokenizers behind tokenizer.hpp.
 #pragma once
 
@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "ladle/text/byte_level.hpp"
 #include "ladle/text/token_table.hpp"
-#include "ladle/text/tokenizer.hpp"
 #include "ladle/text/vocabulary.hpp"
 
 namespace ladle {
@@ -20,15 +20,12 @@ struct ByteBpeOptions {
     bool add_prefix_space = false;  ///< put a space before a text that does not begin with one
     bool ignore_merges = false;     ///< a word that is a token as a whole is never cut
     bool unknown_bytes = false;     ///< a byte without token gives the unknown token; false: it is left out
+    SplitPattern pattern = SplitPattern::gpt2;
+    std::string family = "roberta";  ///< of the TokenizerFacts
 };
 
-/// Byte position where the word that starts at `position` (< text.size()) ends.
-/// The pattern is 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-/// Source: GPT-2 repository, encoder.py; the tokenizers repository, ByteLevel.
-std::size_t find_word_end(std::string_view text, std::size_t position);
-
-/// Splits by GPT-2's pattern, maps bytes to symbols and merges pairs in rank order, leftmost first.
-class ByteBpe : public Tokenizer {
+/// Splits by a pattern, maps bytes to symbols and merges pairs in rank order, leftmost first.
+class ByteBpe : public ByteLevel {
 public:
     /// Merges in rank order, as pairs of token texts.
     using Merges = std::vector<std::pair<std::string, std::string>>;
@@ -37,17 +34,13 @@ public:
     ByteBpe(const Vocabulary& vocabulary, const Merges& merges, const ByteBpeOptions& options);
 
 protected:
-    void encode_span(std::string_view span, EncodeScratch& scratch, std::vector<std::int32_t>& ids) const override;
+    std::vector<std::int32_t> encode_word(std::string_view word) const override;
 
 private:
     struct Merge {
         std::int32_t rank;
         std::int32_t id;  ///< of the joined token
     };
-
-    void encode_word(std::string_view word, EncodeScratch& scratch, std::vector<std::int32_t>& ids) const;
-    void merge_symbols(std::vector<std::int32_t>& symbols) const;
-    const Merge* find_merge(std::int32_t left, std::int32_t right) const;
 
     ByteBpeOptions options_;
     TokenTable tokens_;

@@ -13,7 +13,7 @@
 
 namespace ladle {
 
-/// Ids of the special tokens.
+/// Ids of the special tokens; -1: there is none. Of a decoder, cls begins a text and sep ends it.
 struct SpecialIds {
     std::int32_t cls = -1;
     std::int32_t sep = -1;
@@ -32,8 +32,8 @@ struct EncodeScratch {
 
 /// What a tokenizer is, apart from how it cuts.
 struct TokenizerFacts {
-    std::string family;           ///< bert | roberta: how inputs are built from texts
-    std::string type;             ///< wordpiece | byte_bpe
+    std::string family;           ///< bert | roberta | llama: how inputs are built from texts
+    std::string type;             ///< wordpiece | byte_bpe | rank_bpe
     std::string digest;           ///< SHA-256 over everything that decides ids
     std::int64_t vocab_size = 0;  ///< highest id + 1
     SpecialIds special;

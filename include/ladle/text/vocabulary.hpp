@@ -12,9 +12,10 @@
 
 namespace ladle {
 
+/// Empty: there is none.
 struct SpecialNames {
-    std::string cls;
-    std::string sep;
+    std::string cls;  ///< of a decoder: the token that begins a text
+    std::string sep;  ///< of a decoder: the token that ends a text
     std::string pad;
     std::string unk;
     std::string mask;
@@ -30,7 +31,8 @@ struct Vocabulary {
     SpecialNames special;
 };
 
-/// Ids of the special tokens; throws DataError naming the first that is not in the vocabulary.
+/// Ids of the special tokens, -1 for those without a name; throws DataError naming the first that is not in the
+/// vocabulary.
 SpecialIds find_special_ids(const Vocabulary& vocabulary);
 
 /// Puts (text, id) pairs in id order. Throws DataError naming the entry for an id below 0, above the number of entries,

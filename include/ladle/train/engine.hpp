@@ -76,9 +76,9 @@ public:
     WorkerPool& pool() { return pool_; }
     /// Sums over ranks of arrays where the kernels' are.
     Reducer& reducer() { return *reducer_; }
-    /// Rows of a micro-batch, all passes together, unless one leaf has more. On the processor it saves memory and does
-    /// not change results; on a GPU the shape of a product decides its bits, so each leaf is computed alone.
-    std::int64_t micro_batch_rows() const { return kernels_->memory().is_host() ? 1024 : 2; }
+    /// Rows of a micro-batch, all passes together, unless one leaf has more. It saves memory and does not change
+    /// results; a GPU needs many rows at once.
+    std::int64_t micro_batch_rows() const { return kernels_->memory().is_host() ? 1024 : 16384; }
 
     /// Packs the weights that this plan uses from the current parameters.
     void prepare(const RoutePlan& plan) { model_->prepare(*kernels_, parameters_.data(), plan); }

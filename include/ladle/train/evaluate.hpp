@@ -17,6 +17,9 @@ RoutePlan evaluation_plan(const Config& config);
 /// Expert k alone: index k in every bank.
 RoutePlan single_expert_plan(int expert, int num_experts);
 
+/// Training routes through expert 0 of every bank.
+RoutePlan first_experts_plan(const ModelSpec& spec, int passes);
+
 /// Logits [samples, outputs] of a split on rank 0; empty on other ranks. Dropout is off. `on_progress`, if given, is
 /// called from any worker thread whenever some samples are done.
 std::vector<float> compute_logits(Engine& engine, Communicator& comm, const Split& split, const RoutePlan& plan,

@@ -1,20 +1,13 @@
 // How far the experts of a bank have moved apart.
 #pragma once
 
-#include <vector>
-
-#include "ladle/core/parameters.hpp"
+#include "ladle/models/encoder_block.hpp"
+#include "ladle/train/metrics_log.hpp"
 
 namespace ladle {
 
-/// Mean Euclidean distance between the experts of each bank [layers], over all pairs; weight and bias together.
-struct ExpertDistances {
-    std::vector<double> down;
-    std::vector<double> up;
-};
-
-/// From the flat parameters [total_count]; banks are recognised by their names in the table
-/// ("...layer.<i>...MoA_A.deepspeed_experts.<k>.weight", MoA_B for up). NaN for a bank of one expert.
-ExpertDistances expert_distances(const ParameterTable& table, const float* values);
+/// Mean Euclidean distance between the experts of each bank, over all pairs, all tensors of an expert together: by bank
+/// [layers], from the flat parameters [total_count]. NaN for a bank of one expert.
+Named<std::vector<double>> expert_distances(const ModelSpec& spec, const ParameterTable& table, const float* values);
 
 }  // namespace ladle

@@ -23,6 +23,9 @@ Split open_split(const Config& config, const std::string& split);
 /// files, their digest must be the shard's. Throws DataError.
 void check_split(const Split& split, const BackboneConfig& backbone, const std::string& model_directory);
 
+/// True if there are tokenizer files in a model directory.
+bool has_tokenizer(const std::string& directory);
+
 /// True if any label of the split is hidden, as in the benchmark's test splits.
 bool hides_labels(const Split& split);
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ladle/tasks/task.hpp"
@@ -12,6 +13,10 @@ namespace ladle {
 
 /// Times each expert of a bank was picked in a step: [layers][experts].
 using RoutingCounts = std::vector<std::vector<std::int64_t>>;
+
+/// One value per draw or bank under its name, in model order.
+template <class Value>
+using Named = std::vector<std::pair<std::string, Value>>;
 
 /// After an optimizer step; all means are over the samples of the step's window.
 struct StepRecord {
@@ -24,8 +29,7 @@ struct StepRecord {
     double grad_norm = 0;      ///< before clipping
     double tokens_per_second = 0;
     double samples_per_second = 0;
-    RoutingCounts down_counts;
-    RoutingCounts up_counts;
+    Named<RoutingCounts> routing_counts;  ///< by draw; empty without a mixture
 };
 
 /// After an evaluation of one split.
@@ -41,15 +45,14 @@ struct EvalRecord {
 struct EpochRecord {
     std::int64_t step = 0;
     std::int64_t epoch = 0;
-    std::vector<double> down_distances;  ///< [layers] see expert_distances
-    std::vector<double> up_distances;
+    Named<std::vector<double>> expert_distances;  ///< by bank [layers]; see expert_distances
 };
 
 /// One line per record, keys in this order (NaN and infinities are null):
 /// {"kind":"step","step","epoch","task_loss","consistency_loss","loss","learning_rate","grad_norm",
-///  "tokens_per_second","samples_per_second","routing_counts":{"down":[[..]..],"up":[[..]..]}}
+///  "tokens_per_second","samples_per_second","routing_counts":{draw:[[..]..]..}}
 /// {"kind":"eval","step","epoch","split","scores":{name:value..},"best"}
-/// {"kind":"epoch","step","epoch","expert_distances":{"down":[..],"up":[..]}}
+/// {"kind":"epoch","step","epoch","expert_distances":{bank:[..]..}}
 class MetricsLog {
 public:
     /// Starts or continues the file at this path after `steps_done` steps: what a run that is resumed there reports

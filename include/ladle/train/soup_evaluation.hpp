@@ -42,6 +42,10 @@ struct Evaluation {
 EvaluationInput open_evaluation(const Config& config, const std::string& soup_path,
                                 const std::vector<std::string>& split_names);
 
+/// The same for a soup that has been read, by import_soup for instance.
+EvaluationInput open_evaluation(const Config& config, std::optional<Soup> soup,
+                                const std::vector<std::string>& split_names);
+
 /// The model to build on this backbone. Throws DataError if soup, backbone and splits do not belong together. What an
 /// imported soup does not say (an empty digest) is not compared; see evaluation_notes.
 ModelSpec evaluation_spec(const EvaluationInput& input, const Backbone& backbone, const Config& config);

@@ -1,6 +1,7 @@
 // Between an engine's parameters and the soup files that hold them.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,12 @@ Soup make_soup(const Config& config, const Engine& engine, const Task& task, con
 /// Throws DataError if the backbone has other dimensions than the one it was trained on.
 ModelSpec soup_spec(const Soup& soup, const BackboneConfig& backbone, const Config& config);
 
-/// Name that a tensor of a soup has in the engine's table: a merged bank is expert 0 of a mixture of one.
-std::string model_parameter_name(std::string name);
+/// Throws DataError if the soup says that it was trained on other weights than those of this digest; a soup that does
+/// not say so passes. `directory` is for messages.
+void require_backbone(const Soup& soup, const std::string& backbone_digest, const std::string& directory);
+
+/// Name of each of a soup's tensors in the engine's table: a merged bank is expert 0 of a mixture of one.
+std::map<std::string, std::string> model_parameter_names(const Soup& soup);
 
 /// Replaces the engine's parameters by the soup's tensors; throws DataError naming a missing, surplus or misshapen one.
 void load_soup(const Soup& soup, Engine& engine);

@@ -32,7 +32,7 @@ struct StepResult {
     std::int64_t samples = 0;  ///< over all ranks
     std::int64_t tokens = 0;   ///< of one pass, over all ranks
     StepRequests requests;
-    std::vector<int> picks;               ///< [passes, layers, 2] of the window's last batch; empty without routing
+    std::vector<int> picks;               ///< [passes, layers, draws] of the window's last batch; empty without routing
     std::vector<std::int64_t> leaf_uses;  ///< [tensors] leaves of the window, on all ranks, that used each one
     std::vector<std::int64_t> busy_microseconds;  ///< [ranks] spent computing, without waiting for others
 };
@@ -77,7 +77,8 @@ private:
     std::function<void()> progress_;
     PassPlan passes_;
     Sampler sampler_;
-    std::unique_ptr<RouteSource> routes_;  ///< null where the adapter kind has no mixture
+    int draws_;  ///< per layer and pass
+    std::unique_ptr<RouteSource> routes_;
     AdamW<float> optimizer_;
     std::vector<GradientSum<float>> sums_;              ///< one per worker
     std::vector<DeviceArray<std::int64_t>> loss_sums_;  ///< one per worker: task, consistency, rejected

@@ -26,7 +26,7 @@ float* loop_scratch(std::size_t floats) {
 float* attention_scratch(const Attention<float>& call) {
     int keys = 0;
     for (int s = 0; s < call.segments; ++s) {
-        keys = std::max(keys, call.key_offsets[s + 1] - call.key_offsets[s]);
+        keys = std::max(keys, call.ends_of_keys()[s] - call.key_offsets[s]);
     }
     return loop_scratch(cpu::attention_scratch_floats(keys, call.head_dim));
 }
@@ -74,6 +74,21 @@ public:
         }
     }
     void add(std::size_t count, const float* x, float* y) const override { loops_.add(count, x, y); }
+    void add_columns(int rows, int width, float scale, const float* x, int y_width, int first,
+                     float* y) const override {
+        plain_->add_columns(rows, width, scale, x, y_width, first, y);
+    }
+    void take_columns(int rows, int width, float scale, const float* x, int x_width, int first,
+                      float* y) const override {
+        plain_->take_columns(rows, width, scale, x, x_width, first, y);
+    }
+    void kronecker(int rows, int outer, int inner, const float* a, const float* b, float* y) const override {
+        plain_->kronecker(rows, outer, inner, a, b, y);
+    }
+    void kronecker_backward(int rows, int outer, int inner, const float* a, const float* b, const float* dy, float* da,
+                            float* db) const override {
+        plain_->kronecker_backward(rows, outer, inner, a, b, dy, da, db);
+    }
     void add_scaled(std::size_t count, float scale, const float* x, float* y) const override {
         plain_->add_scaled(count, scale, x, y);
     }
@@ -90,6 +105,26 @@ public:
     void tanh_backward(std::size_t count, const float* y, const float* dy, float* dx) const override {
         loops_.tanh_backward(count, y, dy, dx);
     }
+    void silu_product(std::size_t count, const float* gate, const float* up, float* y) const override {
+        loops_.silu_product(count, gate, up, y);
+    }
+    void silu_product_backward(std::size_t count, const float* gate, const float* up, const float* dy, float* dgate,
+                               float* dup) const override {
+        loops_.silu_product_backward(count, gate, up, dy, dgate, dup);
+    }
+    void silu(std::size_t count, const float* x, float* y) const override { loops_.silu(count, x, y); }
+    void silu_backward(std::size_t count, const float* x, const float* dy, float* dx) const override {
+        loops_.silu_backward(count, x, dy, dx);
+    }
+    void sigmoid(std::size_t count, float scale, const float* x, float* y) const override {
+        loops_.sigmoid(count, scale, x, y);
+    }
+    void sigmoid_backward(std::size_t count, float scale, const float* y, const float* dy, float* dx) const override {
+        loops_.sigmoid_backward(count, scale, y, dy, dx);
+    }
+    void rotary(const Rotary<float>& call) const override { loops_.rotary(call); }
+    void rms_norm(const RmsNorm<float>& call) const override { loops_.rms_norm(call); }
+    void rms_norm_backward(const RmsNormBackward<float>& call) const override { loops_.rms_norm_backward(call); }
     void residual_norm(const ResidualNorm<float>& call) const override {
         loops_.residual_norm(call, loop_scratch(cpu::row_scratch_floats(call.width)));
     }
@@ -109,10 +144,29 @@ public:
         loops_.attention_backward(call, attention_scratch(call.forward));
     }
 
+    void softmax(int rows, int columns, const float* x, float* y) const override {
+        plain_->softmax(rows, columns, x, y);
+    }
+    void softmax_backward(int rows, int columns, const float* y, const float* dy, float* dx) const override {
+        plain_->softmax_backward(rows, columns, y, dy, dx);
+    }
+    void select(const Selection<float>& call) const override { plain_->select(call); }
+    void select_backward(const SelectionBackward<float>& call) const override { plain_->select_backward(call); }
+    void weigh_rows(int rows, int width, const float* weights, int stride, const float* x, float* y) const override {
+        loops_.weigh_rows(rows, width, weights, stride, x, y);
+    }
+    void add_row_products(int rows, int width, const float* a, const float* b, int stride, float* dots) const override {
+        loops_.add_row_products(rows, width, a, b, stride, dots);
+    }
+    void segment_sums(int segments, int width, const int* offsets, const float* x, float* y) const override {
+        plain_->segment_sums(segments, width, offsets, x, y);
+    }
+
     void cross_entropy(int samples, int classes, const float* logits, const std::int32_t* labels, const float* weights,
                        float* losses, float* dlogits) const override {
         plain_->cross_entropy(samples, classes, logits, labels, weights, losses, dlogits);
     }
+    void token_cross_entropy(const TokenCrossEntropy<float>& call) const override { loops_.token_cross_entropy(call); }
     void squared_error(int samples, const float* logits, const float* targets, const float* weights, float* losses,
                        float* dlogits) const override {
         plain_->squared_error(samples, logits, targets, weights, losses, dlogits);

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "block_product.hpp"
+#include "ladle/backends/probe_values.hpp"
 #include "ladle/core/check.hpp"
 #include "ladle/core/error.hpp"
-#include "ladle/core/random.hpp"
 #include "scratch.hpp"
 
 namespace ladle::cpu {
@@ -48,21 +48,6 @@ std::uint16_t* operand_room(int rows, std::ptrdiff_t width) {
     auto* room = static_cast<std::uint16_t*>(thread_scratch(ScratchSlot::operand, whole * sizeof(std::uint16_t)));
     std::fill(room + used, room + whole, std::uint16_t{0});
     return room;
-}
-
-/// `count` fixed numbers around zero.
-std::vector<float> probe_values(std::size_t count, std::uint32_t site) {
-    Stream stream;
-    stream.purpose = Purpose::initial_value;
-    stream.site = site;
-    std::vector<float> values(count);
-    for (std::size_t i = 0; i < count; i += 4) {
-        const auto words = random_block(stream, static_cast<std::uint32_t>(i / 4));
-        for (std::size_t j = 0; j < 4 && i + j < count; ++j) {
-            values[i + j] = static_cast<float>(words.at(j)) * 0x1p-31F - 1.0F;
-        }
-    }
-    return values;
 }
 
 /// Whether the probed row gives the same bits at every place of blocks of 256 and 64 rows: among copies of itself,

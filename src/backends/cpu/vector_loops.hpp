@@ -26,6 +26,15 @@ struct VectorLoops {
     /// Error below 3 units in the last place.
     void (*tanh)(std::size_t count, const float* x, float* y);
     void (*tanh_backward)(std::size_t count, const float* y, const float* dy, float* dx);
+    /// Error below 5 units in the last place of results of 1e-36 or more.
+    void (*silu_product)(std::size_t count, const float* gate, const float* up, float* y);
+    void (*silu_product_backward)(std::size_t count, const float* gate, const float* up, const float* dy, float* dgate,
+                                  float* dup);
+    /// Errors as of silu_product.
+    void (*silu)(std::size_t count, const float* x, float* y);
+    void (*silu_backward)(std::size_t count, const float* x, const float* dy, float* dx);
+    void (*sigmoid)(std::size_t count, float scale, const float* x, float* y);
+    void (*sigmoid_backward)(std::size_t count, float scale, const float* y, const float* dy, float* dx);
     /// y = e^x, error below 1.1 units in the last place; what attention and GELU are built on.
     void (*exponential)(std::size_t count, const float* x, float* y);
 
@@ -43,6 +52,12 @@ struct VectorLoops {
     /// `scratch` [row_scratch_floats(width)]
     void (*dropout)(int rows, int width, const RowOrigins& origins, const DropoutSite& site, const float* x, float* y,
                     float* scratch);
+    void (*rotary)(const Rotary<float>& call);
+    void (*rms_norm)(const RmsNorm<float>& call);
+    void (*rms_norm_backward)(const RmsNormBackward<float>& call);
+    void (*token_cross_entropy)(const TokenCrossEntropy<float>& call);
+    void (*weigh_rows)(int rows, int width, const float* weights, int stride, const float* x, float* y);
+    void (*add_row_products)(int rows, int width, const float* a, const float* b, int stride, float* dots);
     void (*residual_norm)(const ResidualNorm<float>& call, float* scratch);
     void (*residual_norm_backward)(const ResidualNormBackward<float>& call, float* scratch);
     /// `scratch` [attention_scratch_floats(most keys of a segment, head_dim)], 64-byte aligned

@@ -68,9 +68,9 @@ public:
 private:
     /// The padded arrays of a group; in fp32 probabilities take the place of scores.
     struct Arrays {
-        Element* query;          ///< [batches, queries, dim]
-        Element* key;            ///< [batches, keys, dim]
-        Element* value;          ///< [batches, keys, dim]
+        Element* query;          ///< [batches, queries, dim], batches: segments * heads
+        Element* key;            ///< [segments * kv_heads, keys, dim]
+        Element* value;          ///< [segments * kv_heads, keys, dim]
         float* scores;           ///< [batches, queries, keys]
         Element* probabilities;  ///< [batches, queries, keys]
         float* context;          ///< [batches, queries, dim]; in backward dquery
@@ -85,7 +85,8 @@ private:
         constexpr bool kInPlace = std::is_same_v<Element, float>;
         const std::size_t batches = size(segments) * size(call_.heads);
         const std::size_t of_queries = batches * size(queries_) * size(dim_);
-        const std::size_t of_keys = batches * size(keys_) * size(dim_);
+        const std::size_t of_keys = size(segments) * size(call_.kv_heads) * size(keys_) * size(dim_);
+        const std::size_t of_head_keys = batches * size(keys_) * size(dim_);
         const std::size_t of_scores = batches * size(queries_) * size(keys_);
         const auto rounded = [&](float* floats) {
             return kInPlace ? reinterpret_cast<Element*>(floats) : parts.take<Element>(of_scores);
@@ -101,8 +102,8 @@ private:
             arrays.dcontext = parts.take<Element>(of_queries);
             arrays.dprobabilities = parts.take<float>(of_scores);
             arrays.dscores = rounded(arrays.dprobabilities);
-            arrays.dkey = parts.take<float>(of_keys);
-            arrays.dvalue = parts.take<float>(of_keys);
+            arrays.dkey = parts.take<float>(of_head_keys);
+            arrays.dvalue = parts.take<float>(of_head_keys);
         }
         return arrays;
     }
@@ -142,27 +143,32 @@ private:
         multiply_first(arrays_.dscores, arrays_.query, arrays_.dkey);
         multiply_first(arrays_.probabilities, arrays_.dcontext, arrays_.dvalue);
         scatter_heads(stream_, {{query_rows(), arrays_.context, call.dquery},
-                                {key_rows(), arrays_.dkey, call.dkey_value},
-                                {key_rows(), arrays_.dvalue, call.dkey_value + width()}});
+                                {key_gradient_rows(), arrays_.dkey, call.dkey_value},
+                                {key_gradient_rows(), arrays_.dvalue, call.dkey_value + kv_width()}});
     }
 
     HeadCopy<Element> query_copy() const { return {query_rows(), call_.query, arrays_.query}; }
     HeadCopy<Element> key_copy() const { return {key_rows(), call_.key_value, arrays_.key}; }
-    HeadCopy<Element> value_copy() const { return {key_rows(), call_.key_value + width(), arrays_.value}; }
+    HeadCopy<Element> value_copy() const { return {key_rows(), call_.key_value + kv_width(), arrays_.value}; }
 
-    /// c [queries, keys] = a [queries, dim] b [keys, dim]^T.
+    // The query heads that share a head of keys lie one behind the other, so that their rows make one product with it.
+    /// c [group * queries, keys] = a [group * queries, dim] b [keys, dim]^T, for each head of keys.
     void multiply_second(const Element* a, const Element* b, float* c) {
-        multiply(Transpose::second, {queries_, keys_, dim_}, {dim_, dim_, keys_}, a, b, c);
+        multiply(Transpose::second, {call_.group() * queries_, keys_, dim_, call_.kv_heads}, {dim_, dim_, keys_}, a, b,
+                 c);
     }
-    /// c [queries, dim] = a [queries, keys] b [keys, dim].
+    /// c [group * queries, dim] = a [group * queries, keys] b [keys, dim], for each head of keys.
     void multiply_none(const Element* a, const Element* b, float* c) {
-        multiply(Transpose::none, {queries_, dim_, keys_}, {keys_, dim_, dim_}, a, b, c);
+        multiply(Transpose::none, {call_.group() * queries_, dim_, keys_, call_.kv_heads}, {keys_, dim_, dim_}, a, b,
+                 c);
     }
-    /// c [keys, dim] = a [queries, keys]^T b [queries, dim].
+    /// c [keys, dim] = a [queries, keys]^T b [queries, dim], for each query head: in a sum over a group's queries the
+    /// padding would stand between them and change the order of additions.
     void multiply_first(const Element* a, const Element* b, float* c) {
-        multiply(Transpose::first, {keys_, dim_, queries_}, {keys_, dim_, dim_}, a, b, c);
+        multiply(Transpose::first, {keys_, dim_, queries_, call_.heads}, {keys_, dim_, dim_}, a, b, c);
     }
 
+    /// real.batch: of one segment.
     void multiply(Transpose transpose, ProductSize real, RowStrides strides, const Element* a, const Element* b,
                   float* c) {
         // Lengths are typical ones in the family, whatever they are in the call; the head's width is the same in both.
@@ -175,7 +181,7 @@ private:
         family.strides = scores ? RowStrides{dim_, dim_, kTypicalLength} : RowStrides{kTypicalLength, dim_, dim_};
         ProductCall call;
         call.size = real;
-        call.size.batch = segments_ * call_.heads;
+        call.size.batch *= segments_;
         call.strides = strides;
         call.a = a;
         call.b = b;
@@ -184,11 +190,31 @@ private:
     }
 
     HeadRows query_rows() const {
-        return {segments_, call_.heads, call_.head_dim, dim_, queries_, width(), call_.query_offsets + first_};
+        return {segments_,
+                call_.heads,
+                call_.head_dim,
+                dim_,
+                queries_,
+                call_.heads * call_.head_dim,
+                call_.query_offsets + first_,
+                call_.query_offsets + 1 + first_};
     }
-    /// Keys; values are `width` elements further.
+    /// Keys; values are `kv_width` elements further.
     HeadRows key_rows() const {
-        return {segments_, call_.heads, call_.head_dim, dim_, keys_, 2 * width(), call_.key_offsets + first_};
+        return {segments_,
+                call_.kv_heads,
+                call_.head_dim,
+                dim_,
+                keys_,
+                2 * kv_width(),
+                call_.key_offsets + first_,
+                call_.ends_of_keys() + first_};
+    }
+    /// The same with a padded array for each query head.
+    HeadRows key_gradient_rows() const {
+        HeadRows rows = key_rows();
+        rows.group = call_.group();
+        return rows;
     }
     ScoreRows score_rows() const {
         const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(call_.head_dim)));
@@ -197,12 +223,14 @@ private:
                 queries_,
                 keys_,
                 scale,
+                call_.causal,
                 call_.query_offsets + first_,
                 call_.key_offsets + first_,
+                call_.ends_of_keys() + first_,
                 call_.query_origins,
                 call_.dropout};
     }
-    int width() const { return call_.heads * call_.head_dim; }
+    int kv_width() const { return call_.kv_heads * call_.head_dim; }
     static std::size_t size(int count) { return static_cast<std::size_t>(count); }
 
     cudaStream_t stream_;

@@ -1,9 +1,8 @@
 // Attention around its products: one thread per four neighbouring elements to copy heads, one warp per query for the
 // softmax. What a warp sums depends on the segment's own length, never on the padding.
-#include "attention_kernels.hpp"
-
 #include <algorithm>
 
+#include "attention_kernels.hpp"
 #include "launch.hpp"
 #include "philox.hpp"
 #include "quads.hpp"
@@ -18,7 +17,7 @@ constexpr int kWarpQuads = 4 * kLanes;  // elements a warp has at a time
 struct HeadQuad {
     bool inside;         ///< of the padded array
     int real;            ///< elements that the packed row has of it
-    std::size_t padded;  ///< index of its first element
+    std::size_t padded;  ///< index of its first element, in the first head of the group
     std::size_t packed;
 };
 
@@ -31,10 +30,10 @@ __device__ inline HeadQuad head_quad(const HeadRows& rows) {
     const int t = at.row % rows.length;
     const int head = at.row / rows.length % rows.heads;
     const int segment = at.row / rows.length / rows.heads;
-    const int begin = rows.offsets[segment];
-    quad.padded = row_offset(at.row, rows.padded_dim, at.column);
+    const int begin = rows.begins[segment];
+    quad.padded = row_offset((at.row - t) * rows.group + t, rows.padded_dim, at.column);
     quad.packed = row_offset(begin + t, rows.row_width, head * rows.head_dim + at.column);
-    const int left = t < rows.offsets[segment + 1] - begin ? rows.head_dim - at.column : 0;
+    const int left = t < rows.ends[segment] - begin ? rows.head_dim - at.column : 0;
     quad.real = left < 4 ? left : 4;
     return quad;
 }
@@ -63,15 +62,22 @@ template <bool kVector>
 __global__ void __launch_bounds__(kBlockThreads) scatter_heads(const __grid_constant__ HeadCopyList<float> list) {
     const HeadCopy<float>& copy = list.copies[blockIdx.y];
     const HeadQuad quad = head_quad(copy.rows);
-    if (quad.real > 0) {
-        store_quad<kVector>(copy.to + quad.packed, load_quad<true>(copy.from + quad.padded, 4), quad.real);
+    if (quad.real <= 0) {
+        return;
     }
+    float4 sum = load_quad<true>(copy.from + quad.padded, 4);
+    for (int g = 1; g < copy.rows.group; ++g) {
+        const std::size_t further = row_offset(g * copy.rows.length, copy.rows.padded_dim);
+        sum = add_quads(sum, load_quad<true>(copy.from + quad.padded + further, 4));
+    }
+    store_quad<kVector>(copy.to + quad.packed, sum, quad.real);
 }
 
 /// One query of one head, the work of a warp.
 struct Query {
     bool inside;  ///< of the padded array
-    int keys;     ///< of its segment; 0 behind the segment's queries
+    int length;   ///< keys of its segment
+    int keys;     ///< of these, those that it sees; 0 behind the segment's queries
     int row;      ///< packed
     int head;
     std::size_t first;  ///< index of its first score
@@ -79,7 +85,7 @@ struct Query {
 
 __device__ inline Query warp_query(const ScoreRows& rows) {
     const auto index = static_cast<int>(blockIdx.x * kWarpsPerBlock + threadIdx.x / kLanes);
-    Query query = {index < rows.segments * rows.heads * rows.query_length, 0, 0, 0, 0};
+    Query query = {index < rows.segments * rows.heads * rows.query_length, 0, 0, 0, 0, 0};
     if (!query.inside) {
         return query;
     }
@@ -88,8 +94,10 @@ __device__ inline Query warp_query(const ScoreRows& rows) {
     query.head = index / rows.query_length % rows.heads;
     query.row = rows.query_offsets[segment] + t;
     query.first = row_offset(index, rows.key_length);
-    if (query.row < rows.query_offsets[segment + 1]) {
-        query.keys = rows.key_offsets[segment + 1] - rows.key_offsets[segment];
+    query.length = rows.key_ends[segment] - rows.key_begins[segment];
+    const int following = rows.query_offsets[segment + 1] - 1 - query.row;
+    if (following >= 0) {
+        query.keys = rows.causal ? query.length - following : query.length;
     }
     return query;
 }
@@ -115,9 +123,9 @@ __device__ inline float sum_of_quad(float4 v) {
 __device__ inline DropoutRow probability_stream(const Dropout& dropout, const Query& query) {
     DropoutRow row = {0, 0, 0};
     if (dropout.threshold != 0) {
-        row = dropout_row(dropout, query.row, query.keys);
-        row.first += static_cast<std::uint32_t>(query.head) * static_cast<std::uint32_t>(query.keys) *
-                     static_cast<std::uint32_t>(query.keys);
+        row = dropout_row(dropout, query.row, query.length);
+        row.first += static_cast<std::uint32_t>(query.head) * static_cast<std::uint32_t>(query.length) *
+                     static_cast<std::uint32_t>(query.length);
     }
     return row;
 }
@@ -218,7 +226,8 @@ std::size_t padded_rows(const HeadRows& rows) {
 }
 
 dim3 head_grid(const HeadRows& rows) {
-    check(padded_rows(rows) < std::size_t{1} << 31U, "a group's padded rows are counted in an int");
+    check(padded_rows(rows) * static_cast<std::size_t>(rows.group) < std::size_t{1} << 31U,
+          "a group's padded rows are counted in an int");
     return row_grid(static_cast<int>(padded_rows(rows)), rows.padded_dim);
 }
 
@@ -255,9 +264,8 @@ dim3 score_grid(const ScoreRows& rows) {
 
 template <class Element>
 void gather_heads(cudaStream_t stream, HeadCopies<Element> copies) {
-    const bool vector = std::all_of(copies.begin(), copies.end(), [](const HeadCopy<Element>& copy) {
-        return by_vectors(copy.rows, copy.from);
-    });
+    const bool vector = std::all_of(copies.begin(), copies.end(),
+                                    [](const HeadCopy<Element>& copy) { return by_vectors(copy.rows, copy.from); });
     choose(vector, [&](auto v) {
         launch_independent(kernels::gather_heads<Element, decltype(v)::value>, head_grid(copies), dim3(kBlockThreads),
                            stream, copy_list(copies));

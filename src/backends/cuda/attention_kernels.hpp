@@ -12,18 +12,20 @@
 
 namespace ladle::cuda {
 
-/// Some heads of packed rows and the padded array that holds them.
+/// Some heads of rows and the padded array that holds them.
 struct HeadRows {
     int segments = 0;
-    int heads = 0;
+    int heads = 0;  ///< of the rows
     int head_dim = 0;
-    int padded_dim = 0;            ///< columns of the padded array, a multiple of 4
-    int length = 0;                ///< rows of the padded array per segment and head
-    int row_width = 0;             ///< elements from one packed row to the next
-    const int* offsets = nullptr;  ///< [segments + 1] packed rows, on the device
+    int padded_dim = 0;           ///< columns of the padded array, a multiple of 4
+    int length = 0;               ///< rows of the padded array per segment and head
+    int row_width = 0;            ///< elements from one row to the next
+    const int* begins = nullptr;  ///< [segments] each one's first row, on the device
+    const int* ends = nullptr;    ///< [segments] behind its last one
+    int group = 1;                ///< heads of the padded array per head of the rows; scatter_heads adds them
 };
 
-/// One copy between packed rows and a padded array [segments, heads, length, padded_dim].
+/// One copy between rows and a padded array [segments, heads * group, length, padded_dim].
 template <class To>
 struct HeadCopy {
     HeadRows rows;
@@ -37,10 +39,10 @@ inline constexpr int kMostHeadCopies = 4;
 template <class To>
 using HeadCopies = std::initializer_list<HeadCopy<To>>;
 
-/// Padded arrays from the heads' columns, the first heads * head_dim, of packed rows.
+/// Padded arrays from the heads' columns, the first heads * head_dim, of rows; groups of 1 only.
 template <class Element>
 void gather_heads(cudaStream_t stream, HeadCopies<Element> copies);
-/// The opposite: overwrites the heads' columns of the packed rows.
+/// The opposite: overwrites the heads' columns of the rows with the sums over groups, added in order.
 void scatter_heads(cudaStream_t stream, HeadCopies<float> copies);
 
 /// Scores and probabilities [segments, heads, query_length, key_length].
@@ -50,14 +52,16 @@ struct ScoreRows {
     int query_length = 0;
     int key_length = 0;                  ///< a multiple of 4
     float scale = 1;                     ///< of scores
+    bool causal = false;                 ///< as in Attention
     const int* query_offsets = nullptr;  ///< [segments + 1] packed query rows, on the device
-    const int* key_offsets = nullptr;    ///< [segments + 1]
+    const int* key_begins = nullptr;     ///< [segments]
+    const int* key_ends = nullptr;       ///< [segments]
     RowOrigins origins;                  ///< of packed query rows
     DropoutSite dropout;
 };
 
 /// Softmax of scaled scores: log_sum [Q, heads] of packed query rows, and the probabilities with dropout, zeros beyond
-/// a segment's queries and keys. Floats may overwrite the scores.
+/// a segment's queries and the keys that a query sees. Floats may overwrite the scores.
 template <class Element>
 void softmax(cudaStream_t stream, const ScoreRows& rows, const float* scores, Element* probabilities, float* log_sum);
 

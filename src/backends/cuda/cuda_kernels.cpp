@@ -7,6 +7,7 @@
 #include "adamw.hpp"
 #include "attention.hpp"
 #include "blas.hpp"
+#include "branches.hpp"
 #include "device.hpp"
 #include "functions.hpp"
 #include "independence.hpp"
@@ -15,6 +16,7 @@
 #include "memory.hpp"
 #include "norms.hpp"
 #include "products.hpp"
+#include "routing.hpp"
 #include "rows.hpp"
 #include "scratch.hpp"
 #include "sums.hpp"
@@ -109,6 +111,21 @@ public:
         cuda::add_scattered_rows(stream(), count, width, index, x, y);
     }
     void add(std::size_t count, const float* x, float* y) const override { cuda::add(stream(), count, x, y); }
+    void add_columns(int rows, int width, float scale, const float* x, int y_width, int first,
+                     float* y) const override {
+        cuda::add_columns(stream(), rows, width, scale, x, y_width, first, y);
+    }
+    void take_columns(int rows, int width, float scale, const float* x, int x_width, int first,
+                      float* y) const override {
+        cuda::take_columns(stream(), rows, width, scale, x, x_width, first, y);
+    }
+    void kronecker(int rows, int outer, int inner, const float* a, const float* b, float* y) const override {
+        cuda::kronecker(stream(), rows, outer, inner, a, b, y);
+    }
+    void kronecker_backward(int rows, int outer, int inner, const float* a, const float* b, const float* dy, float* da,
+                            float* db) const override {
+        cuda::kronecker_backward(stream(), rows, outer, inner, a, b, dy, da, db);
+    }
     void add_scaled(std::size_t count, float scale, const float* x, float* y) const override {
         cuda::add_scaled(stream(), count, scale, x, y);
     }
@@ -125,6 +142,28 @@ public:
     void tanh(std::size_t count, const float* x, float* y) const override { cuda::tanh(stream(), count, x, y); }
     void tanh_backward(std::size_t count, const float* y, const float* dy, float* dx) const override {
         cuda::tanh_backward(stream(), count, y, dy, dx);
+    }
+    void silu_product(std::size_t count, const float* gate, const float* up, float* y) const override {
+        cuda::silu_product(stream(), count, gate, up, y);
+    }
+    void silu_product_backward(std::size_t count, const float* gate, const float* up, const float* dy, float* dgate,
+                               float* dup) const override {
+        cuda::silu_product_backward(stream(), count, gate, up, dy, dgate, dup);
+    }
+    void silu(std::size_t count, const float* x, float* y) const override { cuda::silu(stream(), count, x, y); }
+    void silu_backward(std::size_t count, const float* x, const float* dy, float* dx) const override {
+        cuda::silu_backward(stream(), count, x, dy, dx);
+    }
+    void sigmoid(std::size_t count, float scale, const float* x, float* y) const override {
+        cuda::sigmoid(stream(), count, scale, x, y);
+    }
+    void sigmoid_backward(std::size_t count, float scale, const float* y, const float* dy, float* dx) const override {
+        cuda::sigmoid_backward(stream(), count, scale, y, dy, dx);
+    }
+    void rotary(const Rotary<float>& call) const override { cuda::rotary(stream(), call); }
+    void rms_norm(const RmsNorm<float>& call) const override { cuda::rms_norm(stream(), call); }
+    void rms_norm_backward(const RmsNormBackward<float>& call) const override {
+        cuda::rms_norm_backward(stream(), call);
     }
     void residual_norm(const ResidualNorm<float>& call) const override { cuda::residual_norm(stream(), call); }
     void residual_norm_backward(const ResidualNormBackward<float>& call) const override {
@@ -147,10 +186,32 @@ public:
         attention_.backward(call);
     }
 
+    // ---- routing --------------------------------------------------------------------------------------------------
+    void softmax(int rows, int columns, const float* x, float* y) const override {
+        cuda::softmax(stream(), rows, columns, x, y);
+    }
+    void softmax_backward(int rows, int columns, const float* y, const float* dy, float* dx) const override {
+        cuda::softmax_backward(stream(), rows, columns, y, dy, dx);
+    }
+    void select(const Selection<float>& call) const override { cuda::select(stream(), call); }
+    void select_backward(const SelectionBackward<float>& call) const override { cuda::select_backward(stream(), call); }
+    void weigh_rows(int rows, int width, const float* weights, int stride, const float* x, float* y) const override {
+        cuda::weigh_rows(stream(), rows, width, weights, stride, x, y);
+    }
+    void add_row_products(int rows, int width, const float* a, const float* b, int stride, float* dots) const override {
+        cuda::add_row_products(stream(), rows, width, a, b, stride, dots);
+    }
+    void segment_sums(int segments, int width, const int* offsets, const float* x, float* y) const override {
+        cuda::segment_sums(stream(), segments, width, offsets, x, y);
+    }
+
     // ---- losses ---------------------------------------------------------------------------------------------------
     void cross_entropy(int samples, int classes, const float* logits, const std::int32_t* labels, const float* weights,
                        float* losses, float* dlogits) const override {
         cuda::cross_entropy(stream(), samples, classes, logits, labels, weights, losses, dlogits);
+    }
+    void token_cross_entropy(const TokenCrossEntropy<float>& call) const override {
+        cuda::token_cross_entropy(stream(), call);
     }
     void squared_error(int samples, const float* logits, const float* targets, const float* weights, float* losses,
                        float* dlogits) const override {

@@ -63,37 +63,102 @@ struct TanhBackward {
     __device__ float operator()(float y, float dy) const { return __fmul_rn(dy, fmaf(-y, y, 1.0F)); }
 };
 
+/// 1 / (1 + exp(-x)), and the same of -x.
+struct Sigmoids {
+    float of_x;
+    float of_minus_x;
+};
+
+__device__ inline Sigmoids sigmoids(float x) {
+    const float e = expf(-fabsf(x));
+    const float larger_one = __fdiv_rn(1.0F, __fadd_rn(1.0F, e));
+    const float smaller_one = __fmul_rn(e, larger_one);
+    return x < 0.0F ? Sigmoids{smaller_one, larger_one} : Sigmoids{larger_one, smaller_one};
+}
+
+/// silu(gate) * up
+struct SiluProduct {
+    __device__ float operator()(float gate, float up) const {
+        return __fmul_rn(__fmul_rn(gate, sigmoids(gate).of_x), up);
+    }
+};
+
+struct Silu {
+    __device__ float operator()(float x) const { return __fmul_rn(x, sigmoids(x).of_x); }
+};
+
+/// dy * silu'(x)
+struct SiluBackward {
+    __device__ float operator()(float x, float dy) const {
+        const Sigmoids s = sigmoids(x);
+        return __fmul_rn(dy, __fmul_rn(s.of_x, fmaf(x, s.of_minus_x, 1.0F)));
+    }
+};
+
+struct ScaledSigmoid {
+    float scale;
+    __device__ float operator()(float x) const { return __fmul_rn(scale, sigmoids(x).of_x); }
+};
+
+/// dy * y * (1 - y / scale)
+struct ScaledSigmoidBackward {
+    float scale;
+    __device__ float operator()(float y, float dy) const {
+        return __fmul_rn(__fmul_rn(dy, y), __fadd_rn(1.0F, -__fdiv_rn(y, scale)));
+    }
+};
+
 struct Identity {
     __device__ float operator()(float x) const { return x; }
 };
 
 /// y = function(x), in fp32 or rounded to bf16.
 template <class Function, bool kVector, class Result>
-__global__ void __launch_bounds__(kBlockThreads) map(std::size_t count, const float* x, Result* y) {
+__global__ void __launch_bounds__(kBlockThreads) map(std::size_t count, const float* x, Result* y, Function function) {
     const FlatQuad at = flat_quad(count);
     if (at.size == 0) {
         return;
     }
-    const float4 v = map_quad(load_quad<kVector>(x + at.first, at.size), Function{});
+    const float4 v = map_quad(load_quad<kVector>(x + at.first, at.size), function);
     store_quad<kVector>(y + at.first, v, at.size);
 }
 
 /// c = function(a, b); c_bf16 is the same rounded; either may be null.
 template <class Function, bool kVector>
 __global__ void __launch_bounds__(kBlockThreads)
-    map_pairs(std::size_t count, const float* a, const float* b, float* c, __nv_bfloat16* c_bf16) {
+    map_pairs(std::size_t count, const float* a, const float* b, float* c, __nv_bfloat16* c_bf16, Function function) {
     const FlatQuad at = flat_quad(count);
     if (at.size == 0) {
         return;
     }
     const float4 v =
-        map_quad(load_quad<kVector>(a + at.first, at.size), load_quad<kVector>(b + at.first, at.size), Function{});
+        map_quad(load_quad<kVector>(a + at.first, at.size), load_quad<kVector>(b + at.first, at.size), function);
     if (c != nullptr) {
         store_quad<kVector>(c + at.first, v, at.size);
     }
     if (c_bf16 != nullptr) {
         store_quad<kVector>(c_bf16 + at.first, v, at.size);
     }
+}
+
+template <bool kVector>
+__global__ void __launch_bounds__(kBlockThreads)
+    silu_product_backward(std::size_t count, const float* gate, const float* up, const float* dy, float* dgate,
+                          float* dup) {
+    const FlatQuad at = flat_quad(count);
+    if (at.size == 0) {
+        return;
+    }
+    const float4 x = load_quad<kVector>(gate + at.first, at.size);
+    const float4 u = load_quad<kVector>(up + at.first, at.size);
+    const float4 d = load_quad<kVector>(dy + at.first, at.size);
+    const float4 slope = map_quad(x, [](float v) {
+        const Sigmoids s = sigmoids(v);
+        return __fmul_rn(s.of_x, fmaf(v, s.of_minus_x, 1.0F));
+    });
+    const float4 silu = map_quad(x, [](float v) { return __fmul_rn(v, sigmoids(v).of_x); });
+    store_quad<kVector>(dgate + at.first, multiply_quads(multiply_quads(d, u), slope), at.size);
+    store_quad<kVector>(dup + at.first, multiply_quads(d, silu), at.size);
 }
 
 inline constexpr int kTile = 32;
@@ -137,25 +202,25 @@ __global__ void __launch_bounds__(kTile* kTileRows)
 namespace {
 
 template <class Function, class Result>
-void map(cudaStream_t stream, std::size_t count, const float* x, Result* y) {
+void map(cudaStream_t stream, std::size_t count, const float* x, Result* y, Function function = {}) {
     if (count == 0) {
         return;
     }
     choose(are_aligned(x, y), [&](auto vector) {
         launch_independent(kernels::map<Function, decltype(vector)::value, Result>, flat_grid(count),
-                           dim3(kBlockThreads), stream, count, x, y);
+                           dim3(kBlockThreads), stream, count, x, y, function);
     });
 }
 
 template <class Function>
-void map_pairs(cudaStream_t stream, std::size_t count, const float* a, const float* b, float* c,
-               __nv_bfloat16* c_bf16) {
+void map_pairs(cudaStream_t stream, std::size_t count, const float* a, const float* b, float* c, __nv_bfloat16* c_bf16,
+               Function function = {}) {
     if (count == 0) {
         return;
     }
     choose(are_aligned(a, b, c, c_bf16), [&](auto vector) {
         launch_independent(kernels::map_pairs<Function, decltype(vector)::value>, flat_grid(count), dim3(kBlockThreads),
-                           stream, count, a, b, c, c_bf16);
+                           stream, count, a, b, c, c_bf16, function);
     });
 }
 
@@ -175,6 +240,37 @@ void tanh(cudaStream_t stream, std::size_t count, const float* x, float* y) {
 
 void tanh_backward(cudaStream_t stream, std::size_t count, const float* y, const float* dy, float* dx) {
     map_pairs<kernels::TanhBackward>(stream, count, y, dy, dx, nullptr);
+}
+
+void silu_product(cudaStream_t stream, std::size_t count, const float* gate, const float* up, float* y) {
+    map_pairs<kernels::SiluProduct>(stream, count, gate, up, y, nullptr);
+}
+
+void silu_product_backward(cudaStream_t stream, std::size_t count, const float* gate, const float* up, const float* dy,
+                           float* dgate, float* dup) {
+    if (count == 0) {
+        return;
+    }
+    choose(are_aligned(gate, up, dy, dgate, dup), [&](auto vector) {
+        launch_independent(kernels::silu_product_backward<decltype(vector)::value>, flat_grid(count),
+                           dim3(kBlockThreads), stream, count, gate, up, dy, dgate, dup);
+    });
+}
+
+void silu(cudaStream_t stream, std::size_t count, const float* x, float* y) {
+    map<kernels::Silu>(stream, count, x, y);
+}
+
+void silu_backward(cudaStream_t stream, std::size_t count, const float* x, const float* dy, float* dx) {
+    map_pairs<kernels::SiluBackward>(stream, count, x, dy, dx, nullptr);
+}
+
+void sigmoid(cudaStream_t stream, std::size_t count, float scale, const float* x, float* y) {
+    map(stream, count, x, y, kernels::ScaledSigmoid{scale});
+}
+
+void sigmoid_backward(cudaStream_t stream, std::size_t count, float scale, const float* y, const float* dy, float* dx) {
+    map_pairs(stream, count, y, dy, dx, nullptr, kernels::ScaledSigmoidBackward{scale});
 }
 
 void to_bfloat16(cudaStream_t stream, std::size_t count, const float* x, __nv_bfloat16* y) {

@@ -18,6 +18,21 @@ void tanh(cudaStream_t stream, std::size_t count, const float* x, float* y);
 /// dx [count] fp32 = dy * (1 - y^2) from the output y; dx may be dy or y.
 void tanh_backward(cudaStream_t stream, std::size_t count, const float* y, const float* dy, float* dx);
 
+/// y [count] fp32 = silu(gate) * up; y may be gate or up.
+void silu_product(cudaStream_t stream, std::size_t count, const float* gate, const float* up, float* y);
+/// dgate, dup [count] fp32 = dy * up * silu'(gate), dy * silu(gate); each may be any of the inputs.
+void silu_product_backward(cudaStream_t stream, std::size_t count, const float* gate, const float* up, const float* dy,
+                           float* dgate, float* dup);
+
+/// y [count] fp32 = silu(x); y may be x.
+void silu(cudaStream_t stream, std::size_t count, const float* x, float* y);
+/// dx [count] fp32 = dy * silu'(x); dx may be dy or x.
+void silu_backward(cudaStream_t stream, std::size_t count, const float* x, const float* dy, float* dx);
+/// y [count] fp32 = scale / (1 + exp(-x)); y may be x.
+void sigmoid(cudaStream_t stream, std::size_t count, float scale, const float* x, float* y);
+/// dx [count] fp32 = dy * y * (1 - y / scale) from the output y; dx may be dy or y.
+void sigmoid_backward(cudaStream_t stream, std::size_t count, float scale, const float* y, const float* dy, float* dx);
+
 /// y [count] bf16 = x fp32, rounded to nearest, ties to even; a NaN stays a NaN. The arrays must not overlap.
 void to_bfloat16(cudaStream_t stream, std::size_t count, const float* x, __nv_bfloat16* y);
 /// y [count] bf16 = gelu(x), computed in fp32 and rounded once. The arrays must not overlap.

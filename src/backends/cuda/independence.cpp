@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include "ladle/core/error.hpp"
-#include "ladle/core/random.hpp"
 
 namespace ladle::cuda {
 namespace {
@@ -39,7 +38,7 @@ public:
             results_.emplace_back(memory, columns * rows());
         }
         call_.segments = static_cast<int>(lengths.size());
-        call_.heads = kHeads;
+        call_.heads = call_.kv_heads = kHeads;
         call_.head_dim = head_dim;
         call_.longest_query = call_.longest_key = *std::max_element(lengths.begin(), lengths.end());
         call_.query_offsets = call_.key_offsets = offsets_.data();
@@ -75,20 +74,6 @@ private:
 };
 
 }  // namespace
-
-std::vector<float> probe_values(std::size_t count, std::uint32_t site) {
-    Stream stream;
-    stream.purpose = Purpose::initial_value;
-    stream.site = site;
-    std::vector<float> values(count);
-    for (std::size_t i = 0; i < count; i += 4) {
-        const auto words = random_block(stream, static_cast<std::uint32_t>(i / 4));
-        for (std::size_t j = 0; j < 4 && i + j < count; ++j) {
-            values[i + j] = static_cast<float>(words.at(j)) * 0x1p-31F - 1.0F;
-        }
-    }
-    return values;
-}
 
 DeviceArray<float> probe_array(DeviceMemory& memory, std::size_t count, std::uint32_t site) {
     const auto values = probe_values(count, site);

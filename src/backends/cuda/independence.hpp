@@ -2,16 +2,14 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "attention.hpp"
+#include "ladle/backends/probe_values.hpp"
 #include "ladle/core/device_memory.hpp"
 
 namespace ladle::cuda {
 
-/// `count` fixed numbers around zero, another set for each `site`.
-std::vector<float> probe_values(std::size_t count, std::uint32_t site);
-/// The same in memory of the GPU.
+/// Probe values in memory of the GPU.
 DeviceArray<float> probe_array(DeviceMemory& memory, std::size_t count, std::uint32_t site);
 
 /// Throws DeviceError if a segment's attention, forward or backward, has other bits alone than among longer and shorter

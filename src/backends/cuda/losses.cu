@@ -1,4 +1,4 @@
-// Losses of the CUDA backend: one warp per sample.
+// Losses of the CUDA backend: one warp per sample; over a vocabulary one block per token.
 #include "launch.hpp"
 #include "losses.hpp"
 #include "quads.hpp"
@@ -58,6 +58,55 @@ __global__ void __launch_bounds__(kLossThreads)
     }
 }
 
+inline constexpr unsigned kTokenWarps = 8;
+inline constexpr unsigned kTokenThreads = kTokenWarps * kLanes;
+
+/// Largest over the block; every thread gets it.
+__device__ inline float block_max(float v, float* room) {
+    v = warp_max(v);
+    if (threadIdx.x % kLanes == 0) {
+        room[threadIdx.x / kLanes] = v;
+    }
+    __syncthreads();
+    float largest = room[0];
+    for (unsigned w = 1; w < kTokenWarps; ++w) {
+        largest = fmaxf(largest, room[w]);
+    }
+    return largest;
+}
+
+__global__ void __launch_bounds__(kTokenThreads) token_cross_entropy(TokenCrossEntropy<float> call) {
+    __shared__ float room[2][kTokenWarps];
+    const auto row = static_cast<int>(blockIdx.x);
+    const std::size_t start = row_offset(row, call.classes);
+    const float* logits = call.logits + start;
+    const std::int32_t token = call.index[row];
+    const std::int32_t label = call.labels[token];
+    const auto first = static_cast<int>(threadIdx.x);
+    constexpr auto kStep = static_cast<int>(kTokenThreads);
+    float largest = -INFINITY;
+    for (int c = first; c < call.classes; c += kStep) {
+        largest = fmaxf(largest, logits[c]);
+    }
+    largest = block_max(largest, room[0]);
+    float sum = 0.0F;
+    for (int c = first; c < call.classes; c += kStep) {
+        sum = __fadd_rn(sum, expf(__fadd_rn(logits[c], -largest)));
+    }
+    const Softmax softmax = {largest, logf(block_sum<kTokenWarps>(sum, room[1]))};
+    for (int c = first; c < call.classes; c += kStep) {
+        const float log_probability = softmax.log_probability(logits[c]);
+        if (c == label) {
+            call.losses[token] = __fmul_rn(-call.weight, log_probability);
+        }
+        if (call.dlogits != nullptr) {
+            const float target = c == label ? 1.0F : 0.0F;
+            call.dlogits[start + static_cast<std::size_t>(c)] =
+                __fmul_rn(call.weight, __fadd_rn(expf(log_probability), -target));
+        }
+    }
+}
+
 __global__ void __launch_bounds__(kBlockThreads) squared_error(int samples, const float* logits, const float* targets,
                                                                const float* weights, float* losses, float* dlogits) {
     const auto s = static_cast<int>(blockIdx.x * kBlockThreads + threadIdx.x);
@@ -107,6 +156,14 @@ void cross_entropy(cudaStream_t stream, int samples, int classes, const float* l
     }
     launch(kernels::cross_entropy, dim3(blocks_for(static_cast<std::size_t>(samples), kernels::kLossSamples)),
            dim3(kernels::kLossThreads), 0, stream, samples, classes, logits, labels, weights, losses, dlogits);
+}
+
+void token_cross_entropy(cudaStream_t stream, const TokenCrossEntropy<float>& call) {
+    if (call.rows == 0) {
+        return;
+    }
+    launch(kernels::token_cross_entropy, dim3(static_cast<unsigned>(call.rows)), dim3(kernels::kTokenThreads), 0,
+           stream, call);
 }
 
 void squared_error(cudaStream_t stream, int samples, const float* logits, const float* targets, const float* weights,

@@ -6,12 +6,16 @@
 
 #include <cstdint>
 
+#include "ladle/backends/kernels.hpp"
+
 namespace ladle::cuda {
 
 /// Overwrites losses [S] and dlogits [S, classes] (which may be logits) from logits [S, classes], labels [S] in
 /// 0..classes-1 and weights [S].
 void cross_entropy(cudaStream_t stream, int samples, int classes, const float* logits, const std::int32_t* labels,
                    const float* weights, float* losses, float* dlogits);
+/// As Kernels<float>::token_cross_entropy.
+void token_cross_entropy(cudaStream_t stream, const TokenCrossEntropy<float>& call);
 /// Overwrites losses [S] and dlogits [S] (which may be logits) from logits, targets and weights [S].
 void squared_error(cudaStream_t stream, int samples, const float* logits, const float* targets, const float* weights,
                    float* losses, float* dlogits);

@@ -1,5 +1,5 @@
-// Dropout + residual + LayerNorm of the CUDA backend, forward and backward. A row is held in registers: by one warp up
-// to width 1024, beyond by the kWideWarps warps of a block.
+// Dropout + residual + LayerNorm and RMS norm of the CUDA backend, forward and backward. A row is held in registers: by
+// one warp up to width 1024, beyond by the kWideWarps warps of a block.
 #include "launch.hpp"
 #include "norms.hpp"
 #include "philox.hpp"
@@ -28,20 +28,11 @@ struct RowThreads {
 
     /// Sum over the row's threads, in a fixed order. `room` [kWarps] is shared and not in use by others.
     __device__ static float sum(float v, float* room) {
-        v = warp_sum(v);
         if constexpr (kWarps > 1) {
-            if (threadIdx.x % kLanes == 0) {
-                room[threadIdx.x / kLanes] = v;
-            }
-            __syncthreads();
-            float total = room[0];
-#pragma unroll
-            for (unsigned w = 1; w < kWarps; ++w) {
-                total = __fadd_rn(total, room[w]);
-            }
-            v = total;
+            return block_sum<kWarps>(v, room);
+        } else {
+            return warp_sum(v);
         }
-        return v;
     }
 };
 
@@ -219,6 +210,97 @@ __global__ void __launch_bounds__(RowThreads<kWarps>::kBlock)
     }
 }
 
+/// The row's quads of an array [R, width]; zeros beyond the width.
+template <bool kVector, int kQuads, unsigned kWarps>
+__device__ inline void load_quads(const float* row, int width, float4 (&values)[kQuads]) {
+#pragma unroll
+    for (int i = 0; i < kQuads; ++i) {
+        const int column = RowThreads<kWarps>::column(i);
+        values[i] = {0.0F, 0.0F, 0.0F, 0.0F};
+        if (column < width) {
+            values[i] = load_quad<kVector>(row + column, kVector ? 4 : quad_size(width, column));
+        }
+    }
+}
+
+__device__ inline float4 scale_quad(float4 v, float factor) {
+    return map_quad(v, [factor](float x) { return __fmul_rn(x, factor); });
+}
+
+template <bool kVector, int kQuads, unsigned kWarps>
+__global__ void __launch_bounds__(RowThreads<kWarps>::kBlock) rms_norm(RmsNorm<float> call, float epsilon) {
+    using Threads = RowThreads<kWarps>;
+    __shared__ float room[kWarps];
+    const int row = Threads::row();
+    if (row >= call.rows) {
+        return;
+    }
+    const std::size_t start = row_offset(row, call.width);
+    float4 values[kQuads];
+    load_quads<kVector, kQuads, kWarps>(call.x + start, call.width, values);
+    float squares = 0.0F;
+#pragma unroll
+    for (int i = 0; i < kQuads; ++i) {
+        squares = dot_in_order(squares, values[i], values[i]);
+    }
+    const float mean = __fdiv_rn(Threads::sum(squares, room), static_cast<float>(call.width));
+    const float inverse = __fdiv_rn(1.0F, __fsqrt_rn(__fadd_rn(mean, epsilon)));
+#pragma unroll
+    for (int i = 0; i < kQuads; ++i) {
+        const int column = Threads::column(i);
+        if (column < call.width) {
+            const int size = kVector ? 4 : quad_size(call.width, column);
+            const float4 weight = load_quad<kVector>(call.weight + column, size);
+            store_quad<kVector>(call.y + start + column, multiply_quads(scale_quad(values[i], inverse), weight), size);
+        }
+    }
+    if (Threads::is_first() && call.inverse_root != nullptr) {
+        call.inverse_root[row] = inverse;
+    }
+}
+
+template <bool kVector, int kQuads, unsigned kWarps>
+__global__ void __launch_bounds__(RowThreads<kWarps>::kBlock) rms_norm_backward(RmsNormBackward<float> call) {
+    using Threads = RowThreads<kWarps>;
+    __shared__ float room[kWarps];
+    const int row = Threads::row();
+    if (row >= call.rows) {
+        return;
+    }
+    const std::size_t start = row_offset(row, call.width);
+    const float inverse = call.inverse_root[row];
+    float4 gradients[kQuads];
+    float4 normalized[kQuads];
+    load_quads<kVector, kQuads, kWarps>(call.dy + start, call.width, gradients);
+    load_quads<kVector, kQuads, kWarps>(call.x + start, call.width, normalized);
+    float products = 0.0F;
+#pragma unroll
+    for (int i = 0; i < kQuads; ++i) {
+        const int column = Threads::column(i);
+        if (column < call.width) {
+            const int size = kVector ? 4 : quad_size(call.width, column);
+            gradients[i] = multiply_quads(gradients[i], load_quad<kVector>(call.weight + column, size));
+            normalized[i] = scale_quad(normalized[i], inverse);
+        }
+        products = dot_in_order(products, gradients[i], normalized[i]);
+    }
+    const float projection = __fdiv_rn(Threads::sum(products, room), static_cast<float>(call.width));
+#pragma unroll
+    for (int i = 0; i < kQuads; ++i) {
+        const int column = Threads::column(i);
+        if (column >= call.width) {
+            continue;
+        }
+        const int size = kVector ? 4 : quad_size(call.width, column);
+        float4 dx = map_quad(gradients[i], normalized[i],
+                             [=](float g, float n) { return __fmul_rn(inverse, fmaf(n, -projection, g)); });
+        if (call.residual != nullptr) {
+            dx = add_quads(dx, load_quad<kVector>(call.residual + start + column, size));
+        }
+        store_quad<kVector>(call.dx + start + column, dx, size);
+    }
+}
+
 }  // namespace kernels
 
 namespace {
@@ -261,9 +343,8 @@ void residual_norm(cudaStream_t stream, const ResidualNorm<float>& call, __nv_bf
     if (call.rows == 0 || call.width == 0) {
         return;
     }
-    const bool vector =
-        call.width % 4 == 0 &&
-        are_aligned(call.gamma, call.beta, call.x, call.addend, call.residual, call.y, call.normalized, y_bf16);
+    const bool vector = call.width % 4 == 0 && are_aligned(call.gamma, call.beta, call.x, call.addend, call.residual,
+                                                           call.y, call.normalized, y_bf16);
     choose_threads(call.width, vector, [&](auto v, auto quads, auto warps) {
         constexpr unsigned kWarps = decltype(warps)::value;
         launch(kernels::residual_norm<decltype(v)::value, decltype(quads)::value, kWarps>, norm_grid<kWarps>(call.rows),
@@ -284,6 +365,32 @@ void residual_norm_backward(cudaStream_t stream, const ResidualNormBackward<floa
         launch(kernels::residual_norm_backward<decltype(v)::value, decltype(quads)::value, kWarps>,
                norm_grid<kWarps>(call.rows), dim3(kernels::RowThreads<kWarps>::kBlock), 0, stream, call,
                make_dropout(call.origins, call.dropout));
+    });
+}
+
+void rms_norm(cudaStream_t stream, const RmsNorm<float>& call) {
+    check(call.width <= kMostNormWidth, "a row of a norm fits the registers of a block");
+    if (call.rows == 0 || call.width == 0) {
+        return;
+    }
+    const bool vector = call.width % 4 == 0 && are_aligned(call.weight, call.x, call.y);
+    choose_threads(call.width, vector, [&](auto v, auto quads, auto warps) {
+        constexpr unsigned kWarps = decltype(warps)::value;
+        launch(kernels::rms_norm<decltype(v)::value, decltype(quads)::value, kWarps>, norm_grid<kWarps>(call.rows),
+               dim3(kernels::RowThreads<kWarps>::kBlock), 0, stream, call, static_cast<float>(call.epsilon));
+    });
+}
+
+void rms_norm_backward(cudaStream_t stream, const RmsNormBackward<float>& call) {
+    check(call.width <= kMostNormWidth, "a row of a norm fits the registers of a block");
+    if (call.rows == 0 || call.width == 0) {
+        return;
+    }
+    const bool vector = call.width % 4 == 0 && are_aligned(call.weight, call.x, call.dy, call.residual, call.dx);
+    choose_threads(call.width, vector, [&](auto v, auto quads, auto warps) {
+        constexpr unsigned kWarps = decltype(warps)::value;
+        launch(kernels::rms_norm_backward<decltype(v)::value, decltype(quads)::value, kWarps>,
+               norm_grid<kWarps>(call.rows), dim3(kernels::RowThreads<kWarps>::kBlock), 0, stream, call);
     });
 }
 

@@ -144,6 +144,23 @@ __device__ inline float warp_max(float v) {
     return v;
 }
 
+/// Sum over a block of kWarps warps, in a fixed order; every thread gets it. `room` [kWarps] is shared and not in use
+/// by others.
+template <unsigned kWarps>
+__device__ inline float block_sum(float v, float* room) {
+    v = warp_sum(v);
+    if (threadIdx.x % kLanes == 0) {
+        room[threadIdx.x / kLanes] = v;
+    }
+    __syncthreads();
+    float total = room[0];
+#pragma unroll
+    for (unsigned w = 1; w < kWarps; ++w) {
+        total = __fadd_rn(total, room[w]);
+    }
+    return total;
+}
+
 // ---- host -------------------------------------------------------------------------------------------------------
 
 inline bool is_aligned(const void* p, std::size_t bytes) {

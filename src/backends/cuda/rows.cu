@@ -32,6 +32,31 @@ __global__ void __launch_bounds__(kBlockThreads)
     store_quad<kVector>(y + row_offset(at.row, width, at.column), v, at.size);
 }
 
+/// (a, b) turned by the angle: a * cosine - b * sine, a * sine + b * cosine.
+__device__ inline float2 turn(float a, float b, float cosine, float sine) {
+    return {fmaf(a, cosine, -__fmul_rn(b, sine)), fmaf(a, sine, __fmul_rn(b, cosine))};
+}
+
+/// A quad is two pairs, or one at the end of a row.
+template <bool kVector>
+__global__ void __launch_bounds__(kBlockThreads) rotary(Rotary<float> call) {
+    const int width = call.heads * call.head_dim;
+    const RowQuad at = row_quad(call.rows, width);
+    if (at.size == 0) {
+        return;
+    }
+    float* x = call.x + row_offset(at.row, call.row_width, at.column);
+    const float4 v = load_quad<kVector>(x, at.size);
+    const float sign = call.inverse ? -1.0F : 1.0F;
+    const int half = call.head_dim / 2;
+    const std::size_t angles = static_cast<std::size_t>(call.positions[at.row]) * static_cast<std::size_t>(half);
+    const std::size_t first = angles + static_cast<std::size_t>(at.column % call.head_dim / 2);
+    const std::size_t second = angles + static_cast<std::size_t>((at.column + 2) % call.head_dim / 2);
+    const float2 low = turn(v.x, v.y, call.cosine[first], sign * call.sine[first]);
+    const float2 high = turn(v.z, v.w, call.cosine[second], sign * call.sine[second]);
+    store_quad<kVector>(x, {low.x, low.y, high.x, high.y}, at.size);
+}
+
 /// Sets the rows y[index], or adds to them.
 template <bool kVector, bool kAdd>
 __global__ void __launch_bounds__(kBlockThreads)
@@ -132,6 +157,17 @@ void add_scattered_rows(cudaStream_t stream, int count, int width, const std::in
     choose(width % 4 == 0 && are_aligned(x, y), [&](auto vector) {
         launch_independent(kernels::scatter_rows<decltype(vector)::value, true>, row_grid(count, width),
                            dim3(kBlockThreads), stream, count, width, index, x, y);
+    });
+}
+
+void rotary(cudaStream_t stream, const Rotary<float>& call) {
+    const int width = call.heads * call.head_dim;
+    if (is_empty(call.rows, width)) {
+        return;
+    }
+    choose(call.row_width % 4 == 0 && are_aligned(call.x), [&](auto vector) {
+        launch_independent(kernels::rotary<decltype(vector)::value>, row_grid(call.rows, width), dim3(kBlockThreads),
+                           stream, call);
     });
 }
 

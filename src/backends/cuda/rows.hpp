@@ -20,6 +20,8 @@ void gather_rows(cudaStream_t stream, int count, int width, const std::int32_t* 
 void scatter_rows(cudaStream_t stream, int count, int width, const std::int32_t* index, const float* x, float* y);
 /// Adds x [count, width] fp32 to the rows y[index]; indices are distinct; y and x must not overlap.
 void add_scattered_rows(cudaStream_t stream, int count, int width, const std::int32_t* index, const float* x, float* y);
+/// As Kernels<float>::rotary, in place.
+void rotary(cudaStream_t stream, const Rotary<float>& call);
 /// Adds x [count] fp32 to y.
 void add(cudaStream_t stream, std::size_t count, const float* x, float* y);
 /// Adds scale * x [count] fp32, the product rounded first, to y.

@@ -13,19 +13,20 @@ template <class Real>
 struct Head {
     const Attention<Real>& call;
     int head;
-    int query_begin;
+    int query_end;
     int key_begin;
     int keys;
 
+    int kv_width() const { return call.kv_heads * call.head_dim; }
+    /// Keys that a query row sees.
+    int visible(int row) const { return call.causal ? keys - (query_end - 1 - row) : keys; }
     std::ptrdiff_t query_at(int row) const {
         return static_cast<std::ptrdiff_t>(row) * call.heads * call.head_dim + head * call.head_dim;
     }
     std::ptrdiff_t key_at(int key) const {
-        return static_cast<std::ptrdiff_t>(key_begin + key) * 2 * call.heads * call.head_dim + head * call.head_dim;
+        return static_cast<std::ptrdiff_t>(key_begin + key) * 2 * kv_width() + head / call.group() * call.head_dim;
     }
-    std::ptrdiff_t value_at(int key) const {
-        return key_at(key) + static_cast<std::ptrdiff_t>(call.heads) * call.head_dim;
-    }
+    std::ptrdiff_t value_at(int key) const { return key_at(key) + kv_width(); }
     double scale() const { return 1.0 / std::sqrt(static_cast<double>(call.head_dim)); }
 
     /// Scaled score of a query row and a key.
@@ -54,8 +55,8 @@ template <class Real, class Body>
 void for_each_query(const Attention<Real>& call, Body body) {
     for (int s = 0; s < call.segments; ++s) {
         for (int h = 0; h < call.heads; ++h) {
-            const Head<Real> head{call, h, call.query_offsets[s], call.key_offsets[s],
-                                  call.key_offsets[s + 1] - call.key_offsets[s]};
+            const Head<Real> head{call, h, call.query_offsets[s + 1], call.key_offsets[s],
+                                  call.ends_of_keys()[s] - call.key_offsets[s]};
             for (int row = call.query_offsets[s]; row < call.query_offsets[s + 1]; ++row) {
                 body(head, row);
             }
@@ -66,8 +67,9 @@ void for_each_query(const Attention<Real>& call, Body body) {
 template <class Real>
 void attend(const Head<Real>& head, int row) {
     const auto& call = head.call;
-    std::vector<Real> scores(static_cast<std::size_t>(head.keys));
-    for (int k = 0; k < head.keys; ++k) {
+    const int keys = head.visible(row);
+    std::vector<Real> scores(static_cast<std::size_t>(keys));
+    for (int k = 0; k < keys; ++k) {
         scores[static_cast<std::size_t>(k)] = head.score(row, k);
     }
     const Real largest = *std::max_element(scores.begin(), scores.end());
@@ -79,7 +81,7 @@ void attend(const Head<Real>& head, int row) {
     call.log_sum[static_cast<std::ptrdiff_t>(row) * call.heads + head.head] = log_sum;
     Real* context = call.context + head.query_at(row);
     std::fill(context, context + call.head_dim, Real(0));
-    for (int k = 0; k < head.keys; ++k) {
+    for (int k = 0; k < keys; ++k) {
         const Real weight = std::exp(scores[static_cast<std::size_t>(k)] - log_sum) * head.factor(row, k);
         for (int d = 0; d < call.head_dim; ++d) {
             context[d] +=
@@ -91,13 +93,13 @@ void attend(const Head<Real>& head, int row) {
 template <class Real>
 void attend_backward(const Head<Real>& head, int row, const AttentionBackward<Real>& backward) {
     const auto& call = head.call;
-    const auto keys = static_cast<std::size_t>(head.keys);
+    const int keys = head.visible(row);
     const Real log_sum = call.log_sum[static_cast<std::ptrdiff_t>(row) * call.heads + head.head];
     const Real* dcontext = backward.dcontext + head.query_at(row);
-    std::vector<Real> probability(keys);
-    std::vector<Real> dprobability(keys);
+    std::vector<Real> probability(static_cast<std::size_t>(keys));
+    std::vector<Real> dprobability(static_cast<std::size_t>(keys));
     Real projection = 0;
-    for (int k = 0; k < head.keys; ++k) {
+    for (int k = 0; k < keys; ++k) {
         const auto i = static_cast<std::size_t>(k);
         const Real factor = head.factor(row, k);
         probability[i] = std::exp(head.score(row, k) - log_sum);
@@ -112,7 +114,7 @@ void attend_backward(const Head<Real>& head, int row, const AttentionBackward<Re
     }
     Real* dquery = backward.dquery + head.query_at(row);
     std::fill(dquery, dquery + call.head_dim, Real(0));
-    for (int k = 0; k < head.keys; ++k) {
+    for (int k = 0; k < keys; ++k) {
         const auto i = static_cast<std::size_t>(k);
         const Real dscore =
             rounded(static_cast<Real>(probability[i] * (dprobability[i] - projection) * head.scale()), call.precision);
@@ -135,7 +137,7 @@ template <class Real>
 void ReferenceKernels<Real>::attention_backward(const AttentionBackward<Real>& call) const {
     const auto& forward = call.forward;
     const std::ptrdiff_t keys = forward.key_offsets[forward.segments] - forward.key_offsets[0];
-    const std::ptrdiff_t width = 2L * forward.heads * forward.head_dim;
+    const std::ptrdiff_t width = 2L * forward.kv_heads * forward.head_dim;
     std::fill_n(call.dkey_value + forward.key_offsets[0] * width, keys * width, Real(0));
     for_each_query(forward, [&](const Head<Real>& head, int row) { attend_backward(head, row, call); });
 }

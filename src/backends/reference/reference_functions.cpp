@@ -168,6 +168,22 @@ void ReferenceKernels<Real>::cross_entropy(int samples, int classes, const Real*
 }
 
 template <class Real>
+void ReferenceKernels<Real>::token_cross_entropy(const TokenCrossEntropy<Real>& call) const {
+    for (int r = 0; r < call.rows; ++r) {
+        const std::ptrdiff_t start = static_cast<std::ptrdiff_t>(r) * call.classes;
+        const std::int32_t token = call.index[r];
+        const auto label = static_cast<std::size_t>(call.labels[token]);
+        const auto log_probability = log_softmax(call.classes, call.logits + start);
+        call.losses[token] = static_cast<Real>(-call.weight * log_probability[label]);
+        for (std::size_t c = 0; call.dlogits != nullptr && c < log_probability.size(); ++c) {
+            const double target = c == label ? 1.0 : 0.0;
+            call.dlogits[start + static_cast<std::ptrdiff_t>(c)] =
+                static_cast<Real>(call.weight * (std::exp(log_probability[c]) - target));
+        }
+    }
+}
+
+template <class Real>
 void ReferenceKernels<Real>::squared_error(int samples, const Real* logits, const Real* targets, const Real* weights,
                                            Real* losses, Real* dlogits) const {
     for (int s = 0; s < samples; ++s) {
@@ -266,6 +282,7 @@ void ReferenceKernels<Real>::adamw(const AdamWUpdate& update, std::size_t count,
     template void ReferenceKernels<Real>::residual_norm_backward(const ResidualNormBackward<Real>&) const;           \
     template void ReferenceKernels<Real>::cross_entropy(int, int, const Real*, const std::int32_t*, const Real*,     \
                                                         Real*, Real*) const;                                         \
+    template void ReferenceKernels<Real>::token_cross_entropy(const TokenCrossEntropy<Real>&) const;                 \
     template void ReferenceKernels<Real>::squared_error(int, const Real*, const Real*, const Real*, Real*, Real*)    \
         const;                                                                                                       \
     template void ReferenceKernels<Real>::consistency(int, int, const Real*, const Real*, const Real*, Real*, Real*, \

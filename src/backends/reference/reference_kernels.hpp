@@ -43,6 +43,11 @@ public:
     void scatter_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const override;
     void add_scattered_rows(int count, int width, const std::int32_t* index, const Real* x, Real* y) const override;
     void add(std::size_t count, const Real* x, Real* y) const override;
+    void add_columns(int rows, int width, Real scale, const Real* x, int y_width, int first, Real* y) const override;
+    void take_columns(int rows, int width, Real scale, const Real* x, int x_width, int first, Real* y) const override;
+    void kronecker(int rows, int outer, int inner, const Real* a, const Real* b, Real* y) const override;
+    void kronecker_backward(int rows, int outer, int inner, const Real* a, const Real* b, const Real* dy, Real* da,
+                            Real* db) const override;
     void add_scaled(std::size_t count, Real scale, const Real* x, Real* y) const override;
     void dropout(int rows, int width, const RowOrigins& origins, const DropoutSite& site, const Real* x,
                  Real* y) const override;
@@ -51,6 +56,16 @@ public:
     void gelu_backward(std::size_t count, const Real* x, const Real* dy, Real* dx) const override;
     void tanh(std::size_t count, const Real* x, Real* y) const override;
     void tanh_backward(std::size_t count, const Real* y, const Real* dy, Real* dx) const override;
+    void silu_product(std::size_t count, const Real* gate, const Real* up, Real* y) const override;
+    void silu_product_backward(std::size_t count, const Real* gate, const Real* up, const Real* dy, Real* dgate,
+                               Real* dup) const override;
+    void silu(std::size_t count, const Real* x, Real* y) const override;
+    void silu_backward(std::size_t count, const Real* x, const Real* dy, Real* dx) const override;
+    void sigmoid(std::size_t count, Real scale, const Real* x, Real* y) const override;
+    void sigmoid_backward(std::size_t count, Real scale, const Real* y, const Real* dy, Real* dx) const override;
+    void rotary(const Rotary<Real>& call) const override;
+    void rms_norm(const RmsNorm<Real>& call) const override;
+    void rms_norm_backward(const RmsNormBackward<Real>& call) const override;
     void residual_norm(const ResidualNorm<Real>& call) const override;
     void residual_norm_backward(const ResidualNormBackward<Real>& call) const override;
     void feed_forward(const FeedForward<Real>& call) const override;
@@ -58,8 +73,17 @@ public:
     void attention(const Attention<Real>& call) const override;
     void attention_backward(const AttentionBackward<Real>& call) const override;
 
+    void softmax(int rows, int columns, const Real* x, Real* y) const override;
+    void softmax_backward(int rows, int columns, const Real* y, const Real* dy, Real* dx) const override;
+    void select(const Selection<Real>& call) const override;
+    void select_backward(const SelectionBackward<Real>& call) const override;
+    void weigh_rows(int rows, int width, const Real* weights, int stride, const Real* x, Real* y) const override;
+    void add_row_products(int rows, int width, const Real* a, const Real* b, int stride, Real* dots) const override;
+    void segment_sums(int segments, int width, const int* offsets, const Real* x, Real* y) const override;
+
     void cross_entropy(int samples, int classes, const Real* logits, const std::int32_t* labels, const Real* weights,
                        Real* losses, Real* dlogits) const override;
+    void token_cross_entropy(const TokenCrossEntropy<Real>& call) const override;
     void squared_error(int samples, const Real* logits, const Real* targets, const Real* weights, Real* losses,
                        Real* dlogits) const override;
     void consistency(int samples, int classes, const Real* first, const Real* second, const Real* weights, Real* losses,

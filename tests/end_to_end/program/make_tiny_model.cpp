@@ -102,7 +102,7 @@ void make_model(const std::string& directory, const std::string& kind, const std
         std::swap(vocabulary[vocabulary.size() - 1], vocabulary[vocabulary.size() - 2]);
     }
     BackboneConfig config = test::tiny_backbone("bert");
-    config.hidden_size = 32;
+    config.hidden_size = kind == "narrow" ? 16 : 32;
     config.num_heads = 4;
     config.intermediate_size = 48;
     config.max_positions = kind == "few_positions" ? 16 : 64;

@@ -1,4 +1,4 @@
-// Softmax attention of packed segments, one head of one segment at a time, queries in blocks.
+// Softmax attention of packed segments, the query heads of one head of keys at a time, queries in blocks.
 // One of the sources compiled per instruction set.
 #include "loops.hpp"
 #include "philox.hpp"
@@ -16,16 +16,21 @@ struct Head {
           query_begin(c.query_offsets[segment]),
           query_end(c.query_offsets[segment + 1]),
           key_begin(c.key_offsets[segment]),
-          keys(c.key_offsets[segment + 1] - key_begin),
+          keys(c.ends_of_keys()[segment] - key_begin),
           wide_keys(whole_vectors(keys)),
-          pair(2 * static_cast<std::ptrdiff_t>(c.heads) * c.head_dim),
+          pair(2 * static_cast<std::ptrdiff_t>(c.kv_heads) * c.head_dim),
+          to_value(static_cast<std::ptrdiff_t>(c.kv_heads) * c.head_dim),
           width(static_cast<std::ptrdiff_t>(c.heads) * c.head_dim),
           scale(static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(c.head_dim)))) {}
 
     /// This head's first column in an array of queries.
     std::ptrdiff_t query_at(int row) const { return row * width + static_cast<std::ptrdiff_t>(head) * call.head_dim; }
-    /// Its first column in an array of keys and values; the values are `width` further.
-    std::ptrdiff_t keys_at() const { return 2 * width * key_begin + static_cast<std::ptrdiff_t>(head) * call.head_dim; }
+    /// Its first column in an array of keys and values; the values are `to_value` further.
+    std::ptrdiff_t keys_at() const {
+        return pair * key_begin + static_cast<std::ptrdiff_t>(head / call.group()) * call.head_dim;
+    }
+    /// Keys that a query row sees.
+    int visible(int row) const { return call.causal ? keys - (query_end - 1 - row) : keys; }
 
     const Attention<float>& call;
     int head;
@@ -34,8 +39,9 @@ struct Head {
     int key_begin;
     int keys;
     int wide_keys;
-    std::ptrdiff_t pair;   ///< from one key's row to the next
-    std::ptrdiff_t width;  ///< from one query's row to the next, and from a key to its value
+    std::ptrdiff_t pair;      ///< from one key's row to the next
+    std::ptrdiff_t to_value;  ///< from a key to its value
+    std::ptrdiff_t width;     ///< from one query's row to the next
     float scale;
 };
 
@@ -83,40 +89,57 @@ LADLE_INLINE Floats times_factor(Floats v, const float* factors, int j) {
     return factors == nullptr ? v : v * load(factors + j);
 }
 
+/// A row of scores: the keys that count, and the columns that products read.
+struct ScoreRow {
+    ScoreRow(int visible, int columns) : keys(visible), wide_keys(whole_vectors(visible)), columns(columns) {}
+    int keys;
+    int wide_keys;
+    int columns;  ///< whole vectors
+};
+
 /// Makes the scores behind the last key as small as can be, so that their probability is zero.
-LADLE_INLINE void end_scores(const Head& head, float* scores) {
-    const int last = head.wide_keys - kLanes;
-    store(scores + last, lane_numbers() < head.keys - last ? load(scores + last) : broadcast(-__builtin_inff()));
+LADLE_INLINE void end_scores(const ScoreRow& row, float* scores) {
+    const int last = row.wide_keys - kLanes;
+    store(scores + last, lane_numbers() < row.keys - last ? load(scores + last) : broadcast(-__builtin_inff()));
 }
 
-/// Turns scores [wide_keys] into dropped-out probabilities; returns the log of the sum.
-float softmax_row(const Head& head, float* scores, const float* factors) {
-    end_scores(head, scores);
+/// Zeros in the columns of keys that the row does not see.
+LADLE_INLINE void clear_unseen(const ScoreRow& row, float* values) {
+    for (int j = row.wide_keys; j < row.columns; j += kLanes) {
+        store(values + j, Floats{});
+    }
+}
+
+/// Turns scores into dropped-out probabilities; returns the log of the sum.
+float softmax_row(const Head& head, const ScoreRow& row, float* scores, const float* factors) {
+    end_scores(row, scores);
     Floats largest = load(scores);
-    for (int j = kLanes; j < head.wide_keys; j += kLanes) {
+    for (int j = kLanes; j < row.wide_keys; j += kLanes) {
         largest = larger(largest, load(scores + j));
     }
     const float shift = largest_lane(largest) * head.scale;
     Floats sums{};
-    for (int j = 0; j < head.wide_keys; j += kLanes) {
+    for (int j = 0; j < row.wide_keys; j += kLanes) {
         const Floats p = exponential(fmadd(load(scores + j), broadcast(head.scale), broadcast(-shift)));
         store(scores + j, p);
         sums += p;
     }
     const float sum = sum_lanes(sums);
     const float inverse = 1.0F / sum;
-    for (int j = 0; j < head.wide_keys; j += kLanes) {
+    for (int j = 0; j < row.wide_keys; j += kLanes) {
         store(scores + j, times_factor(load(scores + j) * inverse, factors, j));
     }
+    clear_unseen(row, scores);
     return shift + __builtin_logf(sum);
 }
 
-/// From scores and dprobability (of the dropped-out probabilities), both [wide_keys]: scores becomes the dropped-out
-/// probabilities, dprobability the gradient of the unscaled scores.
-void softmax_row_backward(const Head& head, float log_sum, float* scores, float* dprobability, const float* factors) {
-    end_scores(head, scores);
+/// From scores and dprobability (of the dropped-out probabilities): scores becomes the dropped-out probabilities,
+/// dprobability the gradient of the unscaled scores.
+void softmax_row_backward(const Head& head, const ScoreRow& row, float log_sum, float* scores, float* dprobability,
+                          const float* factors) {
+    end_scores(row, scores);
     Floats sums{};
-    for (int j = 0; j < head.wide_keys; j += kLanes) {
+    for (int j = 0; j < row.wide_keys; j += kLanes) {
         const Floats p = exponential(fmadd(load(scores + j), broadcast(head.scale), broadcast(-log_sum)));
         const Floats dp = times_factor(load(dprobability + j), factors, j);
         store(scores + j, p);
@@ -124,11 +147,13 @@ void softmax_row_backward(const Head& head, float log_sum, float* scores, float*
         sums = fmadd(p, dp, sums);
     }
     const float projection = sum_lanes(sums);
-    for (int j = 0; j < head.wide_keys; j += kLanes) {
+    for (int j = 0; j < row.wide_keys; j += kLanes) {
         const Floats p = load(scores + j);
         store(dprobability + j, p * (load(dprobability + j) - projection) * head.scale);
         store(scores + j, times_factor(p, factors, j));
     }
+    clear_unseen(row, scores);
+    clear_unseen(row, dprobability);
 }
 
 /// Fetches the cache lines of rows that will be written: a head's columns lie too far apart for the processor to see
@@ -189,33 +214,57 @@ LADLE_INLINE Panel<const float> columns_as_panel(const float* from, std::ptrdiff
     return {transposed, wide};
 }
 
+/// The arrays that all blocks of queries of one head of keys read.
+struct ForwardArrays {
+    Panel<const float> keys_transposed;
+    Panel<const float> values;
+};
+
+/// One query head.
 template <class Form>
-void attend(const Head& head, Scratch scratch) {
+void attend(const Head& head, const ForwardArrays& arrays, Scratch scratch) {
     const auto& call = head.call;
     const int dim = call.head_dim;
-    const float* key_value = call.key_value + head.keys_at();
-    expect_stores(call.context + head.query_at(head.query_begin), head.width, head.query_end - head.query_begin, dim);
-    const auto keys = columns_as_panel<Form>(key_value, head.pair, head.keys, dim, scratch);
-    const auto values = rows_as_panel<Form>(key_value + head.width, head.pair, head.keys, dim, scratch);
     float* scores = scratch.take(kQueryBlock, head.wide_keys);
     for (int first = head.query_begin; first < head.query_end; first += kQueryBlock) {
         Scratch room = scratch;
         const int rows = head.query_end - first < kQueryBlock ? head.query_end - first : kQueryBlock;
+        const int keys = head.visible(first + rows - 1);
+        const int columns = whole_vectors(keys);
         const float* factors[kQueryBlock];
         block_factors(head, first, rows, room, factors);
         const auto query = rows_as_factors<Form>(call.query + head.query_at(first), head.width, rows, dim, room);
-        small_product<Form, false>(rows, head.wide_keys, steps_of<Form>(dim), query, keys, {scores, head.wide_keys});
-        for (std::ptrdiff_t r = 0; r < rows; ++r) {
-            call.log_sum[(first + r) * call.heads + head.head] =
-                softmax_row(head, scores + r * head.wide_keys, factors[r]);
+        small_product<Form, false>(rows, columns, steps_of<Form>(dim), query, arrays.keys_transposed,
+                                   {scores, head.wide_keys});
+        for (int r = 0; r < rows; ++r) {
+            const int row = first + r;
+            call.log_sum[static_cast<std::ptrdiff_t>(row) * call.heads + head.head] =
+                softmax_row(head, ScoreRow(head.visible(row), columns),
+                            scores + static_cast<std::ptrdiff_t>(r) * head.wide_keys, factors[r]);
         }
-        const auto probabilities = rows_as_factors<Form>(scores, head.wide_keys, rows, head.keys, room);
-        small_product<Form, false>(rows, dim, steps_of<Form>(head.keys), probabilities, values,
+        const auto probabilities = rows_as_factors<Form>(scores, head.wide_keys, rows, keys, room);
+        small_product<Form, false>(rows, dim, steps_of<Form>(keys), probabilities, arrays.values,
                                    {call.context + head.query_at(first), head.width});
     }
 }
 
-/// What the backward pass of one head keeps over its blocks of queries.
+/// The query heads of one head of keys, of which `first` is the first.
+template <class Form>
+void attend_group(const Head& first, int segment, Scratch scratch) {
+    const auto& call = first.call;
+    const int dim = call.head_dim;
+    const float* key_value = call.key_value + first.keys_at();
+    expect_stores(call.context + first.query_at(first.query_begin), first.width, first.query_end - first.query_begin,
+                  dim * call.group());
+    ForwardArrays arrays{};
+    arrays.keys_transposed = columns_as_panel<Form>(key_value, first.pair, first.keys, dim, scratch);
+    arrays.values = rows_as_panel<Form>(key_value + first.to_value, first.pair, first.keys, dim, scratch);
+    for (int h = 0; h < call.group(); ++h) {
+        attend<Form>(Head(call, segment, first.head + h), arrays, scratch);
+    }
+}
+
+/// What the backward pass of one head of keys keeps over its blocks of queries.
 struct BackwardArrays {
     Panel<const float> keys_transposed;
     Panel<const float> values_transposed;
@@ -224,65 +273,77 @@ struct BackwardArrays {
     Panel<float> dvalues;
 };
 
-/// One block of queries: writes their dquery; writes dkeys and dvalues if it is the first, else adds to them.
+/// One block of queries: writes their dquery; writes dkeys and dvalues of all keys if it is the first, else adds to
+/// those that it sees.
 template <class Form, bool kFirst>
 void attend_block_backward(const Head& head, const AttentionBackward<float>& backward, const BackwardArrays& arrays,
                            int first, Scratch room) {
     const auto& call = head.call;
     const int dim = call.head_dim;
     const int rows = head.query_end - first < kQueryBlock ? head.query_end - first : kQueryBlock;
+    const int keys = kFirst ? head.keys : head.visible(first + rows - 1);
+    const int columns = whole_vectors(keys);
     const float* query = call.query + head.query_at(first);
     const float* dcontext = backward.dcontext + head.query_at(first);
     float* scores = room.take(rows, head.wide_keys);
     float* dscores = room.take(rows, head.wide_keys);
     const float* factors[kQueryBlock];
     block_factors(head, first, rows, room, factors);
-    small_product<Form, false>(rows, head.wide_keys, steps_of<Form>(dim),
+    small_product<Form, false>(rows, columns, steps_of<Form>(dim),
                                rows_as_factors<Form>(query, head.width, rows, dim, room), arrays.keys_transposed,
                                {scores, head.wide_keys});
-    small_product<Form, false>(rows, head.wide_keys, steps_of<Form>(dim),
+    small_product<Form, false>(rows, columns, steps_of<Form>(dim),
                                rows_as_factors<Form>(dcontext, head.width, rows, dim, room), arrays.values_transposed,
                                {dscores, head.wide_keys});
-    for (std::ptrdiff_t r = 0; r < rows; ++r) {
-        softmax_row_backward(head, call.log_sum[(first + r) * call.heads + head.head], scores + r * head.wide_keys,
-                             dscores + r * head.wide_keys, factors[r]);
+    for (int r = 0; r < rows; ++r) {
+        const int row = first + r;
+        const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(r) * head.wide_keys;
+        softmax_row_backward(head, ScoreRow(head.visible(row), columns),
+                             call.log_sum[static_cast<std::ptrdiff_t>(row) * call.heads + head.head], scores + at,
+                             dscores + at, factors[r]);
     }
     const int steps = steps_of<Form>(rows);
-    small_product<Form, !kFirst>(head.keys, dim, steps, columns_as_factors<Form>(scores, head.wide_keys, rows, room),
+    small_product<Form, !kFirst>(keys, dim, steps, columns_as_factors<Form>(scores, head.wide_keys, rows, room),
                                  rows_as_panel<Form>(dcontext, head.width, rows, dim, room), arrays.dvalues);
-    small_product<Form, !kFirst>(head.keys, dim, steps, columns_as_factors<Form>(dscores, head.wide_keys, rows, room),
+    small_product<Form, !kFirst>(keys, dim, steps, columns_as_factors<Form>(dscores, head.wide_keys, rows, room),
                                  rows_as_panel<Form>(query, head.width, rows, dim, room), arrays.dkeys);
-    small_product<Form, false>(rows, dim, steps_of<Form>(head.keys),
-                               rows_as_factors<Form>(dscores, head.wide_keys, rows, head.keys, room), arrays.keys,
+    small_product<Form, false>(rows, dim, steps_of<Form>(keys),
+                               rows_as_factors<Form>(dscores, head.wide_keys, rows, keys, room), arrays.keys,
                                {backward.dquery + head.query_at(first), head.width});
 }
 
+/// As attend_group.
 template <class Form>
-void attend_backward(const Head& head, const AttentionBackward<float>& backward, Scratch scratch) {
-    const int dim = head.call.head_dim;
-    const float* key_value = head.call.key_value + head.keys_at();
-    float* dkey_value = backward.dkey_value + head.keys_at();
-    float* dquery = backward.dquery + head.query_at(head.query_begin);
-    expect_stores(dquery, head.width, head.query_end - head.query_begin, dim);
-    expect_stores(dkey_value, head.pair, head.keys, dim);
-    expect_stores(dkey_value + head.width, head.pair, head.keys, dim);
+void attend_group_backward(const Head& first, int segment, const AttentionBackward<float>& backward, Scratch scratch) {
+    const auto& call = first.call;
+    const int dim = call.head_dim;
+    const float* key_value = call.key_value + first.keys_at();
+    float* dkey_value = backward.dkey_value + first.keys_at();
+    float* dquery = backward.dquery + first.query_at(first.query_begin);
+    expect_stores(dquery, first.width, first.query_end - first.query_begin, dim * call.group());
+    expect_stores(dkey_value, first.pair, first.keys, dim);
+    expect_stores(dkey_value + first.to_value, first.pair, first.keys, dim);
     BackwardArrays arrays{};
-    arrays.keys_transposed = columns_as_panel<Form>(key_value, head.pair, head.keys, dim, scratch);
-    arrays.values_transposed = columns_as_panel<Form>(key_value + head.width, head.pair, head.keys, dim, scratch);
-    arrays.keys = rows_as_panel<Form>(key_value, head.pair, head.keys, dim, scratch);
-    arrays.dkeys = {dkey_value, head.pair};
-    arrays.dvalues = {dkey_value + head.width, head.pair};
-    attend_block_backward<Form, true>(head, backward, arrays, head.query_begin, scratch);
-    for (int first = head.query_begin + kQueryBlock; first < head.query_end; first += kQueryBlock) {
-        attend_block_backward<Form, false>(head, backward, arrays, first, scratch);
+    arrays.keys_transposed = columns_as_panel<Form>(key_value, first.pair, first.keys, dim, scratch);
+    arrays.values_transposed = columns_as_panel<Form>(key_value + first.to_value, first.pair, first.keys, dim, scratch);
+    arrays.keys = rows_as_panel<Form>(key_value, first.pair, first.keys, dim, scratch);
+    arrays.dkeys = {dkey_value, first.pair};
+    arrays.dvalues = {dkey_value + first.to_value, first.pair};
+    attend_block_backward<Form, true>(first, backward, arrays, first.query_begin, scratch);
+    for (int h = 0; h < call.group(); ++h) {
+        const Head head(call, segment, first.head + h);
+        for (int row = head.query_begin + (h == 0 ? kQueryBlock : 0); row < head.query_end; row += kQueryBlock) {
+            attend_block_backward<Form, false>(head, backward, arrays, row, scratch);
+        }
     }
 }
 
+/// Calls body with the first query head of each head of keys, and its segment.
 template <class Body>
-LADLE_INLINE void for_each_head(const Attention<float>& call, Body body) {
+LADLE_INLINE void for_each_group(const Attention<float>& call, Body body) {
     for (int segment = 0; segment < call.segments; ++segment) {
-        for (int h = 0; h < call.heads; ++h) {
-            body(Head(call, segment, h));
+        for (int h = 0; h < call.heads; h += call.group()) {
+            body(Head(call, segment, h), segment);
         }
     }
 }
@@ -290,21 +351,21 @@ LADLE_INLINE void for_each_head(const Attention<float>& call, Body body) {
 }  // namespace
 
 void attention(const Attention<float>& call, float* scratch) {
-    for_each_head(call, [&](const Head& head) {
+    for_each_group(call, [&](const Head& first, int segment) {
         if (call.precision == Precision::bf16) {
-            attend<Pairs>(head, Scratch{scratch});
+            attend_group<Pairs>(first, segment, Scratch{scratch});
         } else {
-            attend<Exact>(head, Scratch{scratch});
+            attend_group<Exact>(first, segment, Scratch{scratch});
         }
     });
 }
 
 void attention_backward(const AttentionBackward<float>& call, float* scratch) {
-    for_each_head(call.forward, [&](const Head& head) {
+    for_each_group(call.forward, [&](const Head& first, int segment) {
         if (call.forward.precision == Precision::bf16) {
-            attend_backward<Pairs>(head, call, Scratch{scratch});
+            attend_group_backward<Pairs>(first, segment, call, Scratch{scratch});
         } else {
-            attend_backward<Exact>(head, call, Scratch{scratch});
+            attend_group_backward<Exact>(first, segment, call, Scratch{scratch});
         }
     });
 }

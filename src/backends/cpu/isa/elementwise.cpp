@@ -58,6 +58,19 @@ LADLE_INLINE Floats gelu_gradient(Floats x, Floats dy) {
     return dy * fmadd(x * kInverseRootTwoPi, normal.bell, cumulative);
 }
 
+/// 1 / (1 + exp(-x)), and the same of -x.
+struct Sigmoids {
+    Floats of_x;
+    Floats of_minus_x;
+};
+
+LADLE_INLINE Sigmoids sigmoids(Floats x) {
+    const Floats e = exponential(-absolute(x));
+    const Floats larger_one = 1.0F / (1.0F + e);
+    const Floats smaller_one = e * larger_one;
+    return {x < 0.0F ? smaller_one : larger_one, x < 0.0F ? larger_one : smaller_one};
+}
+
 }  // namespace
 
 void to_bfloat16(std::size_t count, const float* x, std::uint16_t* y) {
@@ -102,6 +115,48 @@ void tanh_backward(std::size_t count, const float* y, const float* dy, float* dx
         count, y, dy, dx, [](Floats v, Floats gradient) __attribute__((always_inline)) {
             return gradient * fmadd(-v, v, broadcast(1.0F));
         });
+}
+
+void silu_product(std::size_t count, const float* gate, const float* up, float* y) {
+    map(
+        count, gate, up, y, [](Floats x, Floats u) __attribute__((always_inline)) { return x * sigmoids(x).of_x * u; });
+}
+
+void silu_product_backward(std::size_t count, const float* gate, const float* up, const float* dy, float* dgate,
+                           float* dup) {
+    for_pieces(
+        count, [&](std::size_t j, int n, int) __attribute__((always_inline)) {
+            const Floats x = load_piece(gate + j, n);
+            const Floats u = load_piece(up + j, n);
+            const Floats dy_piece = load_piece(dy + j, n);
+            const Sigmoids s = sigmoids(x);
+            store_piece(dgate + j, dy_piece * u * (s.of_x * fmadd(x, s.of_minus_x, broadcast(1.0F))), n);
+            store_piece(dup + j, dy_piece * (x * s.of_x), n);
+        });
+}
+
+void silu(std::size_t count, const float* x, float* y) {
+    map(
+        count, x, y, [](Floats v) __attribute__((always_inline)) { return v * sigmoids(v).of_x; });
+}
+
+void silu_backward(std::size_t count, const float* x, const float* dy, float* dx) {
+    map(
+        count, x, dy, dx, [](Floats v, Floats g) __attribute__((always_inline)) {
+            const Sigmoids s = sigmoids(v);
+            return g * (s.of_x * fmadd(v, s.of_minus_x, broadcast(1.0F)));
+        });
+}
+
+void sigmoid(std::size_t count, float scale, const float* x, float* y) {
+    map(
+        count, x, y, [=](Floats v) __attribute__((always_inline)) { return scale * sigmoids(v).of_x; });
+}
+
+void sigmoid_backward(std::size_t count, float scale, const float* y, const float* dy, float* dx) {
+    map(
+        count, y, dy,
+        dx, [=](Floats v, Floats g) __attribute__((always_inline)) { return g * v * (1.0F - v / scale); });
 }
 
 void exponential(std::size_t count, const float* x, float* y) {

@@ -15,6 +15,13 @@ void gelu_backward_to_bfloat16(std::size_t count, const float* x, const float* d
 void tanh(std::size_t count, const float* x, float* y);
 void tanh_backward(std::size_t count, const float* y, const float* dy, float* dx);
 void exponential(std::size_t count, const float* x, float* y);
+void silu_product(std::size_t count, const float* gate, const float* up, float* y);
+void silu_product_backward(std::size_t count, const float* gate, const float* up, const float* dy, float* dgate,
+                           float* dup);
+void silu(std::size_t count, const float* x, float* y);
+void silu_backward(std::size_t count, const float* x, const float* dy, float* dx);
+void sigmoid(std::size_t count, float scale, const float* x, float* y);
+void sigmoid_backward(std::size_t count, float scale, const float* y, const float* dy, float* dx);
 
 // sums.cpp
 void add_weight_gradient(int rows, int out, int in, const float* dy, const float* x, float* dw);
@@ -31,6 +38,14 @@ void dropout(int rows, int width, const RowOrigins& origins, const DropoutSite& 
              float* scratch);
 void residual_norm(const ResidualNorm<float>& call, float* scratch);
 void residual_norm_backward(const ResidualNormBackward<float>& call, float* scratch);
+
+// decoder.cpp
+void rotary(const Rotary<float>& call);
+void rms_norm(const RmsNorm<float>& call);
+void rms_norm_backward(const RmsNormBackward<float>& call);
+void token_cross_entropy(const TokenCrossEntropy<float>& call);
+void weigh_rows(int rows, int width, const float* weights, int stride, const float* x, float* y);
+void add_row_products(int rows, int width, const float* a, const float* b, int stride, float* dots);
 
 // attention.cpp
 void attention(const Attention<float>& call, float* scratch);

@@ -20,11 +20,6 @@ LADLE_INLINE Floats times_factor(Floats v, const float* factors, int j, int n) {
     return factors == nullptr ? v : v * load_piece(factors + j, n);
 }
 
-/// Four partial sums added in a fixed order.
-LADLE_INLINE float sum_slots(const Floats (&slots)[4]) {
-    return sum_lanes((slots[0] + slots[1]) + (slots[2] + slots[3]));
-}
-
 /// Sum and mean square deviation need the row thrice; `row` holds it.
 void norm_row(const ResidualNorm<float>& call, int r, const float* factors, float* row) {
     const std::ptrdiff_t start = static_cast<std::ptrdiff_t>(r) * call.width;

@@ -217,6 +217,11 @@ LADLE_INLINE float largest_lane(Floats v) {
         v, [](Floats a, Floats b) __attribute__((always_inline)) { return larger(a, b); });
 }
 
+/// Four partial sums of for_pieces added in a fixed order.
+LADLE_INLINE float sum_slots(const Floats (&slots)[4]) {
+    return sum_lanes((slots[0] + slots[1]) + (slots[2] + slots[3]));
+}
+
 /// Rounds every lane to the nearest bfloat16, ties to even; a NaN stays a NaN. The result is in the low halves.
 LADLE_INLINE Words bfloat16_bits(Floats x) {
     const Words bits = reinterpret_cast<Words>(x);

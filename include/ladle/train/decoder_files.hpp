@@ -1,0 +1,29 @@
+// Opens a LLaMA model and its tokenizer wherever they lie and in whichever layout.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "ladle/models/decoder_weights.hpp"
+#include "ladle/text/decoder_tokenizer.hpp"
+
+namespace ladle {
+
+struct DecoderFiles {
+    DecoderWeights weights;
+    std::string digest;  ///< SHA-256 over names and digests of the weight files, or of the one file
+    std::string files;   ///< "<file> = <SHA-256>" for each
+};
+
+/// Whether a path has a layout that only decoders have: a .gguf file, or a directory with params.json.
+bool has_decoder_layout(const std::string& path);
+
+/// `path` is a directory with params.json (Meta's layout) or config.json (Hugging Face), or a .gguf file. The numbers
+/// stay in the files. Throws DataError for anything else, and as the readers of the layouts do.
+DecoderFiles open_decoder(const std::string& path);
+
+/// The tokenizer of such a path: tokenizer.model of Meta's layout, tokenizer.json of Hugging Face's, or the metadata of
+/// the GGUF file. Throws DataError as open_decoder does and as the readers of tokenizers do.
+std::unique_ptr<const DecoderTokenizer> open_decoder_tokenizer(const std::string& path);
+
+}  // namespace ladle

@@ -1,0 +1,80 @@
+// Which layout a path has, and its reader.
+#include "ladle/train/decoder_files.hpp"
+
+#include <filesystem>
+
+#include "ladle/core/digest.hpp"
+#include "ladle/core/error.hpp"
+#include "ladle/core/json_file.hpp"
+#include "ladle/io/files.hpp"
+#include "ladle/io/gguf.hpp"
+#include "ladle/io/meta_directory.hpp"
+#include "ladle/io/pretrained.hpp"
+
+namespace ladle {
+namespace {
+
+DecoderFiles open_gguf_decoder(const std::string& path) {
+    GgufFile file = open_gguf(path);
+    const std::string digest = file_digest(path);
+    return {gguf_decoder(file.metadata, std::move(file.tensors), path), digest,
+            std::filesystem::path(path).filename().string() + " = " + digest + "\n"};
+}
+
+enum class DecoderLayout { meta, hugging_face, gguf };
+
+DecoderLayout layout_of(const std::string& path) {
+    if (path.ends_with(".gguf")) {
+        return DecoderLayout::gguf;
+    }
+    if (file_exists(path + "/params.json")) {
+        return DecoderLayout::meta;
+    }
+    if (file_exists(path + "/config.json")) {
+        return DecoderLayout::hugging_face;
+    }
+    throw DataError("cannot read the model " + path,
+                    "it is neither a .gguf file nor a directory with params.json or config.json",
+                    "name a LLaMA model in the layout of Meta, Hugging Face or GGUF");
+}
+
+DecoderFiles open_meta_decoder(const std::string& path) {
+    const MetaDirectory directory = open_meta_directory(path);
+    return {meta_decoder(directory.params, directory.shards, path), directory.digest, directory.files};
+}
+
+DecoderFiles open_hugging_face_decoder(const std::string& path) {
+    PretrainedWeights weights = open_weights(path);
+    return {hugging_face_decoder(read_json_file(path + "/config.json"), std::move(weights.tensors), path),
+            weights.digest, weights.files};
+}
+
+}  // namespace
+
+bool has_decoder_layout(const std::string& path) {
+    return path.ends_with(".gguf") || file_exists(path + "/params.json");
+}
+
+DecoderFiles open_decoder(const std::string& path) {
+    switch (layout_of(path)) {
+        case DecoderLayout::gguf:
+            return open_gguf_decoder(path);
+        case DecoderLayout::meta:
+            return open_meta_decoder(path);
+        default:
+            return open_hugging_face_decoder(path);
+    }
+}
+
+std::unique_ptr<const DecoderTokenizer> open_decoder_tokenizer(const std::string& path) {
+    switch (layout_of(path)) {
+        case DecoderLayout::gguf:
+            return make_gguf_tokenizer(open_gguf(path).metadata, path);
+        case DecoderLayout::meta:
+            return load_rank_tokenizer(path + "/tokenizer.model");
+        default:
+            return load_llama_tokenizer(path);
+    }
+}
+
+}  // namespace ladle
