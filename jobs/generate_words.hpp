@@ -1,4 +1,4 @@
-// The words that ladle generate takes and gives: its switches, and its notes and texts as a terminal shows them.
+// The words that ladle generate takes: its switches and what they mean.
 #pragma once
 
 #include <string>
@@ -24,8 +24,5 @@ GivenPrompts given_prompts(const JobOptions& job);
 
 /// The number of tokens and how they are chosen; end_token is left to the tokenizer. Throws ConfigError.
 GenerationOptions generation_options(const JobOptions& job);
-
-/// Text without what a terminal would obey: control characters but tabs and line ends become "?".
-std::string terminal_text(std::string text);
 
 }  // namespace ladle

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "count_switch.hpp"
 #include "jobs.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/io/files.hpp"
@@ -61,7 +62,7 @@ int submit(const JobOptions& job, const Sweep& sweep, const std::vector<int>& nu
     constexpr int kRanksOfTask = 8;
     request.size =
         size_for(sweep, numbers, {true, static_cast<int>(numbers.size()), kRanksOfTask}, count_switch(job, "ranks", 0));
-    request.excluded = bad_hosts(sweep, count_switch(job, "exclude-after", 2));
+    request.excluded = bad_hosts(sweep, count_switch(job, "exclude-after", 2, 0));
     for (const std::string& id : submit_array(sweep, request)) {
         say(fmt::format("submitted job {}: {} runs of {} ranks; `ladle sweep status {}` shows how they do", id,
                         numbers.size(), request.size.ranks, sweep.directory));

@@ -4,18 +4,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <sstream>
 
+#include "count_switch.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/core/suggest.hpp"
 
 namespace ladle {
 namespace {
-
-constexpr int kMostCount = 1000000;
 
 void refuse_unless(bool right, const std::string& what, const std::string& why, const std::string& fix) {
     if (!right) {
@@ -97,22 +95,8 @@ std::pair<std::string, std::string> sweep_words(const JobOptions& job) {
     return {verb, words[0]};
 }
 
-int count_switch(const JobOptions& job, const std::string& name, int otherwise) {
-    if (!job.has(name)) {
-        return otherwise;
-    }
-    const std::string text = job.value(name);
-    int value = 0;
-    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
-    const int least = name == "exclude-after" || name == "task" ? 0 : 1;
-    refuse_unless(failure == std::errc() && end == text.data() + text.size() && value >= least && value <= kMostCount,
-                  fmt::format("--{} {} is not understood", name, text),
-                  fmt::format("it takes a whole number of at least {}", least), "correct it or leave it out");
-    return value;
-}
-
 int run_number(const JobOptions& job, const Sweep& sweep) {
-    const int number = count_switch(job, "task", 0);
+    const int number = count_switch(job, "task", 0, 0);
     refuse_unless(number < static_cast<int>(sweep.runs.size()), fmt::format("--task {} is no run", number),
                   fmt::format("the sweep has runs 0 to {}", sweep.runs.size() - 1), "correct the array's indices");
     return number;

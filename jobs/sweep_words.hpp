@@ -16,8 +16,6 @@ JobSpec sweep_spec();
 /// not use.
 std::pair<std::string, std::string> sweep_words(const JobOptions& job);
 
-/// A switch that takes a whole number of at least 0; throws ConfigError.
-int count_switch(const JobOptions& job, const std::string& name, int otherwise);
 /// --task as the number of a run of the sweep.
 int run_number(const JobOptions& job, const Sweep& sweep);
 /// --launch, or LADLE_LAUNCH of the environment; empty if neither is there. Only for a run on the whole of a batch job:

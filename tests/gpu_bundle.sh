@@ -69,7 +69,7 @@ strip --strip-unneeded "$bundle"/lib/*.so* 2>/dev/null || true
 
 # ---- Scripts, fixtures, configs, the sample task.
 git -C "$root" describe --always --dirty --abbrev=12 >"$bundle/commit"
-(cd "$root" && tar -cf - --exclude=__pycache__ tests/gpu tests/bench tests/fixtures/adamix configs data/sample) | tar -xf - -C "$bundle"
+(cd "$root" && tar -cf - --exclude=__pycache__ --exclude=meta_tiny tests/gpu tests/bench tests/fixtures/{adamix,adakron,lora,moa} configs data/sample) | tar -xf - -C "$bundle"
 
 # ---- Backbone and shards.
 if [ $# -ge 2 ]; then

@@ -87,21 +87,17 @@ public:
     }
 
     void backward(const Context<Real>& context, const Rows& rows, const AdapterSaved<Real>& saved, const Real* ddelta,
-                  Real* dx, GradientSum<Real>& gradients) const override {
+                  Real* dx, Real* sum, GradientSum<Real>& gradients) const override {
         Arena& scratch = context.scratch;
         Real* dk = take(scratch, rows, large() * small());
         Real* dfactors[] = {nullptr, take(scratch, rows, large()), take(scratch, rows, small())};
-        banks_[kUp].backward(context, rows, saved[4], ddelta, dk, gradients);
+        banks_[kUp].backward(context, rows, saved[4], ddelta, dk, nullptr, gradients);
         context.kernels.gelu_backward(count(rows, large() * small()), saved[3], dk, dk);
         context.kernels.kronecker_backward(rows.count, outer(), inner(), saved[outside()], saved[inside()], dk,
                                            dfactors[outside()], dfactors[inside()]);
-        const int hidden = banks_[kUp].out_features();
-        Real* dsmall = dx == nullptr ? nullptr : take(scratch, rows, hidden);
-        banks_[kLarge].backward(context, rows, saved[0], dfactors[1], dx, gradients);
-        banks_[kSmall].backward(context, rows, saved[0], dfactors[2], dsmall, gradients);
-        if (dx != nullptr) {
-            context.kernels.add(count(rows, hidden), dsmall, dx);
-        }
+        banks_[kLarge].backward(context, rows, saved[0], dfactors[1], dx, sum, gradients);
+        Real* room = dx == nullptr ? nullptr : take(scratch, rows, banks_[kUp].out_features());
+        banks_[kSmall].backward(context, rows, saved[0], dfactors[2], room, sum != nullptr ? sum : dx, gradients);
     }
 
 private:

@@ -53,12 +53,12 @@ public:
     }
 
     void backward(const Context<Real>& context, const Rows& rows, const AdapterSaved<Real>& saved, const Real* ddelta,
-                  Real* dx, GradientSum<Real>& gradients) const override {
+                  Real* dx, Real* sum, GradientSum<Real>& gradients) const override {
         const std::size_t count = bottleneck_count(rows);
         Real* dz = context.scratch.template take<Real>(count);
-        up_.backward(context, rows, saved[2], ddelta, dz, gradients);
+        up_.backward(context, rows, saved[2], ddelta, dz, nullptr, gradients);
         context.kernels.gelu_backward(count, saved[1], dz, dz);
-        down_.backward(context, rows, saved[0], dz, dx, gradients);
+        down_.backward(context, rows, saved[0], dz, dx, sum, gradients);
     }
 
 private:

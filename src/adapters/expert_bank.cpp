@@ -1,6 +1,7 @@
 // Routing and averaging of one projection.
 #include "ladle/adapters/expert_bank.hpp"
 
+#include <array>
 #include <cmath>
 #include <optional>
 
@@ -97,14 +98,16 @@ void ExpertBank<Real>::forward(const Context<Real>& context, const Rows& rows, c
         experts_[0].forward(context, rows.count, x, y);
         return;
     }
+    std::array<PartProduct<Real>, 2> parts;
+    std::size_t count = 0;
     const int step = passes_at_once(rows);
     for (int pass = 0; pass < rows.passes; pass += step) {
         const auto& expert = experts_[static_cast<std::size_t>(pick(pass))];
         const int begin = rows.pass_begin(pass);
-        expert.forward(context, rows.pass_begin(pass + step) - begin,
-                       x + static_cast<std::ptrdiff_t>(begin) * bank_.in_features,
-                       y + static_cast<std::ptrdiff_t>(begin) * bank_.out_features);
+        parts.at(count++) = expert.part(context, begin, rows.pass_begin(pass + step) - begin,
+                                        y + static_cast<std::ptrdiff_t>(begin) * bank_.out_features);
     }
+    context.kernels.products(rows.count, x, std::span(parts).first(count));
 }
 
 template <class Real>
@@ -141,7 +144,7 @@ void ExpertBank<Real>::forward_per_row(const Context<Real>& context, const Rows&
 
 template <class Real>
 void ExpertBank<Real>::backward(const Context<Real>& context, const Rows& rows, const Real* x, const Real* dy, Real* dx,
-                                GradientSum<Real>& gradients) const {
+                                Real* sum, GradientSum<Real>& gradients) const {
     check(plan_.kind == RoutePlan::Kind::picks, "only a plan of picks is trained");
     const int step = passes_at_once(rows);
     for (int pass = 0; pass < rows.passes; pass += step) {
@@ -150,9 +153,10 @@ void ExpertBank<Real>::backward(const Context<Real>& context, const Rows& rows, 
         expert.backward_weight(context, rows, pass, pass + step, x, dy, gradients);
         if (dx != nullptr) {
             const int begin = rows.pass_begin(pass);
+            const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(begin) * bank_.in_features;
             expert.backward_input(context, rows.pass_begin(pass + step) - begin,
-                                  dy + static_cast<std::ptrdiff_t>(begin) * bank_.out_features,
-                                  dx + static_cast<std::ptrdiff_t>(begin) * bank_.in_features);
+                                  dy + static_cast<std::ptrdiff_t>(begin) * bank_.out_features, dx + first,
+                                  sum == nullptr ? nullptr : sum + first);
         }
     }
 }

@@ -65,10 +65,10 @@ public:
     }
 
     void backward(const Context<Real>& context, const Rows& rows, const AdapterSaved<Real>& saved, const Real* ddelta,
-                  Real* dx, GradientSum<Real>& gradients) const override {
+                  Real* dx, Real* sum, GradientSum<Real>& gradients) const override {
         Real* dinner = context.scratch.template take<Real>(inner_count(rows));
-        b_.backward(context, rows, saved[1], ddelta, dinner, gradients);
-        a_.backward(context, rows, saved[0], dinner, dx, gradients);
+        b_.backward(context, rows, saved[1], ddelta, dinner, nullptr, gradients);
+        a_.backward(context, rows, saved[0], dinner, dx, sum, gradients);
     }
 
 private:

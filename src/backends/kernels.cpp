@@ -20,6 +20,21 @@ void sum_leaves(const Kernels<Real>& kernels, const LeafGradients<Real>& call, s
 }  // namespace
 
 template <class Real>
+void Kernels<Real>::products(int, const Real* x, std::span<const PartProduct<Real>> parts) const {
+    for (const PartProduct<Real>& part : parts) {
+        const Real* rows = x + static_cast<std::ptrdiff_t>(part.first_row) * part.matrix->in_features();
+        product(*part.matrix, part.rows, rows, part.bias, part.y);
+    }
+}
+
+template <class Real>
+void Kernels<Real>::add_product_transposed(const Matrix& matrix, int rows, const Real* dy, Real* room,
+                                           Real* sum) const {
+    product_transposed(matrix, rows, dy, room);
+    add(static_cast<std::size_t>(rows) * static_cast<std::size_t>(matrix.in_features()), room, sum);
+}
+
+template <class Real>
 void Kernels<Real>::sum_weight_gradients(const LeafGradients<Real>& call) const {
     const std::size_t count = static_cast<std::size_t>(call.out) * static_cast<std::size_t>(call.in);
     sum_leaves(*this, call, count, [&](std::ptrdiff_t begin, int rows) {
@@ -33,6 +48,12 @@ void Kernels<Real>::sum_bias_gradients(const LeafGradients<Real>& call) const {
     sum_leaves(*this, call, static_cast<std::size_t>(call.out), [&](std::ptrdiff_t begin, int rows) {
         add_column_sums(rows, call.out, call.dy + begin * call.out, call.partial);
     });
+}
+
+template <class Real>
+void Kernels<Real>::sum_linear_gradients(const LeafGradients<Real>& weight, const LeafGradients<Real>& bias) const {
+    sum_weight_gradients(weight);
+    sum_bias_gradients(bias);
 }
 
 template <class Real>

@@ -27,13 +27,15 @@ std::string printable(const std::string& text) {
 
 namespace {
 
+constexpr const char* kFix = "\n  fix: ";
+
 std::string compose(const std::string& what, const std::string& why, const std::string& fix) {
     std::string text = printable(what);
     if (!why.empty()) {
         text += ": " + printable(why);
     }
     if (!fix.empty()) {
-        text += "\n  fix: " + printable(fix);
+        text += kFix + printable(fix);
     }
     return text;
 }
@@ -44,6 +46,11 @@ Error::Error(ExitCode code, const std::string& what, const std::string& why, con
     : std::runtime_error(compose(what, why, fix)), code_(code) {}
 
 Error::Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+
+std::string Error::cause() const {
+    const std::string text = what();
+    return text.substr(0, text.rfind(kFix));
+}
 
 InternalError::InternalError(const std::string& what, const std::string& why)
     : Error(ExitCode::internal, what, why, "this is a defect of ladle; please report it with the command line") {}

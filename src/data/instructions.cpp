@@ -8,14 +8,13 @@
 
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"
+#include "ladle/core/lines.hpp"
 #include "ladle/core/read_file.hpp"
 
 namespace ladle {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::size_t kMostLineBytes = std::size_t{1} << 20U;
 
 [[noreturn]] void refuse(const std::string& label, const std::string& why) {
     throw DataError("cannot read the instructions of " + label, why,
@@ -71,16 +70,10 @@ std::vector<AnsweredInstruction> read_array(const std::string& path, bool with_a
 
 std::vector<AnsweredInstruction> read_lines(const std::string& path, bool with_answer) {
     const std::string text = read_file(path);
+    Lines lines(text, path, kMostLineBytes);
     std::vector<AnsweredInstruction> items;
-    for (std::size_t begin = 0; begin < text.size();) {
-        const std::size_t end = std::min(text.find('\n', begin), text.size());
-        const std::string label = fmt::format("{}, line {}", path, items.size() + 1);
-        if (end - begin > kMostLineBytes) {
-            refuse(label, fmt::format("it is longer than {} bytes", kMostLineBytes));
-        }
-        items.push_back(
-            read_item(parse_json(std::string_view(text).substr(begin, end - begin), label), with_answer, label));
-        begin = end + 1;
+    while (const auto line = lines.next()) {
+        items.push_back(read_item(parse_json(*line, lines.label()), with_answer, lines.label()));
     }
     return items;
 }

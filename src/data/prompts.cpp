@@ -1,19 +1,16 @@
 // Reading of prompt files.
 #include "ladle/data/prompts.hpp"
 
-#include <fmt/format.h>
-
 #include <string_view>
 
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"
+#include "ladle/core/lines.hpp"
 #include "ladle/core/read_file.hpp"
 #include "ladle/core/utf8.hpp"
 
 namespace ladle {
 namespace {
-
-constexpr std::size_t kMostLineBytes = std::size_t{1} << 20U;
 
 [[noreturn]] void refuse(const std::string& label, const std::string& why) {
     throw DataError("cannot read the prompts of " + label, why,
@@ -29,9 +26,6 @@ std::string prompt_of_object(std::string_view line, const std::string& label) {
 }
 
 std::string prompt_of_line(std::string_view line, bool is_json, const std::string& label) {
-    if (line.size() > kMostLineBytes) {
-        refuse(label, fmt::format("it is longer than {} bytes", kMostLineBytes));
-    }
     std::string prompt = is_json ? prompt_of_object(line, label) : std::string(line);
     if (prompt.empty()) {
         refuse(label, "the prompt is empty");
@@ -46,16 +40,10 @@ std::string prompt_of_line(std::string_view line, bool is_json, const std::strin
 
 std::vector<std::string> read_prompts(const std::string& path) {
     const std::string text = read_file(path);
+    Lines lines(text, path, kMostLineBytes);
     std::vector<std::string> prompts;
-    for (std::size_t begin = 0; begin < text.size();) {
-        const std::size_t end = std::min(text.find('\n', begin), text.size());
-        std::string_view line = std::string_view(text).substr(begin, end - begin);
-        if (line.ends_with('\r')) {
-            line.remove_suffix(1);
-        }
-        prompts.push_back(
-            prompt_of_line(line, path.ends_with(".jsonl"), fmt::format("{}, line {}", path, prompts.size() + 1)));
-        begin = end + 1;
+    while (const auto line = lines.next()) {
+        prompts.push_back(prompt_of_line(*line, path.ends_with(".jsonl"), lines.label()));
     }
     if (prompts.empty()) {
         refuse(path, "it is empty");

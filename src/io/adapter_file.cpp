@@ -141,7 +141,7 @@ AdapterFile read_adapter_file(const std::string& path) {
         read_words(file, adapter.experts);
         check_moa_options(adapter.experts, adapter.layers);
     } catch (const ConfigError& error) {
-        refuse(path, reason_of(error));
+        refuse(path, error.cause());
     }
     adapter.digest = file.digest();
     const ParameterTable table = expert_table(adapter, file.members("/tensors").size(), path);

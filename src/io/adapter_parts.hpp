@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <string>
 
-#include "ladle/core/error.hpp"
 #include "ladle/io/adapter_file.hpp"
 
 namespace ladle {
@@ -12,12 +11,6 @@ namespace ladle {
 // Far above any model, and small enough that no product of two overflows.
 inline constexpr int kLargestWidth = 1 << 20;
 inline constexpr int kMostExperts = 1 << 12;
-
-/// What an error says without its remedy, for another one that has a remedy of its own.
-inline std::string reason_of(const Error& error) {
-    const std::string text = error.what();
-    return text.substr(0, text.find('\n'));
-}
 
 /// The tensors of the adapter's experts, names and shapes in model order. Throws DataError naming `path` if they are
 /// not `held` ones: experts that no such file can hold are not listed one by one.

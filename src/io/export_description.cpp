@@ -87,6 +87,11 @@ std::vector<std::pair<std::string, Shape>> head_tensors(const Soup& soup) {
             {"classifier.out_proj.bias", {outputs}}};
 }
 
+std::vector<Attachment> soup_attachments(const Soup& soup, std::int64_t layer) {
+    return attachments(adapter_options(soup),
+                       block_shape(soup.architecture, layer, soup.hidden_size, soup.intermediate_size));
+}
+
 void take_tensors(Soup& soup, TensorMap tensors, const std::string& label) {
     const auto take = [&](const std::string& name, const Shape& shape) {
         auto found = tensors.extract(name);

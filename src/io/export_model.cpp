@@ -7,7 +7,6 @@
 
 #include "export_parts.hpp"
 #include "folded_weight.hpp"
-#include "ladle/adapters/bank.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"
 #include "ladle/io/files.hpp"
@@ -37,6 +36,14 @@ void require_empty(const std::string& directory) {
     }
 }
 
+/// So that the same command can be given again.
+void clear(const std::string& directory) {
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+        std::filesystem::remove(entry.path(), ignored);
+    }
+}
+
 StoredTensor& frozen_tensor(StoredTensorMap& tensors, const std::string& name, const Shape& shape,
                             const std::string& directory) {
     const auto found = tensors.find(name);
@@ -52,17 +59,11 @@ StoredTensor& frozen_tensor(StoredTensorMap& tensors, const std::string& name, c
 
 void fold_lora(const Soup& soup, const std::string& directory, StoredTensorMap& tensors) {
     const double scale = soup.lora_alpha / static_cast<double>(soup.adapter_size);
-    for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
-        const BlockShape block = block_shape(soup.architecture, layer, soup.hidden_size, soup.intermediate_size);
-        const std::vector<Bank> banks = soup_banks(soup, layer);
-        const std::vector<Attachment> places = attachments(adapter_options(soup), block);
-        for (std::size_t i = 0; i < places.size(); ++i) {
-            StoredTensor& weight = frozen_tensor(tensors, places[i].prefix + ".weight",
-                                                 {places[i].out_features, places[i].in_features}, directory);
-            weight = folded_weight(weight, soup.tensor(banks[2 * i].tensor_name(0, "weight")),
-                                   soup.tensor(banks[2 * i + 1].tensor_name(0, "weight")), scale);
-        }
-    }
+    visit_lora_pairs(soup, [&](const Attachment& at, const std::string& down, const std::string& up) {
+        StoredTensor& weight =
+            frozen_tensor(tensors, at.prefix + ".weight", {at.out_features, at.in_features}, directory);
+        weight = folded_weight(weight, soup.tensor(down), soup.tensor(up), scale);
+    });
 }
 
 /// All tensors of the model in float32.
@@ -173,17 +174,22 @@ void export_model(const Soup& soup, const SoupExport& target) {
     require_empty(target.path);
     const ModelSource& source = *target.model;
     const StoredTensorMap tensors = model_tensors(soup, source);
-    const ordered_json config = config_json(soup, source);
+    const std::string config = config_json(soup, source).dump(2) + "\n";
     make_directories(target.path);
-    copy_tokenizer(soup, source, target.path);
-    if (has_own_code(soup)) {
-        write_file(target.path + "/attach.py", kAttachCode);
-        write_file(target.path + "/modeling_ladle.py", kModelingCode);
+    try {
+        copy_tokenizer(soup, source, target.path);
+        if (has_own_code(soup)) {
+            write_file(target.path + "/attach.py", kAttachCode);
+            write_file(target.path + "/modeling_ladle.py", kModelingCode);
+        }
+        write_file(target.path + "/README.md", readme(soup));
+        write_weights(target.path, tensors);
+        // Last: without it the directory is none.
+        write_file(target.path + "/config.json", config);
+    } catch (...) {
+        clear(target.path);
+        throw;
     }
-    write_file(target.path + "/README.md", readme(soup));
-    write_weights(target.path, tensors);
-    // Last: without it the directory is none.
-    write_file(target.path + "/config.json", config.dump(2) + "\n");
 }
 
 Soup import_model(const std::string& directory) {

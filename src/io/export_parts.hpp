@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "ladle/adapters/bank.hpp"
 #include "ladle/io/export.hpp"
 #include "ladle/io/hdf5.hpp"
 
@@ -100,6 +101,21 @@ void visit_bank_tensors(const Soup& soup, Visitor&& visit) {
                     visit(bank.tensor_name(k, part), bank.part_shape(part));
                 }
             }
+        }
+    }
+}
+
+/// The places where a soup's adapters sit in one layer.
+std::vector<Attachment> soup_attachments(const Soup& soup, std::int64_t layer);
+
+/// Of LoRA with one expert: calls visit(place, name of A's tensor, name of B's) for every place in model order.
+template <class Visitor>
+void visit_lora_pairs(const Soup& soup, Visitor&& visit) {
+    for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
+        const std::vector<Bank> banks = soup_banks(soup, layer);
+        const std::vector<Attachment> places = soup_attachments(soup, layer);
+        for (std::size_t i = 0; i < places.size(); ++i) {
+            visit(places[i], banks[2 * i].tensor_name(0, "weight"), banks[2 * i + 1].tensor_name(0, "weight"));
         }
     }
 }

@@ -7,7 +7,6 @@
 #include <cmath>
 
 #include "export_parts.hpp"
-#include "ladle/adapters/bank.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"
 #include "ladle/io/files.hpp"
@@ -44,11 +43,6 @@ std::string module_below_block(const Soup& soup, const Attachment& at, std::int6
         block_shape(soup.architecture, layer, soup.hidden_size, soup.intermediate_size).prefix.size());
 }
 
-std::vector<Attachment> attachments_of(const Soup& soup, std::int64_t layer) {
-    return attachments(adapter_options(soup),
-                       block_shape(soup.architecture, layer, soup.hidden_size, soup.intermediate_size));
-}
-
 /// A bank's tensor: "....attention.self.query" and "lora_A".
 std::string peft_name(const Attachment& at, bool up) {
     return kPrefix + at.prefix + (up ? ".lora_B.weight" : ".lora_A.weight");
@@ -57,20 +51,16 @@ std::string peft_name(const Attachment& at, bool up) {
 /// Calls visit(name in a soup, name in the file) for the two tensors of every attachment.
 template <class Visitor>
 void visit_tensors(const Soup& soup, Visitor&& visit) {
-    for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
-        const std::vector<Bank> banks = soup_banks(soup, layer);
-        const std::vector<Attachment> places = attachments_of(soup, layer);
-        for (std::size_t i = 0; i < places.size(); ++i) {
-            visit(banks[2 * i].tensor_name(0, "weight"), peft_name(places[i], false));
-            visit(banks[2 * i + 1].tensor_name(0, "weight"), peft_name(places[i], true));
-        }
-    }
+    visit_lora_pairs(soup, [&](const Attachment& at, const std::string& down, const std::string& up) {
+        visit(down, peft_name(at, false));
+        visit(up, peft_name(at, true));
+    });
 }
 
 /// Names by which PEFT finds the modules: the end of their path, or each path where the end would find others, too.
 std::vector<std::string> target_modules(const Soup& soup) {
     std::vector<std::string> names;
-    for (const Attachment& at : attachments_of(soup, 0)) {
+    for (const Attachment& at : soup_attachments(soup, 0)) {
         const std::string below = module_below_block(soup, at, 0);
         if (at.projection == Projection::output) {
             continue;
@@ -79,7 +69,7 @@ std::vector<std::string> target_modules(const Soup& soup) {
     }
     // "output.dense" is an end of "attention.output.dense".
     for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
-        for (const Attachment& at : attachments_of(soup, layer)) {
+        for (const Attachment& at : soup_attachments(soup, layer)) {
             if (at.projection == Projection::output) {
                 names.push_back(at.prefix);
             }
@@ -218,7 +208,7 @@ void check_targets(const std::vector<std::string>& names, const Soup& soup, cons
     all.lora_targets = projection_names();
     std::vector<bool> used(names.size(), false);
     for (std::int64_t layer = 0; layer < soup.num_layers; ++layer) {
-        for (const Attachment& at : attachments_of(all, layer)) {
+        for (const Attachment& at : soup_attachments(all, layer)) {
             bool found = false;
             for (std::size_t i = 0; i < names.size(); ++i) {
                 if (at.prefix == names[i] || at.prefix.ends_with("." + names[i])) {
@@ -267,7 +257,7 @@ Soup describe_foreign(const json& config, const TensorMap& tensors, const std::s
     soup.lora_alpha = number(config, "lora_alpha", path);
     soup.lora_targets = projection_names();
     std::vector<std::string> found;
-    for (const Attachment& at : attachments_of(soup, 0)) {
+    for (const Attachment& at : soup_attachments(soup, 0)) {
         if (tensors.contains(peft_name(at, false))) {
             found.push_back(at.name);
             const bool wide_output = at.projection == Projection::intermediate;
@@ -282,7 +272,7 @@ Soup describe_foreign(const json& config, const TensorMap& tensors, const std::s
                "(base_model.model.bert.encoder.layer.0.attention.self.query.lora_A.weight and the like)");
     }
     soup.lora_targets = found;
-    while (tensors.contains(peft_name(attachments_of(soup, soup.num_layers).front(), false))) {
+    while (tensors.contains(peft_name(soup_attachments(soup, soup.num_layers).front(), false))) {
         ++soup.num_layers;
     }
     check_description(soup, path);

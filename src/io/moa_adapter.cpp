@@ -215,13 +215,14 @@ AdapterFile read_moa_adapter(const std::string& directory, AdapterFile adapter) 
         read_params(params, params_path, adapter);
         check_moa_options(adapter.experts, adapter.layers);
     } catch (const ConfigError& error) {
-        refuse(params_path, reason_of(error));
+        refuse(params_path, error.cause());
     }
     std::map<std::string, StoredTensor> held;
     for (auto& [name, tensor] : open_torch(path)) {
         held.emplace(name, std::move(tensor));
     }
-    for (const Parameter& parameter : expert_table(adapter, held.size(), path).all()) {
+    const ParameterTable table = expert_table(adapter, held.size(), path);
+    for (const Parameter& parameter : table.all()) {
         const auto found = held.find(kPrefix + parameter.name);
         if (found == held.end() || found->second.shape != parameter.shape) {
             refuse(path, found == held.end()

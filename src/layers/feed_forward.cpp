@@ -20,7 +20,7 @@ void FrozenFeedForward<Real>::forward(const Context<Real>& context, int rows, co
 
 template <class Real>
 void FrozenFeedForward<Real>::backward(const Context<Real>& context, const Rows& rows, const Real* before_gelu,
-                                       const Real* dy, Real* dx, GradientSum<Real>& gradients) const {
+                                       const Real* dy, Real* room, Real* sum, GradientSum<Real>& gradients) const {
     outer_->bias().backward(context, rows, dy, gradients);
     FeedForwardBackward<Real> call;
     call.inner = &inner_->weight();
@@ -28,7 +28,8 @@ void FrozenFeedForward<Real>::backward(const Context<Real>& context, const Rows&
     call.rows = rows.count;
     call.before_gelu = before_gelu;
     call.dy = dy;
-    call.dx = dx;
+    call.dx = room;
+    call.sum = sum;
     if (inner_->bias().trains()) {
         call.dbefore_gelu = context.scratch.template take<Real>(static_cast<std::size_t>(rows.count) *
                                                                 static_cast<std::size_t>(inner_features()));

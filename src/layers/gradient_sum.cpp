@@ -55,16 +55,23 @@ LeafGradients<Real> GradientSum<Real>::begin(const Rows& rows, int first_pass, i
 }
 
 template <class Real>
-void GradientSum<Real>::add_weight(const Rows& rows, int first_pass, int last_pass, ParameterId id, const Real* dy,
-                                   const Real* x, Arena& scratch) {
+void GradientSum<Real>::add_linear(const Rows& rows, int first_pass, int last_pass, ParameterId weight,
+                                   std::optional<ParameterId> bias, const Real* dy, const Real* x, Arena& scratch) {
     const ArenaScope scope(scratch);
-    const Parameter& parameter = table_.at(id);
-    LeafGradients<Real> call = begin(rows, first_pass, last_pass, {id}, parameter.count, scratch);
-    call.out = static_cast<int>(parameter.shape[0]);
-    call.in = static_cast<int>(parameter.shape[1]);
-    call.dy = dy;
-    call.x = x;
-    kernels_.sum_weight_gradients(call);
+    const Parameter& parameter = table_.at(weight);
+    LeafGradients<Real> of_weight = begin(rows, first_pass, last_pass, {weight}, parameter.count, scratch);
+    of_weight.out = static_cast<int>(parameter.shape[0]);
+    of_weight.in = static_cast<int>(parameter.shape[1]);
+    of_weight.dy = dy;
+    of_weight.x = x;
+    if (!bias) {
+        kernels_.sum_weight_gradients(of_weight);
+        return;
+    }
+    LeafGradients<Real> of_bias = begin(rows, first_pass, last_pass, {*bias}, table_.at(*bias).count, scratch);
+    of_bias.out = of_weight.out;
+    of_bias.dy = dy;
+    kernels_.sum_linear_gradients(of_weight, of_bias);
 }
 
 template <class Real>

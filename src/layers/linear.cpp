@@ -3,6 +3,20 @@
 
 namespace ladle {
 
+namespace {
+
+/// dx = dy W, or added to sum unless that is null.
+template <class Real>
+void input_gradient(const Kernels<Real>& kernels, const Matrix& weight, int rows, const Real* dy, Real* dx, Real* sum) {
+    if (sum != nullptr) {
+        kernels.add_product_transposed(weight, rows, dy, dx, sum);
+    } else {
+        kernels.product_transposed(weight, rows, dy, dx);
+    }
+}
+
+}  // namespace
+
 template <class Real>
 const Real* Bias<Real>::values(const Context<Real>& context) const {
     return table_ != nullptr ? context.parameters + table_->at(ids_.front()).offset : frozen_.get();
@@ -23,11 +37,16 @@ void FrozenLinear<Real>::forward(const Context<Real>& context, int rows, const R
 }
 
 template <class Real>
-void FrozenLinear<Real>::backward(const Context<Real>& context, const Rows& rows, const Real* dy, Real* dx,
+PartProduct<Real> FrozenLinear<Real>::part(const Context<Real>& context, int rows, Real* y) const {
+    return {weight_.get(), 0, rows, bias_.values(context), y};
+}
+
+template <class Real>
+void FrozenLinear<Real>::backward(const Context<Real>& context, const Rows& rows, const Real* dy, Real* dx, Real* sum,
                                   GradientSum<Real>& gradients) const {
     bias_.backward(context, rows, dy, gradients);
     if (dx != nullptr) {
-        context.kernels.product_transposed(*weight_, rows.count, dy, dx);
+        input_gradient(context.kernels, *weight_, rows.count, dy, dx, sum);
     }
 }
 
@@ -55,18 +74,21 @@ void TrainableLinear<Real>::forward(const Context<Real>& context, int rows, cons
 }
 
 template <class Real>
-void TrainableLinear<Real>::backward_input(const Context<Real>& context, int rows, const Real* dy, Real* dx) const {
-    context.kernels.product_transposed(*matrix_, rows, dy, dx);
+PartProduct<Real> TrainableLinear<Real>::part(const Context<Real>& context, int first_row, int rows, Real* y) const {
+    return {matrix_.get(), first_row, rows, bias(context.parameters), y};
+}
+
+template <class Real>
+void TrainableLinear<Real>::backward_input(const Context<Real>& context, int rows, const Real* dy, Real* dx,
+                                           Real* sum) const {
+    input_gradient(context.kernels, *matrix_, rows, dy, dx, sum);
 }
 
 template <class Real>
 void TrainableLinear<Real>::backward_weight(const Context<Real>& context, const Rows& rows, int first_pass,
                                             int last_pass, const Real* x, const Real* dy,
                                             GradientSum<Real>& gradients) const {
-    gradients.add_weight(rows, first_pass, last_pass, weight_id_, dy, x, context.scratch);
-    if (bias_id_) {
-        gradients.add_bias(rows, first_pass, last_pass, {*bias_id_}, dy, context.scratch);
-    }
+    gradients.add_linear(rows, first_pass, last_pass, weight_id_, bias_id_, dy, x, context.scratch);
 }
 
 template class Bias<float>;

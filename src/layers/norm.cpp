@@ -5,7 +5,7 @@ namespace ladle {
 
 template <class Real>
 void Norm<Real>::forward(const Context<Real>& context, const Rows& rows, const DropoutSite& dropout, const Real* x,
-                         const Real* residual, Real* y, NormSaved<Real>& saved) const {
+                         const Real* addend, const Real* residual, Real* y, NormSaved<Real>& saved) const {
     const auto count = static_cast<std::size_t>(rows.count);
     saved.normalized = context.arena.template take<Real>(count * static_cast<std::size_t>(width_));
     saved.inverse_deviation = context.arena.template take<Real>(count);
@@ -19,6 +19,7 @@ void Norm<Real>::forward(const Context<Real>& context, const Rows& rows, const D
     call.gamma = gamma_.get();
     call.beta = beta_.values(context);
     call.x = x;
+    call.addend = addend;
     call.residual = residual;
     call.y = y;
     call.normalized = saved.normalized;

@@ -5,19 +5,18 @@
 
 namespace ladle {
 
-Rows place_rows(Arena& arena, const Rows& rows) {
-    Rows result = rows;
-    result.placed.longest_segment = 0;
+void place_rows(Placement& placement, Rows& rows) {
     const auto count = static_cast<std::size_t>(rows.count);
-    result.placed.segment_offsets = arena.place(rows.segment_offsets, static_cast<std::size_t>(rows.segments()) + 1);
-    result.placed.leaf_offsets = arena.place(rows.leaf_offsets, static_cast<std::size_t>(rows.leaves) + 1);
-    result.placed.origins = {arena.place(rows.origins.sample, count), arena.place(rows.origins.token, count),
-                             arena.place(rows.origins.pass, count)};
+    rows.placed = {rows.segment_offsets, rows.leaf_offsets, rows.origins};
+    placement.add(rows.placed.segment_offsets, static_cast<std::size_t>(rows.segments()) + 1);
+    placement.add(rows.placed.leaf_offsets, static_cast<std::size_t>(rows.leaves) + 1);
+    placement.add(rows.placed.origins.sample, count);
+    placement.add(rows.placed.origins.token, count);
+    placement.add(rows.placed.origins.pass, count);
     for (int s = 0; s < rows.segments(); ++s) {
-        result.placed.longest_segment =
-            std::max(result.placed.longest_segment, rows.segment_offsets[s + 1] - rows.segment_offsets[s]);
+        rows.placed.longest_segment =
+            std::max(rows.placed.longest_segment, rows.segment_offsets[s + 1] - rows.segment_offsets[s]);
     }
-    return result;
 }
 
 }  // namespace ladle

@@ -99,15 +99,18 @@ void Decoder<Real>::prepare(const Kernels<Real>& kernels, const Real* parameters
 template <class Real>
 const Real* Decoder<Real>::forward(const Context<Real>& context, const TokenRows& tokens,
                                    DecoderSaved<Real>& saved) const {
-    saved.rows = place_rows(context.arena, tokens.rows);
+    const std::int32_t* ids = tokens.input_ids;
+    saved.rows = tokens.rows;
     const Rows& rows = saved.rows;
+    Placement placement;
+    place_rows(placement, saved.rows);
+    placement.add(ids, static_cast<std::size_t>(rows.count));
+    placement.place(context.arena, context.staging);
     check(rows.placed.longest_segment <= config_.max_positions, "samples fit the table of positions");
     saved.blocks.assign(blocks_.size(), {});
     saved.hidden.clear();
     Real* x = take_rows<Real>(context.arena, rows.count, config_.dim);
-    context.kernels.gather_rows(rows.count, config_.dim,
-                                context.arena.place(tokens.input_ids, static_cast<std::size_t>(rows.count)),
-                                words_.get(), x);
+    context.kernels.gather_rows(rows.count, config_.dim, ids, words_.get(), x);
     saved.hidden.push_back(x);
     for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
         Real* y = take_rows<Real>(context.arena, rows.count, config_.dim);
@@ -257,30 +260,36 @@ typename Decoder<Real>::Extension Decoder<Real>::place_extension(const Context<R
     check(row == count, "every token belongs to a sequence");
     check(placed.keys.longest <= config_.max_positions, "sequences fit the table of positions");
     offsets[segments] = static_cast<int>(count);
-    Rows rows;
-    rows.count = static_cast<int>(count);
-    rows.samples = static_cast<int>(segments);
-    rows.leaves = 1;
+    placed.rows.count = static_cast<int>(count);
+    placed.rows.samples = static_cast<int>(segments);
+    placed.rows.leaves = 1;
     leaves[0] = 0;
-    leaves[1] = rows.samples;
-    rows.segment_offsets = offsets;
-    rows.leaf_offsets = leaves;
-    rows.origins.token = token;
-    placed.rows = place_rows(context.arena, rows);
-    placed.ids = context.arena.place(ids, count);
-    placed.keys.index = context.arena.place(index, count);
-    placed.keys.begins = context.arena.place(begins, segments);
-    placed.keys.ends = context.arena.place(ends, segments);
+    leaves[1] = placed.rows.samples;
+    placed.rows.segment_offsets = offsets;
+    placed.rows.leaf_offsets = leaves;
+    placed.rows.origins.token = token;
+    placed.ids = ids;
+    placed.keys.index = index;
+    placed.keys.begins = begins;
+    placed.keys.ends = ends;
+    Placement placement;
+    place_rows(placement, placed.rows);
+    placement.add(placed.ids, count);
+    placement.add(placed.keys.index, count);
+    placement.add(placed.keys.begins, segments);
+    placement.add(placed.keys.ends, segments);
     if (experts_.sees_whole_samples()) {
-        place_kept_weights(context, next, is_fresh, placed.keys.kept);
+        place_kept_weights(context, next, is_fresh, placed.keys.kept, placement);
     }
+    placement.place(context.arena, context.staging);
     return placed;
 }
 
 /// Which sequences keep their weights and which get new ones; values are left to each layer.
 template <class Real>
 void Decoder<Real>::place_kept_weights(const Context<Real>& context, const NextTokens& next,
-                                       const std::vector<bool>& is_fresh, KeptWeights<Real>& kept) const {
+                                       const std::vector<bool>& is_fresh, KeptWeights<Real>& kept,
+                                       Placement& placement) const {
     const std::size_t segments = next.sequences.size();
     auto* sequences = context.staging.template take<std::int32_t>(segments);
     auto* fresh_segments = context.staging.template take<std::int32_t>(segments);
@@ -292,10 +301,13 @@ void Decoder<Real>::place_kept_weights(const Context<Real>& context, const NextT
             fresh_sequences[kept.fresh++] = next.sequences[s];
         }
     }
+    kept.sequences = sequences;
+    kept.fresh_segments = fresh_segments;
+    kept.fresh_sequences = fresh_sequences;
     const auto fresh = static_cast<std::size_t>(kept.fresh);
-    kept.sequences = context.arena.place(sequences, segments);
-    kept.fresh_segments = context.arena.place(fresh_segments, fresh);
-    kept.fresh_sequences = context.arena.place(fresh_sequences, fresh);
+    placement.add(kept.sequences, segments);
+    placement.add(kept.fresh_segments, fresh);
+    placement.add(kept.fresh_sequences, fresh);
 }
 
 template <class Real>

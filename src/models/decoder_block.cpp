@@ -93,9 +93,10 @@ void DecoderBlock<Real>::forward_projections(const Context<Real>& context, const
     const auto add_experts = [&](DecoderProjection projection, Columns columns, Real* y) {
         experts_.forward_projection(context, rows, projection, normed, columns, y, saved.experts);
     };
-    query_->forward(context, count, normed, query);
+    const PartProduct<Real> parts[] = {query_->part(context, count, query),
+                                       key_value_->part(context, count, key_value)};
+    context.kernels.products(count, normed, parts);
     add_experts(DecoderProjection::query, {query_dim(), 0}, query);
-    key_value_->forward(context, count, normed, key_value);
     add_experts(DecoderProjection::key, {2 * kv_dim(), 0}, key_value);
     add_experts(DecoderProjection::value, {2 * kv_dim(), kv_dim()}, key_value);
     rotary_.forward(context, rows, config_.heads, query_dim(), query);
@@ -134,9 +135,9 @@ void DecoderBlock<Real>::forward_ffn(const Context<Real>& context, const Rows& r
     const auto add_experts = [&](DecoderProjection projection, const Real* input, int width, Real* output) {
         experts_.forward_projection(context, rows, projection, input, {width, 0}, output, saved.experts);
     };
-    gate_->forward(context, count, normed, gate);
+    const PartProduct<Real> parts[] = {gate_->part(context, count, gate), up_->part(context, count, up)};
+    context.kernels.products(count, normed, parts);
     add_experts(DecoderProjection::gate, normed, config_.ffn, gate);
-    up_->forward(context, count, normed, up);
     add_experts(DecoderProjection::up, normed, config_.ffn, up);
     Real* activated = take_rows<Real>(inputs_arena(context), count, config_.ffn);
     context.kernels.silu_product(element_count(count, config_.ffn), gate, up, activated);
@@ -177,13 +178,12 @@ void DecoderBlock<Real>::backward_ffn(const Context<Real>& context, const Rows& 
     };
     Real* dgate = take_rows<Real>(context.scratch, count, config_.ffn);
     Real* dup = take_rows<Real>(context.scratch, count, config_.ffn);
-    down_->backward(context, rows, dy, dgate, gradients);
+    down_->backward(context, rows, dy, dgate, nullptr, gradients);
     add_experts(DecoderProjection::down, config_.dim, dy, dgate);
     context.kernels.silu_product_backward(element_count(count, config_.ffn), saved.gate, saved.up, dgate, dgate, dup);
     Real* dnormed = take_rows<Real>(context.scratch, count, config_.dim);
-    gate_->backward(context, rows, dgate, dnormed, gradients);
-    up_->backward(context, rows, dup, dh, gradients);
-    context.kernels.add(element_count(count, config_.dim), dh, dnormed);
+    gate_->backward(context, rows, dgate, dnormed, nullptr, gradients);
+    up_->backward(context, rows, dup, dh, dnormed, gradients);
     experts_.backward_adapter(context, rows, saved.experts, state, dy, dnormed, gradients);
     add_experts(DecoderProjection::up, config_.ffn, dup, dnormed);
     add_experts(DecoderProjection::gate, config_.ffn, dgate, dnormed);
@@ -198,7 +198,7 @@ void DecoderBlock<Real>::backward_attention(const Context<Real>& context, const 
                                             Real* dkey_value, Real* dnormed, GradientSum<Real>& gradients) const {
     const ArenaScope scope(context.scratch);
     Real* dcontext = take_rows<Real>(context.scratch, rows.count, query_dim());
-    attention_output_->backward(context, rows, dh, dcontext, gradients);
+    attention_output_->backward(context, rows, dh, dcontext, nullptr, gradients);
     experts_.backward_projection(context, rows, DecoderProjection::output, saved.experts, state, {config_.dim, 0}, dh,
                                  dcontext, gradients);
     context.kernels.attention_backward({attention_call(rows, saved), dcontext, dquery, dkey_value});
@@ -213,17 +213,14 @@ void DecoderBlock<Real>::backward_projections(const Context<Real>& context, cons
                                               const BlockExpertsBackward<Real>& state, Real* dquery, Real* dkey_value,
                                               Real* dnormed, GradientSum<Real>& gradients) const {
     const ArenaScope scope(context.scratch);
-    const std::size_t elements = element_count(rows.count, config_.dim);
     const auto add_experts = [&](DecoderProjection projection, Columns columns, const Real* dy) {
         experts_.backward_projection(context, rows, projection, saved.experts, state, columns, dy, dnormed, gradients);
     };
     rotary_.backward(context, rows, config_.kv_heads, 2 * kv_dim(), dkey_value);
     rotary_.backward(context, rows, config_.heads, query_dim(), dquery);
-    Real* dinput = take_rows<Real>(context.scratch, rows.count, config_.dim);
-    query_->backward(context, rows, dquery, dinput, gradients);
-    context.kernels.add(elements, dinput, dnormed);
-    key_value_->backward(context, rows, dkey_value, dinput, gradients);
-    context.kernels.add(elements, dinput, dnormed);
+    Real* room = take_rows<Real>(context.scratch, rows.count, config_.dim);
+    query_->backward(context, rows, dquery, room, dnormed, gradients);
+    key_value_->backward(context, rows, dkey_value, room, dnormed, gradients);
     add_experts(DecoderProjection::value, {2 * kv_dim(), kv_dim()}, dkey_value);
     add_experts(DecoderProjection::key, {2 * kv_dim(), 0}, dkey_value);
     add_experts(DecoderProjection::query, {query_dim(), 0}, dquery);

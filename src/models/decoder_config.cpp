@@ -67,32 +67,51 @@ RopeScaling meta_scaling(const JsonFields& fields) {
     return scaling;
 }
 
-void refuse_unknown_keys(const json& params, const JsonFields& fields) {
-    constexpr const char* kKnown[] = {"dim",
-                                      "n_layers",
-                                      "n_heads",
-                                      "n_kv_heads",
-                                      "vocab_size",
-                                      "multiple_of",
-                                      "norm_eps",
-                                      "rope_theta",
-                                      "use_scaled_rope",
-                                      "ffn_dim_multiplier",
-                                      "rope_scaling_factor",
-                                      "max_seq_len",
-                                      "max_batch_size",
-                                      "rope_high_freq_factor"};
-    for (const auto& [key, value] : params.items()) {
-        if (std::find(std::begin(kKnown), std::end(kKnown), key) == std::end(kKnown)) {
-            fields.refuse("params.json has the key " + key + ", which ladle does not know",
-                          "choose a LLaMA model, or remove the key if it changes nothing");
-        }
-    }
+/// Keys of params.json. max_seq_len and max_batch_size size the buffers of the published program.
+const std::vector<std::string>& meta_keys() {
+    static const std::vector<std::string> keys = {"dim",
+                                                  "n_layers",
+                                                  "n_heads",
+                                                  "n_kv_heads",
+                                                  "vocab_size",
+                                                  "multiple_of",
+                                                  "norm_eps",
+                                                  "rope_theta",
+                                                  "use_scaled_rope",
+                                                  "ffn_dim_multiplier",
+                                                  "rope_scaling_factor",
+                                                  "max_seq_len",
+                                                  "max_batch_size",
+                                                  "rope_high_freq_factor"};
+    return keys;
+}
+
+/// Keys of a GGUF file about the architecture. Without experts and with unscaled positions the number of used experts
+/// and the length before scaling change nothing, nor does a note on training or on where the file comes from.
+const std::vector<std::string>& gguf_keys() {
+    static const std::vector<std::string> keys = {"llama.embedding_length",
+                                                  "llama.block_count",
+                                                  "llama.context_length",
+                                                  "llama.feed_forward_length",
+                                                  "llama.vocab_size",
+                                                  "llama.attention.head_count",
+                                                  "llama.attention.head_count_kv",
+                                                  "llama.attention.key_length",
+                                                  "llama.attention.value_length",
+                                                  "llama.attention.layer_norm_rms_epsilon",
+                                                  "llama.rope.dimension_count",
+                                                  "llama.rope.freq_base",
+                                                  "llama.rope.scaling.type",
+                                                  "llama.rope.scaling.original_context_length",
+                                                  "llama.rope.scaling.finetuned",
+                                                  "llama.expert_count",
+                                                  "llama.expert_used_count",
+                                                  "llama.tensor_data_layout"};
+    return keys;
 }
 
 /// Rotary scaling of the Hugging Face layout: rope_scaling, or the rope_parameters of transformers 5.
-std::optional<RopeScaling> hugging_face_scaling(const json& rope, const std::string& label) {
-    const JsonFields fields(rope, label, "config.json");
+std::optional<RopeScaling> hugging_face_scaling(const JsonFields& fields) {
     fields.expect("partial_rotary_factor", 1.0);
     const char* key = fields.has("rope_type") || !fields.has("type") ? "rope_type" : "type";
     const std::string type = fields.has(key) ? fields.text(key) : "default";
@@ -115,16 +134,16 @@ std::optional<RopeScaling> hugging_face_scaling(const json& rope, const std::str
 void read_hugging_face_rope(const json& config, const JsonFields& fields, const std::string& label,
                             DecoderConfig& decoder) {
     if (fields.has("rope_parameters")) {
-        const json& rope = fields.field("rope_parameters");
-        decoder.rope_scaling = hugging_face_scaling(rope, label);
-        decoder.rope_theta = JsonFields(rope, label, "config.json").positive("rope_theta", kMostTheta);
+        const JsonFields rope(config["rope_parameters"], label, "rope_parameters of config.json");
+        decoder.rope_scaling = hugging_face_scaling(rope);
+        decoder.rope_theta = rope.positive("rope_theta", kMostTheta);
         return;
     }
     if (fields.has("rope_theta")) {
         decoder.rope_theta = fields.positive("rope_theta", kMostTheta);
     }
     if (fields.has("rope_scaling")) {
-        decoder.rope_scaling = hugging_face_scaling(config["rope_scaling"], label);
+        decoder.rope_scaling = hugging_face_scaling({config["rope_scaling"], label, "rope_scaling of config.json"});
     }
 }
 
@@ -143,7 +162,11 @@ int gguf_vocab(const json& metadata, const JsonFields& fields) {
 
 DecoderConfig parse_meta_params(const json& params, const std::string& label) {
     const JsonFields fields(params, label, "params.json");
-    refuse_unknown_keys(params, fields);
+    fields.expect_keys("", meta_keys());
+    if (!fields.has("rope_theta")) {
+        fields.refuse("params.json has no rope_theta, as in LLaMA 1 and 2, which ladle does not read",
+                      "choose a model of the LLaMA 3 family");
+    }
     DecoderConfig config;
     config.dim = fields.whole("dim", 1, kMostUnits);
     config.layers = fields.whole("n_layers", 1, kMostLayers);
@@ -188,6 +211,7 @@ DecoderConfig parse_gguf_metadata(const json& metadata, const std::string& label
     const JsonFields fields(metadata, label, "GGUF metadata");
     fields.field("general.architecture");
     fields.expect("general.architecture", "llama");
+    fields.expect_keys("llama.", gguf_keys());
     fields.expect("llama.rope.scaling.type", "none");
     fields.expect("llama.expert_count", 0);
     DecoderConfig config;

@@ -1,7 +1,7 @@
 // The tensors of a LLaMA decoder: one table of names, shapes and cuts for all three layouts.
 #include "ladle/models/decoder_weights.hpp"
 
-#include <algorithm>
+#include <set>
 #include <utility>
 
 #include "json_fields.hpp"
@@ -116,14 +116,11 @@ public:
         return taken;
     }
 
-    /// Throws DataError naming the first tensor left over, but for those whose name ends in one of `ignorable`.
-    void finish(const std::vector<std::string>& ignorable) const {
+    /// Throws DataError naming the first tensor left over that is not among the ignorable ones.
+    void finish(const std::set<std::string>& ignorable) const {
         for (const StoredTensorMap& shard : shards_) {
             for (const auto& [name, tensor] : shard) {
-                const bool ignored =
-                    std::any_of(ignorable.begin(), ignorable.end(),
-                                [&name = name](const std::string& ending) { return name.ends_with(ending); });
-                if (!ignored) {
+                if (!ignorable.contains(name)) {
                     refuse(label_, "tensor " + name + " is surplus: a LLaMA decoder of this description lacks it");
                 }
             }
@@ -232,9 +229,12 @@ DecoderWeights hugging_face_decoder(const json& config, StoredTensorMap tensors,
     DecoderWeights weights{parse_llama_config(config, label), {}, RotaryOrder::half_split};
     Assembly assembly({std::move(tensors)}, Layout::hugging_face, label);
     weights.tensors = assembly.take_all(weights.config);
-    std::vector<std::string> ignorable = {".rotary_emb.inv_freq"};
+    std::set<std::string> ignorable;
+    for (int layer = 0; layer < weights.config.layers; ++layer) {
+        ignorable.insert(layer_prefix(Layout::hugging_face, layer) + "self_attn.rotary_emb.inv_freq");
+    }
     if (weights.config.tied_output) {
-        ignorable.emplace_back(kOutputRow.hugging_face);
+        ignorable.insert(kOutputRow.hugging_face);
     }
     assembly.finish(ignorable);
     for (int layer = 0; layer < weights.config.layers; ++layer) {

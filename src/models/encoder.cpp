@@ -56,7 +56,7 @@ const std::int32_t* Encoder<Real>::position_ids(const Context<Real>& context, co
         }
         check(next <= config_.max_positions, "samples fit the position table");
     }
-    return context.arena.place(ids, count);
+    return ids;
 }
 
 template <class Real>
@@ -81,29 +81,45 @@ OutputRows Encoder<Real>::first_tokens(const Context<Real>& context, const Rows&
     output.rows.count = rows.segments();
     output.rows.segment_offsets = offsets;
     output.rows.origins = {sample, token, pass};
-    output.rows = place_rows(context.arena, output.rows);
-    output.index = context.arena.place(index, count);
+    output.index = index;
     return output;
+}
+
+/// All that forward and backward read of the batch, by one copy: rows and first tokens in `saved`, and the ids.
+template <class Real>
+typename Encoder<Real>::InputIds Encoder<Real>::place_input(const Context<Real>& context, const TokenRows& tokens,
+                                                            EncoderSaved<Real>& saved) const {
+    const auto count = static_cast<std::size_t>(tokens.rows.count);
+    InputIds input = {tokens.input_ids, position_ids(context, tokens), tokens.type_ids};
+    saved.rows = tokens.rows;
+    saved.first_tokens = first_tokens(context, tokens.rows);
+    Placement placement;
+    place_rows(placement, saved.rows);
+    place_rows(placement, saved.first_tokens.rows);
+    placement.add(saved.first_tokens.index, static_cast<std::size_t>(tokens.rows.segments()));
+    placement.add(input.input_ids, count);
+    placement.add(input.position_ids, count);
+    placement.add(input.type_ids, count);
+    placement.place(context.arena, context.staging);
+    saved.all_rows.rows = saved.rows;
+    return input;
 }
 
 template <class Real>
 const Real* Encoder<Real>::forward(const Context<Real>& context, const TokenRows& tokens, bool all_rows,
                                    EncoderSaved<Real>& saved) const {
-    saved.rows = place_rows(context.arena, tokens.rows);
+    const InputIds input = place_input(context, tokens, saved);
     const Rows& rows = saved.rows;
     const auto count = static_cast<std::size_t>(rows.count);
     const auto hidden = static_cast<std::size_t>(config_.hidden_size);
-    saved.all_rows.rows = rows;
     saved.all_rows_wanted = all_rows;
-    saved.first_tokens = first_tokens(context, rows);
     saved.blocks.assign(blocks_.size(), {});
     saved.hidden.clear();
 
     Real* x = context.arena.template take<Real>(count * hidden);
-    context.kernels.embed(rows.count, config_.hidden_size, context.arena.place(tokens.input_ids, count),
-                          position_ids(context, tokens), context.arena.place(tokens.type_ids, count), words_.get(),
-                          positions_.get(), types_.get(), x);
-    norm_->forward(context, rows, {}, x, nullptr, x, saved.embedding_norm);
+    context.kernels.embed(rows.count, config_.hidden_size, input.input_ids, input.position_ids, input.type_ids,
+                          words_.get(), positions_.get(), types_.get(), x);
+    norm_->forward(context, rows, {}, x, nullptr, nullptr, x, saved.embedding_norm);
     saved.embedding_dropout = context.dropout.at(Site::embeddings, 0, config_.hidden_dropout);
     context.kernels.dropout(rows.count, config_.hidden_size, rows.placed.origins, saved.embedding_dropout, x, x);
     saved.hidden.push_back(x);

@@ -170,9 +170,15 @@ void EncoderBlock<Real>::forward(const Context<Real>& context, const Rows& rows,
     }
     Real* query = take(context.arena, out.count, hidden);
     Real* key_value = take(context.arena, rows.count, 2 * hidden);
-    query_->forward(context, out.count, residual, query);
+    if (output.index == nullptr) {
+        const PartProduct<Real> parts[] = {query_->part(context, rows.count, query),
+                                           key_value_->part(context, rows.count, key_value)};
+        context.kernels.products(rows.count, x, parts);
+    } else {
+        query_->forward(context, out.count, residual, query);
+        key_value_->forward(context, rows.count, x, key_value);
+    }
     branch_forward(context, out, Projection::query, residual, {hidden, 0}, query, saved);
-    key_value_->forward(context, rows.count, x, key_value);
     branch_forward(context, rows, Projection::key, x, {2 * hidden, 0}, key_value, saved);
     branch_forward(context, rows, Projection::value, x, {2 * hidden, hidden}, key_value, saved);
     saved.query = query;
@@ -187,7 +193,7 @@ void EncoderBlock<Real>::forward(const Context<Real>& context, const Rows& rows,
     attention_output_->forward(context, out.count, attention.context, a);
     branch_forward(context, out, Projection::attention_output, attention.context, {hidden, 0}, a, saved);
     attention_norm_->forward(context, out, context.dropout.at(Site::attention_output, layer_, config_.hidden_dropout),
-                             a, residual, a, saved.attention_norm);
+                             a, nullptr, residual, a, saved.attention_norm);
 
     Real* h = take(context.arena, out.count, hidden);
     forward_feed_forward(context, out, a, h, saved);
@@ -215,49 +221,46 @@ void EncoderBlock<Real>::forward_feed_forward(const Context<Real>& context, cons
     branch_forward(context, rows, Projection::output, after_gelu, {config_.hidden_size, 0}, y, saved);
 }
 
-/// dx [R, H] may be dy only without branches inside.
+/// Adds the gradient of x to sum [R, H], from dy [R, H], which it overwrites.
 template <class Real>
 void EncoderBlock<Real>::backward_feed_forward(const Context<Real>& context, const Rows& rows,
-                                               const BlockSaved<Real>& saved, Real* dy, Real* dx,
+                                               const BlockSaved<Real>& saved, Real* dy, Real* sum,
                                                GradientSum<Real>& gradients) const {
     if (!has_inside_feed_forward()) {
-        feed_forward_->backward(context, rows, saved.before_gelu, dy, dx, gradients);
+        feed_forward_->backward(context, rows, saved.before_gelu, dy, dy, sum, gradients);
         return;
     }
     const int inner = config_.intermediate_size;
     Real* dinner = take(context.scratch, rows.count, inner);
-    feed_forward_->outer().backward(context, rows, dy, dinner, gradients);
+    feed_forward_->outer().backward(context, rows, dy, dinner, nullptr, gradients);
     branch_backward(context, rows, Projection::output, saved, {config_.hidden_size, 0}, dy, dinner, gradients);
     context.kernels.gelu_backward(static_cast<std::size_t>(rows.count) * static_cast<std::size_t>(inner),
                                   saved.before_gelu, dinner, dinner);
-    feed_forward_->inner().backward(context, rows, dinner, dx, gradients);
-    branch_backward(context, rows, Projection::intermediate, saved, {inner, 0}, dinner, dx, gradients);
+    feed_forward_->inner().backward(context, rows, dinner, dy, sum, gradients);
+    branch_backward(context, rows, Projection::intermediate, saved, {inner, 0}, dinner, sum, gradients);
 }
 
 template <class Real>
 void EncoderBlock<Real>::forward_output(const Context<Real>& context, const Rows& rows, const Real* h, const Real* a,
                                         Real* y, BlockSaved<Real>& saved) const {
     const int hidden = config_.hidden_size;
-    const auto count = static_cast<std::size_t>(rows.count) * static_cast<std::size_t>(hidden);
     const DropoutSite dropout = context.dropout.at(Site::feed_forward_output, layer_, config_.hidden_dropout);
     if (adapter_ == nullptr) {
-        output_norm_->forward(context, rows, dropout, h, a, y, saved.output_norm);
+        output_norm_->forward(context, rows, dropout, h, nullptr, a, y, saved.output_norm);
         return;
     }
     Real* sum = take(context.scratch, rows.count, hidden);
     if (site_ == AdapterSite::after_feed_forward) {
         adapter_->forward(context, rows, h, sum, saved.adapter);
-        context.kernels.add(count, h, sum);
-        output_norm_->forward(context, rows, dropout, sum, a, y, saved.output_norm);
+        output_norm_->forward(context, rows, dropout, sum, h, a, y, saved.output_norm);
         return;
     }
     Real* dropped = take(context.scratch, rows.count, hidden);
     Real* normed = take(context.arena, rows.count, hidden);
     context.kernels.dropout(rows.count, hidden, rows.placed.origins, dropout, h, dropped);
-    output_norm_->forward(context, rows, {}, dropped, a, normed, saved.adapter_norm);
+    output_norm_->forward(context, rows, {}, dropped, nullptr, a, normed, saved.adapter_norm);
     adapter_->forward(context, rows, normed, sum, saved.adapter);
-    context.kernels.add(count, dropped, sum);
-    output_norm_->forward(context, rows, {}, sum, a, y, saved.output_norm);
+    output_norm_->forward(context, rows, {}, sum, dropped, a, y, saved.output_norm);
     // The second norm sees no dropout of its own; backward finds the sum's dropout here.
     saved.adapter_norm.dropout = dropout;
 }
@@ -280,13 +283,11 @@ Real* EncoderBlock<Real>::backward_output(const Context<Real>& context, const Ro
     }
     Real* dinput = below ? take(context.scratch, rows.count, hidden) : nullptr;
     output_norm_->backward(context, rows, saved.output_norm, dy, dsum, da, gradients);
-    adapter_->backward(context, rows, saved.adapter, dsum, dinput, gradients);
-    if (!below) {
-        return nullptr;
-    }
-    if (site_ == AdapterSite::after_feed_forward) {
-        context.kernels.add(count, dinput, dsum);
-        return dsum;
+    // After the feed-forward part the adapter's input is also a term of the sum.
+    Real* sum = site_ == AdapterSite::after_feed_forward ? dsum : nullptr;
+    adapter_->backward(context, rows, saved.adapter, dsum, dinput, sum, gradients);
+    if (!below || sum != nullptr) {
+        return below ? dsum : nullptr;
     }
     NormSaved<Real> without_dropout = saved.adapter_norm;
     without_dropout.dropout = {};
@@ -304,20 +305,21 @@ void EncoderBlock<Real>::backward(const Context<Real>& context, const Rows& rows
     const ArenaScope scope(context.scratch);
     const int hidden = config_.hidden_size;
     const Rows& out = output.rows;
-    const auto count = static_cast<std::size_t>(out.count) * static_cast<std::size_t>(hidden);
     Real* da = take(context.scratch, out.count, hidden);
     Real* dh = backward_output(context, out, saved, dy, reach, da, gradients);
     if (dh == nullptr) {
         return;
     }
-    Real* dfeed = has_inside_feed_forward() ? take(context.scratch, out.count, hidden) : dh;
-    backward_feed_forward(context, out, saved, dh, dfeed, gradients);
-    context.kernels.add(count, dfeed, da);
+    backward_feed_forward(context, out, saved, dh, da, gradients);
 
-    Real* dresidual = take(context.scratch, out.count, hidden);
+    if (reach == Reach::adapter_only) {
+        dx = nullptr;
+    }
+    // Where all rows go on, dx itself takes up one gradient after the other.
+    Real* dresidual = output.index == nullptr || dx == nullptr ? dx : take(context.scratch, out.count, hidden);
     attention_norm_->backward(context, out, saved.attention_norm, da, dh, dresidual, gradients);
     Real* dcontext = take(context.scratch, out.count, hidden);
-    attention_output_->backward(context, out, dh, dcontext, gradients);
+    attention_output_->backward(context, out, dh, dcontext, nullptr, gradients);
     branch_backward(context, out, Projection::attention_output, saved, {hidden, 0}, dh, dcontext, gradients);
     AttentionBackward<Real> attention;
     attention.forward = attention_call(rows, output, saved);
@@ -326,23 +328,18 @@ void EncoderBlock<Real>::backward(const Context<Real>& context, const Rows& rows
     attention.dkey_value = take(context.scratch, rows.count, 2 * hidden);
     context.kernels.attention_backward(attention);
 
-    if (reach == Reach::adapter_only) {
-        dx = nullptr;
-        dh = nullptr;
+    Real* room = dx == nullptr ? nullptr : dh;
+    query_->backward(context, out, attention.dquery, room, dresidual, gradients);
+    branch_backward(context, out, Projection::query, saved, {hidden, 0}, attention.dquery, dresidual, gradients);
+    if (output.index == nullptr) {
+        key_value_->backward(context, rows, attention.dkey_value, room, dx, gradients);
+    } else {
+        key_value_->backward(context, rows, attention.dkey_value, dx, nullptr, gradients);
     }
-    key_value_->backward(context, rows, attention.dkey_value, dx, gradients);
     branch_backward(context, rows, Projection::key, saved, {2 * hidden, 0}, attention.dkey_value, dx, gradients);
     branch_backward(context, rows, Projection::value, saved, {2 * hidden, hidden}, attention.dkey_value, dx, gradients);
-    query_->backward(context, out, attention.dquery, dh, gradients);
-    branch_backward(context, out, Projection::query, saved, {hidden, 0}, attention.dquery, dh, gradients);
-    if (reach == Reach::adapter_only) {
-        return;
-    }
-    context.kernels.add(count, dh, dresidual);
-    if (output.index != nullptr) {
+    if (output.index != nullptr && dx != nullptr) {
         context.kernels.add_scattered_rows(out.count, hidden, output.index, dresidual, dx);
-    } else {
-        context.kernels.add(count, dresidual, dx);
     }
 }
 

@@ -68,6 +68,15 @@ void check_prompt(const std::vector<std::int32_t>& prompt, std::size_t number, c
     }
 }
 
+template <class Real>
+void check_finite(std::uint32_t row, std::uint32_t index, int count, const Real* logits) {
+    if (!std::all_of(logits, logits + count, [](Real logit) { return std::isfinite(logit); })) {
+        throw NotFiniteError("cannot continue prompt " + std::to_string(std::uint64_t{row} + 1),
+                             "a logit of its new token " + std::to_string(std::uint64_t{index} + 1) + " is not finite",
+                             "check the model's weights, which may be damaged or diverged");
+    }
+}
+
 /// One call of generate.
 template <class Real>
 class Generation {
@@ -86,6 +95,8 @@ public:
           scratch_(kernels.memory()),
           generated_(prompts.size()) {
         check(options.max_new_tokens > 0, "generation makes at least one token");
+        check(options.choosable_tokens >= 0 && options.choosable_tokens <= decoder.config().vocab,
+              "tokens are chosen from the model's vocabulary");
     }
 
     std::vector<std::vector<std::int32_t>> run() {
@@ -144,6 +155,7 @@ private:
     NextTokens advance(const NextTokens& tokens) {
         const std::vector<Real> logits = last_logits(tokens);
         const int vocab = decoder_.config().vocab;
+        const int choosable = options_.choosable_tokens > 0 ? options_.choosable_tokens : vocab;
         NextTokens next;
         for (std::size_t s = 0; s < tokens.sequences.size(); ++s) {
             const int sequence = tokens.sequences[s];
@@ -151,9 +163,10 @@ private:
                 continue;
             }
             std::vector<std::int32_t>& made = generated_[static_cast<std::size_t>(sequence)];
-            const std::int32_t token = choose_token(
-                options_.sampling, first_row_ + static_cast<std::uint32_t>(sequence),
-                static_cast<std::uint32_t>(made.size()), vocab, logits.data() + s * static_cast<std::size_t>(vocab));
+            const std::int32_t token =
+                choose_token(options_.sampling, first_row_ + static_cast<std::uint32_t>(sequence),
+                             static_cast<std::uint32_t>(made.size()), choosable,
+                             logits.data() + s * static_cast<std::size_t>(vocab));
             if (token == options_.end_token) {
                 continue;
             }
@@ -207,6 +220,7 @@ private:
 template <class Real>
 std::int32_t choose_token(const Sampling& sampling, std::uint32_t row, std::uint32_t index, int count,
                           const Real* logits) {
+    check_finite(row, index, count, logits);
     const Real* likeliest = std::max_element(logits, logits + count);
     if (sampling.temperature == 0) {
         return static_cast<std::int32_t>(likeliest - logits);

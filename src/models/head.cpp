@@ -89,14 +89,14 @@ void Head<Real>::backward(const Context<Real>& context, const HeadSaved<Real>& s
     const ArenaScope scope(context.scratch);
     Real* dinner = context.scratch.template take<Real>(count);
     output_->backward_weight(context, rows, 0, rows.passes, saved.features, dlogits, gradients);
-    output_->backward_input(context, rows.count, dlogits, dinner);
+    output_->backward_input(context, rows.count, dlogits, dinner, nullptr);
     kernels.dropout(rows.count, hidden_, rows.placed.origins, saved.inner_dropout, dinner, dinner);
     kernels.tanh_backward(count, saved.inner, dinner, dinner);
     if (pooler_ != nullptr) {
-        pooler_->backward(context, rows, dinner, dx, gradients);
+        pooler_->backward(context, rows, dinner, dx, nullptr, gradients);
     } else {
         dense_->backward_weight(context, rows, 0, rows.passes, saved.input, dinner, gradients);
-        dense_->backward_input(context, rows.count, dinner, dx);
+        dense_->backward_input(context, rows.count, dinner, dx, nullptr);
     }
     kernels.dropout(rows.count, hidden_, rows.placed.origins, saved.input_dropout, dx, dx);
 }

@@ -1,6 +1,8 @@
 // Reading descriptions strictly.
 #include "json_fields.hpp"
 
+#include <algorithm>
+
 #include "ladle/core/error.hpp"
 
 namespace ladle {
@@ -89,6 +91,15 @@ void JsonFields::expect(const char* name, const json& expected) const {
         refuse(std::string(name) + " is " + object_[name].dump(-1, ' ', false, json::error_handler_t::replace) +
                    "; ladle computes " + expected.dump() + " only",
                "choose another backbone");
+    }
+}
+
+void JsonFields::expect_keys(const std::string& prefix, const std::vector<std::string>& known) const {
+    for (const auto& [key, value] : object_.items()) {
+        if (key.starts_with(prefix) && std::find(known.begin(), known.end(), key) == known.end()) {
+            refuse(file_ + " has the key " + key + ", which ladle does not know",
+                   "choose a LLaMA model, or remove the key if it changes nothing");
+        }
     }
 }
 

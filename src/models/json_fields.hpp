@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 namespace ladle {
 
@@ -33,6 +34,8 @@ public:
     bool flag(const char* name, bool standard) const;
     /// Refuses any other value than the one that ladle computes, if the field is there.
     void expect(const char* name, const nlohmann::json& expected) const;
+    /// Refuses every key that starts with `prefix` and is not among these.
+    void expect_keys(const std::string& prefix, const std::vector<std::string>& known) const;
     [[noreturn]] void refuse(const std::string& why, const std::string& fix) const;
     /// The same with the remedy "repair <file>".
     [[noreturn]] void refuse(const std::string& why) const { refuse(why, "repair " + file_); }

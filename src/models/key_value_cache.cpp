@@ -1,7 +1,11 @@
 // Room for keys and values.
 #include "ladle/models/key_value_cache.hpp"
 
+#include <limits>
+#include <string>
+
 #include "ladle/core/check.hpp"
+#include "ladle/core/error.hpp"
 
 namespace ladle {
 
@@ -10,6 +14,23 @@ namespace {
 /// Numbers of one token in one layer.
 std::size_t token_width(const DecoderConfig& config) {
     return 2 * static_cast<std::size_t>(config.kv_heads) * static_cast<std::size_t>(config.head_dim);
+}
+
+/// Where each sequence's rows begin, and their number [sequences + 1].
+std::vector<int> row_offsets(const std::vector<int>& capacities) {
+    constexpr std::size_t kMostRows = std::numeric_limits<int>::max();
+    std::vector<int> offsets = {0};
+    std::size_t rows = 0;
+    for (const int capacity : capacities) {
+        rows += static_cast<std::size_t>(capacity);
+        if (rows > kMostRows) {
+            throw ConfigError("cannot keep the keys and values of " + std::to_string(capacities.size()) + " sequences",
+                              "together they may have more than " + std::to_string(kMostRows) + " tokens",
+                              "lower eval.batch or --max-new-tokens");
+        }
+        offsets.push_back(static_cast<int>(rows));
+    }
+    return offsets;
 }
 
 }  // namespace
@@ -22,10 +43,7 @@ std::size_t KeyValueCache<Real>::token_bytes(const DecoderConfig& config) {
 template <class Real>
 KeyValueCache<Real>::KeyValueCache(DeviceMemory& memory, const DecoderConfig& config,
                                    const std::vector<int>& capacities, const std::vector<int>& kept_widths)
-    : offsets_({0}), lengths_(capacities.size()) {
-    for (const int capacity : capacities) {
-        offsets_.push_back(offsets_.back() + capacity);
-    }
+    : offsets_(row_offsets(capacities)), lengths_(capacities.size()) {
     for (int layer = 0; layer < config.layers; ++layer) {
         layers_.emplace_back(memory, static_cast<std::size_t>(offsets_.back()) * token_width(config));
     }

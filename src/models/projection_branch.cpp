@@ -28,8 +28,10 @@ void ProjectionBranch<Real>::backward(const Context<Real>& context, const Rows& 
     context.kernels.take_columns(rows.count, at_.out_features, static_cast<Real>(adapter_->scale()), dy, columns.width,
                                  columns.first, ddelta);
     Real* dinput = dx == nullptr ? nullptr : take(context.scratch, rows, at_.in_features);
-    adapter_->backward(context, rows, saved.adapter, ddelta, dinput, gradients);
-    if (dx != nullptr) {
+    // A gradient that goes through dropout cannot be added at once.
+    const bool drops = saved.dropout.threshold != 0;
+    adapter_->backward(context, rows, saved.adapter, ddelta, dinput, drops ? nullptr : dx, gradients);
+    if (dx != nullptr && drops) {
         context.kernels.dropout(rows.count, at_.in_features, rows.placed.origins, saved.dropout, dinput, dinput);
         context.kernels.add(static_cast<std::size_t>(rows.count) * static_cast<std::size_t>(at_.in_features), dinput,
                             dx);

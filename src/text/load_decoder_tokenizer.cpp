@@ -126,6 +126,9 @@ std::unique_ptr<const DecoderTokenizer> load_llama_tokenizer(const std::string& 
 }
 
 std::unique_ptr<const DecoderTokenizer> make_gguf_tokenizer(const json& metadata, const std::string& label) {
+    if (metadata.value("tokenizer.ggml.model", json()) == "llama") {
+        refuse_sentence_piece(label, "tokenizer.ggml.model is llama");
+    }
     expect_text(metadata, "tokenizer.ggml.model", "gpt2", label);
     expect_text(metadata, "tokenizer.ggml.pre", "smollm", label);
     if (optional_field<bool>(metadata, "tokenizer.ggml.add_space_prefix", label).value_or(false)) {

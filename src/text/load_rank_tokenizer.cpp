@@ -53,8 +53,16 @@ std::optional<std::int64_t> parse_rank(std::string_view text) {
     return whole ? std::optional(rank) : std::nullopt;
 }
 
+/// A serialised ModelProto: its first piece, which begins with the piece's text. No base64 does.
+bool is_sentence_piece(std::string_view content) {
+    return content.size() > 2 && content[0] == '\n' && content[2] == '\n';
+}
+
 TokenEntries read_ranks(const std::string& path) {
     const std::string content = read_file(path, kMostTokenizerBytes);
+    if (is_sentence_piece(content)) {
+        refuse_sentence_piece(path, "it is a protocol buffer with pieces");
+    }
     TokenEntries entries;
     std::string_view rest = content;
     while (!rest.empty()) {

@@ -1,5 +1,6 @@
 // Reads the tokenizer files of an encoder in a Hugging Face model directory into a Vocabulary and its options.
 #include "ladle/core/json_file.hpp"
+#include "ladle/core/lines.hpp"
 #include "ladle/core/read_file.hpp"
 #include "ladle/core/utf8.hpp"
 #include "ladle/text/wordpiece.hpp"
@@ -16,18 +17,12 @@ std::vector<std::string> lines_of(const std::string& path) {
     if (const std::size_t wrong = find_invalid_utf8(text); wrong != std::string::npos) {
         refuse_tokenizer(path, fmt::format("byte {} is not UTF-8", wrong));
     }
-    std::vector<std::string> lines;
-    std::size_t begin = 0;
-    while (begin < text.size()) {
-        std::size_t end = std::min(text.find('\n', begin), text.size());
-        const std::size_t next = end + 1;
-        if (end > begin && text[end - 1] == '\r') {
-            --end;
-        }
-        lines.push_back(text.substr(begin, end - begin));
-        begin = next;
+    Lines lines(text, path);
+    std::vector<std::string> found;
+    while (const auto line = lines.next()) {
+        found.emplace_back(*line);
     }
-    return lines;
+    return found;
 }
 
 SpecialNames special_names(const std::string& family, const json& config, const std::string& source) {

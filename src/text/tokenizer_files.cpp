@@ -80,6 +80,11 @@ void refuse_tokenizer(const std::string& source, const std::string& why, const s
     throw DataError("cannot use the tokenizer " + source, why, fix);
 }
 
+void refuse_sentence_piece(const std::string& source, const std::string& sign) {
+    refuse_tokenizer(source, sign + ": a SentencePiece tokenizer, as LLaMA 2's, which ladle does not read",
+                     "choose a model of the LLaMA 3 family or SmolLM2");
+}
+
 std::string shown(const json& value) {
     return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -190,6 +195,9 @@ void read_byte_bpe_file(const json& file, Vocabulary& vocabulary, TokenEntries& 
                         ByteBpeOptions& options) {
     const std::string& source = vocabulary.source;
     const json& model = field(file, "model", json::value_t::object, source);
+    if (optional_field<bool>(model, "byte_fallback", source).value_or(false)) {
+        refuse_sentence_piece(source, "it asks for byte_fallback");
+    }
     const json& splitter = field(file, "pre_tokenizer", json::value_t::object, source);
     expect_type(model, "model", "BPE", source);
     read_splitter(splitter, source, options);

@@ -27,6 +27,9 @@ inline constexpr std::size_t kMostTokenizerBytes = std::size_t{64} << 20U;
     const std::string& source, const std::string& why,
     const std::string& fix = "take the tokenizer files that were published with the model");
 
+/// Says that a SentencePiece tokenizer, as of LLaMA 2, is not read; `sign` is what shows that it is one.
+[[noreturn]] void refuse_sentence_piece(const std::string& source, const std::string& sign);
+
 /// A value as it may be shown, whatever its bytes.
 std::string shown(const nlohmann::json& value);
 

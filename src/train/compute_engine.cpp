@@ -40,6 +40,9 @@ void ComputeEngine::start_parameters(const Config& config) {
     table_.initialize(config.run.seed, initial.data());
     parameters_ = DeviceArray<float>(kernels_->memory(), initial.size());
     set_parameters(initial);
+}
+
+void ComputeEngine::require_exact_sums(const Config& config) const {
     if (config.comm.reduction == "exact") {
         kernels_->check_row_independence();
     }

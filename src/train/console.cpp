@@ -10,6 +10,7 @@
 
 #include "ladle/comm/communicator.hpp"
 #include "ladle/core/check.hpp"
+#include "ladle/core/utf8.hpp"
 
 namespace ladle {
 namespace {
@@ -84,6 +85,18 @@ std::string readable_duration(double seconds) {
     const std::int64_t minutes = whole / 60 % 60;
     return hours > 0 ? fmt::format("{}:{:02}:{:02}", hours, minutes, whole % 60)
                      : fmt::format("{}:{:02}", minutes, whole % 60);
+}
+
+std::string terminal_text(std::string_view text) {
+    std::string shown;
+    for (std::size_t i = 0; i < text.size();) {
+        const CodePoint point = decode_utf8(text, i);
+        const bool is_control = (point.value < 0x20 && point.value != '\n' && point.value != '\t') ||
+                                (point.value >= 0x7f && point.value < 0xa0);
+        shown += !point.valid || is_control ? "?" : text.substr(i, point.bytes);
+        i += point.bytes;
+    }
+    return shown;
 }
 
 std::string progress_text(const ProgressState& state, int bar_width) {

@@ -70,13 +70,16 @@ void load_adapter(const AdapterFile& adapter, DecoderEngine& engine) {
 std::unique_ptr<DecoderEngine> make_generator(const Config& config, const DecoderWeights& weights,
                                               const std::string& digest, const std::string& adapter_path,
                                               Communicator& comm) {
+    std::unique_ptr<DecoderEngine> engine;
     if (adapter_path.empty()) {
-        return std::make_unique<DecoderEngine>(config, weights, comm);
+        engine = std::make_unique<DecoderEngine>(config, weights, comm);
+    } else {
+        const AdapterFile adapter = read_adapter_file(adapter_path);
+        require_decoder(adapter, weights.config, digest, config.model.path);
+        engine = std::make_unique<DecoderEngine>(config, weights, adapter.experts, comm);
+        load_adapter(adapter, *engine);
     }
-    const AdapterFile adapter = read_adapter_file(adapter_path);
-    require_decoder(adapter, weights.config, digest, config.model.path);
-    auto engine = std::make_unique<DecoderEngine>(config, weights, adapter.experts, comm);
-    load_adapter(adapter, *engine);
+    check_rows_stay_apart(engine->kernels());
     return engine;
 }
 

@@ -1,6 +1,8 @@
 // Building a decoder for generation, and what goes in and comes out.
 #include "ladle/train/decoder_engine.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -33,6 +35,25 @@ DecoderEngine::DecoderEngine(const Config& config, DecoderWeights weights, const
                                                 table);
     });
     start_parameters(config);
+}
+
+void check_rows_stay_apart(const Kernels<float>& kernels) {
+    try {
+        kernels.check_row_independence();
+    } catch (const DeviceError& error) {
+        throw DeviceError("texts would depend on each other", error.cause(),
+                          "give another --cpu.isa, --model.precision or --train.device");
+    }
+}
+
+int choosable_tokens(const DecoderConfig& config, const DecoderTokenizer& tokenizer, const std::string& label) {
+    const std::int64_t tokens = tokenizer.facts().vocab_size;
+    if (tokens > config.vocab) {
+        throw DataError("cannot use the model of " + label,
+                        fmt::format("its tokenizer has {} tokens and the model {}", tokens, config.vocab),
+                        "use the tokenizer that belongs to the model");
+    }
+    return static_cast<int>(tokens);
 }
 
 std::vector<std::vector<std::int32_t>> encode_prompts(const DecoderTokenizer& tokenizer,

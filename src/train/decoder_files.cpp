@@ -14,13 +14,6 @@
 namespace ladle {
 namespace {
 
-DecoderFiles open_gguf_decoder(const std::string& path) {
-    GgufFile file = open_gguf(path);
-    const std::string digest = file_digest(path);
-    return {gguf_decoder(file.metadata, std::move(file.tensors), path), digest,
-            std::filesystem::path(path).filename().string() + " = " + digest + "\n"};
-}
-
 enum class DecoderLayout { meta, hugging_face, gguf };
 
 DecoderLayout layout_of(const std::string& path) {
@@ -38,12 +31,22 @@ DecoderLayout layout_of(const std::string& path) {
                     "name a LLaMA model in the layout of Meta, Hugging Face or GGUF");
 }
 
-DecoderFiles open_meta_decoder(const std::string& path) {
+DecoderWeights open_gguf_decoder(const std::string& path) {
+    GgufFile file = open_gguf(path);
+    return gguf_decoder(file.metadata, std::move(file.tensors), path);
+}
+
+DecoderFiles open_gguf_files(const std::string& path) {
+    const std::string digest = file_digest(path);
+    return {open_gguf_decoder(path), digest, std::filesystem::path(path).filename().string() + " = " + digest + "\n"};
+}
+
+DecoderFiles open_meta_files(const std::string& path) {
     const MetaDirectory directory = open_meta_directory(path);
     return {meta_decoder(directory.params, directory.shards, path), directory.digest, directory.files};
 }
 
-DecoderFiles open_hugging_face_decoder(const std::string& path) {
+DecoderFiles open_hugging_face_files(const std::string& path) {
     PretrainedWeights weights = open_weights(path);
     // The config decides positions and norms, so it belongs to what a run is trained on.
     const std::string config = file_digest(path + "/config.json");
@@ -58,14 +61,18 @@ bool has_decoder_layout(const std::string& path) {
     return path.ends_with(".gguf") || file_exists(path + "/params.json");
 }
 
-DecoderFiles open_decoder(const std::string& path) {
+DecoderWeights open_decoder(const std::string& path) {
+    return layout_of(path) == DecoderLayout::gguf ? open_gguf_decoder(path) : open_decoder_files(path).weights;
+}
+
+DecoderFiles open_decoder_files(const std::string& path) {
     switch (layout_of(path)) {
         case DecoderLayout::gguf:
-            return open_gguf_decoder(path);
+            return open_gguf_files(path);
         case DecoderLayout::meta:
-            return open_meta_decoder(path);
+            return open_meta_files(path);
         default:
-            return open_hugging_face_decoder(path);
+            return open_hugging_face_files(path);
     }
 }
 

@@ -62,6 +62,7 @@ Engine::Engine(const Config& config, const ModelSpec& spec, Backbone backbone, C
         return std::make_unique<Classifier<float>>(kernels(), spec, tensors, table);
     });
     start_parameters(config);
+    require_exact_sums(config);
 }
 
 }  // namespace ladle

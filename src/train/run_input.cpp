@@ -30,7 +30,7 @@ struct EncoderInput final : RunInput {
 };
 
 struct DecoderInput final : RunInput {
-    explicit DecoderInput(const Config& given) : files(open_decoder(given.model.path)) {
+    explicit DecoderInput(const Config& given) : files(open_decoder_files(given.model.path)) {
         config = settled_decoder_config(given, files.weights.config);
         data = open_instruction_data(config, files.weights.config);
         files.weights.config.max_positions = longest_sample(data);

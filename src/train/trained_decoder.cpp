@@ -16,7 +16,9 @@ TrainedDecoder::TrainedDecoder(const Config& config, const RunData& data, Decode
       data_(data),
       backbone_digest_(std::move(digest)),
       engine_(config, weights, decoder_experts(config.moa, weights.config.layers), comm),
-      objective_(config, engine_, data.train) {}
+      objective_(config, engine_, data.train) {
+    engine_.require_exact_sums(config);
+}
 
 SplitScores TrainedDecoder::scores(Communicator& comm, const std::vector<const Split*>& splits,
                                    const OnProgress& on_progress) {

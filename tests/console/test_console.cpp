@@ -38,6 +38,19 @@ BOOST_AUTO_TEST_CASE(counts_bytes_and_durations_are_readable) {
     BOOST_TEST(readable_duration(3723) == "1:02:03");
 }
 
+BOOST_AUTO_TEST_CASE(texts_hold_nothing_that_a_terminal_obeys) {
+    BOOST_TEST(terminal_text("a\tb\n\xc3\xa9 \xe2\x82\xac \xc2\xa0") == "a\tb\n\xc3\xa9 \xe2\x82\xac \xc2\xa0");
+    BOOST_TEST(terminal_text("a\x1b[31m\r\x7f") == "a?[31m??");
+    BOOST_TEST(terminal_text("\xc2\x9b"
+                             "31m \xc2\x80") == "?31m ?");
+    // A byte that begins a character which does not follow takes nothing with it.
+    BOOST_TEST(terminal_text("\xc2\n\xc2"
+                             "a\xc2") == "?\n?a?");
+    BOOST_TEST(terminal_text("\x9b"
+                             "31m \xff \xe2\x82") == "?31m ? ??");
+    BOOST_TEST(terminal_text("").empty());
+}
+
 BOOST_AUTO_TEST_CASE(rate_and_time_left_count_only_what_this_process_did) {
     ProgressState state;
     state.done_before = 100;

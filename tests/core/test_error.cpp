@@ -10,6 +10,8 @@ BOOST_AUTO_TEST_CASE(messages_have_what_why_and_fix) {
     BOOST_TEST(std::string(DataError("cannot read a.h5", "no such file", "prepare it").what()) ==
                "cannot read a.h5: no such file\n  fix: prepare it");
     BOOST_TEST(std::string(ConfigError("what", "", "").what()) == "what");
+    BOOST_TEST(DataError("what", "why", "fix").cause() == "what: why");
+    BOOST_TEST(DataError("what", "why", "").cause() == "what: why");
     BOOST_TEST((CheckpointError("", "", "").exit_code() == ExitCode::checkpoint));
 }
 

@@ -24,6 +24,7 @@ struct NormInputs {
           width(w),
           site(probability == 0 ? DropoutSite{} : dropout_site(probability)),
           x(random_values(area(rows, w), 1)),
+          addend(random_values(area(rows, w), 5)),
           residual(random_values(area(rows, w), 2)),
           gamma(random_values(static_cast<std::size_t>(w), 3)),
           beta(random_values(static_cast<std::size_t>(w), 4)),
@@ -43,15 +44,17 @@ struct NormInputs {
     int width;
     DropoutSite site;
     std::vector<float> x;
+    std::vector<float> addend;
     std::vector<float> residual;
     std::vector<float> gamma;
     std::vector<float> beta;
     std::vector<float> inverse;
 };
 
-/// Returns the bits of y, for comparison with those of arrays elsewhere.
+/// Returns the bits of y, for comparison with those of arrays elsewhere. With a residual there is an addend, too.
 std::vector<float> compare_norm(const NormInputs& c, bool with_residual, int shift) {
     const auto x = widened(c.x);
+    const auto addend = widened(c.addend);
     const auto residual = widened(c.residual);
     const auto gamma = widened(c.gamma);
     const auto beta = widened(c.beta);
@@ -60,6 +63,7 @@ std::vector<float> compare_norm(const NormInputs& c, bool with_residual, int shi
     std::vector<double> inverse(c.inverse.size());
     auto expected = c.call<ResidualNorm<double>>(c.origins.view());
     expected.x = x.data();
+    expected.addend = with_residual ? addend.data() : nullptr;
     expected.residual = with_residual ? residual.data() : nullptr;
     expected.gamma = gamma.data();
     expected.beta = beta.data();
@@ -69,6 +73,7 @@ std::vector<float> compare_norm(const NormInputs& c, bool with_residual, int shi
     reference().residual_norm(expected);
 
     OriginsOnDevice origins(c.origins);
+    OnDevice<float> found_addend(c.addend, shift);
     OnDevice<float> found_residual(c.residual, shift);
     OnDevice<float> found_gamma(c.gamma, shift);
     OnDevice<float> found_beta(c.beta, shift);
@@ -78,6 +83,7 @@ std::vector<float> compare_norm(const NormInputs& c, bool with_residual, int shi
     OnDevice<__nv_bfloat16> narrow(x.size(), 4 * shift);
     auto call = c.call<ResidualNorm<float>>(origins.view());
     call.x = found.data();
+    call.addend = with_residual ? found_addend.data() : nullptr;
     call.residual = with_residual ? found_residual.data() : nullptr;
     call.gamma = found_gamma.data();
     call.beta = found_beta.data();
@@ -254,6 +260,54 @@ void compare_gradient(const Leaves& leaves, int out, int in) {
     BOOST_TEST(normalised_error(wide, std::vector<float>(found.begin(), found.end())) < kGradientError, name);
 }
 
+/// A weight's sums and its bias's, on the device.
+struct LinearSums {
+    LinearSums(std::size_t weight_count, std::size_t bias_count) : weight(weight_count), bias(bias_count) {}
+    void attach(LeafGradients<float>& of_weight, LeafGradients<float>& of_bias) {
+        of_weight.sums = weight.data();
+        of_weight.rejected = rejected.data();
+        of_bias.sums = bias.data();
+        of_bias.rejected = rejected.data() + 1;
+    }
+    OnDevice<std::int64_t> weight;
+    OnDevice<std::int64_t> bias;
+    OnDevice<std::int64_t> rejected{2};
+};
+
+/// The sums of a weight [out, in] and its bias together are those of one after the other.
+void compare_linear(const Leaves& leaves, int out, int in) {
+    const auto rows = static_cast<std::size_t>(leaves.segment_offsets.back());
+    auto dy = random_values(rows * static_cast<std::size_t>(out), 1);
+    dy.back() = std::numeric_limits<float>::quiet_NaN();
+    OnDevice<int> segments(leaves.segment_offsets);
+    OnDevice<int> offsets(leaves.leaf_offsets);
+    OnDevice<float> placed_dy(dy);
+    OnDevice<float> placed_x(random_values(rows * static_cast<std::size_t>(in), 2));
+    LeafGradients<float> weight;
+    weight.rows = leaves.rows;
+    weight.rows.segment_offsets = segments.data();
+    weight.rows.leaf_offsets = offsets.data();
+    weight.out = out;
+    weight.dy = placed_dy.data();
+    weight.limit = 20.0;
+    LeafGradients<float> bias = weight;
+    weight.in = in;
+    weight.x = placed_x.data();
+    OnDevice<float> scratch((cuda::gradient_scratch_bytes(weight) + cuda::gradient_scratch_bytes(bias)) /
+                            sizeof(float));
+    LinearSums apart(area(out, in), static_cast<std::size_t>(out));
+    apart.attach(weight, bias);
+    cuda::sum_weight_gradients(stream(), weight, scratch.data());
+    cuda::sum_bias_gradients(stream(), bias, scratch.data());
+    LinearSums together(area(out, in), static_cast<std::size_t>(out));
+    together.attach(weight, bias);
+    cuda::sum_linear_gradients(stream(), weight, bias, scratch.data());
+    const std::string name = std::to_string(out) + " x " + std::to_string(in);
+    BOOST_TEST((together.weight.values() == apart.weight.values()), name);
+    BOOST_TEST((together.bias.values() == apart.bias.values()), name);
+    BOOST_TEST((together.rejected.values() == apart.rejected.values()), name);
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(norms_equal_double_loops) {
@@ -280,6 +334,7 @@ BOOST_AUTO_TEST_CASE(gradients_are_summed_by_leaf) {
             for (const auto& shape : std::vector<std::pair<int, int>>{
                      {1, 7}, {2, 33}, {16, 260}, {33, 7}, {129, 16}, {20, 24}, {70, 20}, {65, 66}, {33, 1000}}) {
                 compare_gradient(*leaves, shape.first, shape.second);
+                compare_linear(*leaves, shape.first, shape.second);
             }
             for (const int width : {1, 7, 33, 129}) {
                 compare_gradient(*leaves, width, 0);
@@ -305,6 +360,7 @@ BOOST_AUTO_TEST_CASE(gradients_of_many_leaves_take_turns_in_the_scratch) {
     BOOST_TEST(cuda::gradient_scratch_bytes(call) < samples.size() * area(kOut, kIn) * sizeof(float));
     compare_gradient(leaves, kOut, kIn);
     compare_gradient(leaves, 7, 0);
+    compare_linear(leaves, kOut, kIn);
 }
 
 BOOST_AUTO_TEST_CASE(plain_gradients_have_the_bits_of_the_cpu) {

@@ -47,8 +47,9 @@ cmp -s seed_1.jsonl first.jsonl && fail "a sampled text is the most likely one"
 
 # Where positions end, so does the text.
 most=1000
-made long --prompt "a"
-grep -qE '"stop":"(positions|end)"' long.jsonl || fail "a text is longer than the model's positions"
+made long --prompts prompts.txt
+grep -q '"stop":"positions"' long.jsonl || fail "no text reaches the model's last position"
+grep -q '"stop":"length"' long.jsonl && fail "a text is longer than the model's positions"
 
 # refused CODE TEXT WORDS...: exit code, two lines at most, no output
 refused() {
@@ -69,6 +70,7 @@ refused 2 "none is given" --model.path model
 refused 2 "more than one is given" "${some[@]}" --prompts prompts.txt
 refused 2 "it is empty" --model.path model --prompt ""
 refused 2 "--max-new-tokens 0" "${some[@]}" --max-new-tokens 0
+refused 2 "from 1 to 1000000" "${some[@]}" --max-new-tokens 1000001
 refused 2 "--temperature -1" "${some[@]}" --temperature=-1
 refused 2 "--top-p 1.5" "${some[@]}" --temperature 1 --top-p 1.5
 refused 2 "without a temperature" "${some[@]}" --top-p 0.5
@@ -91,6 +93,8 @@ for decoder in model meta model.gguf; do
     grep -q "LLaMA decoder\|model_type 'llama'" log || fail "train on the decoder $decoder: does not say what it is"
 done
 refused 3 "bert" --model.path bert --prompt a
+cp -r model more && sed -i 's/"added_tokens":\[/&{"content":"<|more|>","id":422},/' more/tokenizer.json
+refused 3 "its tokenizer has 423 tokens and the model 422" --model.path more --prompt a
 cp -r model no_tokenizer && rm no_tokenizer/tokenizer.json
 refused 3 "no_tokenizer/tokenizer.json" --model.path no_tokenizer --prompt a
 cp -r model cut && truncate -s -4 cut/model.safetensors

@@ -5,19 +5,13 @@
 #include "ladle/models/decoder_weights.hpp"
 #include "ladle/text/decoder_tokenizer.hpp"
 #include "support.hpp"
+#include "support/gguf_bytes.hpp"
 
 namespace {
 
+using gguf_bytes::raw;
+using gguf_bytes::text;
 using nlohmann::json;
-
-template <class T>
-std::string raw(T value) {
-    return {reinterpret_cast<const char*>(&value), sizeof(value)};
-}
-
-std::string text(const std::string& value) {
-    return raw(static_cast<std::uint64_t>(value.size())) + value;
-}
 
 std::uint32_t type_of(const json& value) {
     return value.is_boolean()           ? 7

@@ -244,7 +244,12 @@ piece_sanitizer() {
         rows_are_gathered_and_scattered column_sums_add weight_gradients_add_in_order_of_rows
         gelu_backward_keeps_its_stated_error fixed_point_sums_round_to_nearest_even sum_of_squares_is_in_double adamw_follows_the_published_update
         losses_equal_double packing_again_replaces_the_weight attention_survives_large_scores
-        attention_of_a_segment_does_not_depend_on_the_others feed_forward_backward_equals_its_parts"
+        attention_of_a_segment_does_not_depend_on_the_others feed_forward_backward_equals_its_parts
+        columns_are_added_and_taken outer_products_of_rows experts_are_selected rows_are_weighted_and_multiplied
+        softmax_over_few_columns rows_of_segments_are_summed rms_norm_and_its_gradient_equal_double_loops
+        rotary_turns_neighbouring_pairs silu_product_and_its_gradient_equal_double_loops
+        token_cross_entropy_equals_double_loops_and_leaves_ignored_tokens_alone
+        causal_attention_of_a_segment_does_not_depend_on_the_others products_of_one_x_are_those_of_their_rows"
     cases=$(LD_LIBRARY_PATH=$libraries "$build/tests/test_kernels" --list_content 2>&1)
     for name in $wanted; do
         grep -q "^ *$name\*\?\$" <<<"$cases" && present+=("$name")

@@ -16,9 +16,11 @@ std::string tiny() {
     return ladle::test::fixtures_root() + "/moa/meta_tiny";
 }
 
-/// Every tensor of a group of expected.h5 must be in the map with these very numbers; returns how many there are.
-std::size_t check_expected(const std::string& group, const ladle::StoredTensorMap& tensors) {
-    const ladle::Hdf5Reader expected(tiny() + "/expected.h5", ladle::Hdf5Origin::foreign);
+/// Every tensor of a group of the directory's expected.h5 must be in the map with these very numbers; returns how many
+/// there are.
+std::size_t check_expected(const std::string& directory, const std::string& group,
+                           const ladle::StoredTensorMap& tensors) {
+    const ladle::Hdf5Reader expected(directory + "/expected.h5", ladle::Hdf5Origin::foreign);
     const auto members = expected.members("/" + group);
     for (const std::string& name : members) {
         BOOST_TEST_REQUIRE(tensors.contains(name), name);
@@ -38,9 +40,12 @@ ladle::StoredTensorMap map_of(std::vector<std::pair<std::string, ladle::StoredTe
 BOOST_AUTO_TEST_SUITE(meta_directory)
 
 BOOST_AUTO_TEST_CASE(weights_are_those_that_torch_reads) {
+    for (const std::string& path : ladle::test::meta_directories()) {
+        const ladle::MetaDirectory directory = ladle::open_meta_directory(path);
+        BOOST_TEST_REQUIRE(directory.shards.size() == 1U, path);
+        BOOST_TEST(check_expected(path, "consolidated", directory.shards[0]) == directory.shards[0].size(), path);
+    }
     const ladle::MetaDirectory directory = ladle::open_meta_directory(tiny());
-    BOOST_TEST_REQUIRE(directory.shards.size() == 1U);
-    BOOST_TEST(check_expected("consolidated", directory.shards[0]) == directory.shards[0].size());
     BOOST_TEST((directory.shards[0].at("norm.weight").dtype == ladle::DType::bf16));
     BOOST_TEST(directory.params["n_kv_heads"] == 2);
     BOOST_TEST(directory.digest.size() == 64U);
@@ -70,12 +75,16 @@ BOOST_AUTO_TEST_CASE(shards_must_be_counted_from_zero_without_holes) {
 }
 
 BOOST_AUTO_TEST_CASE(a_training_checkpoint_gives_its_model_only) {
+    for (const std::string& directory : ladle::test::meta_directories()) {
+        const auto entry = map_of(ladle::open_torch_entry(directory + "/checkpoint-1.pth", "model"));
+        BOOST_TEST(check_expected(directory, "adapter", entry) ==
+                   map_of(ladle::open_torch(directory + "/adapter.pth")).size());
+    }
     const std::string path = tiny() + "/checkpoint-1.pth";
     const ladle::StoredTensorMap model = map_of(ladle::open_torch_entry(path, "model"));
     BOOST_TEST(model.at("llama.norm.weight").elements() == 64U);
     BOOST_TEST((model.at("llama.norm.weight").dtype == ladle::DType::bf16));
-    const std::size_t adapters = check_expected("adapter", model);
-    BOOST_TEST(adapters == map_of(ladle::open_torch(tiny() + "/adapter.pth")).size());
+    const std::size_t adapters = check_expected(tiny(), "adapter", model);
     // 21 tensors of the backbone without rope.freqs.
     BOOST_TEST(model.size() == adapters + 21);
     BOOST_CHECK_EXCEPTION(ladle::open_torch_entry(path, "args"), ladle::DataError, names("no dictionary under"));

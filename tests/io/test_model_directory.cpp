@@ -180,6 +180,21 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_refused_before_anything_is_written) {
     BOOST_CHECK_EXCEPTION(backbone.write(soup, "backbone"), ConfigError, names("name a new or empty directory"));
 }
 
+BOOST_AUTO_TEST_CASE(a_failure_leaves_nothing_in_the_way_of_another_try) {
+    Backbone backbone("roberta");
+    const Soup soup = make_soup("roberta", "adamix", 2, true);
+    const std::string output = "roberta.encoder.layer.1.output.dense.weight";
+    const auto original = backbone.source.tensors;
+    backbone.source.tensors[output].read = [](std::size_t, std::size_t) -> std::vector<std::byte> {
+        throw DataError("cannot read the weights", "the file ends early", "fetch it again");
+    };
+    BOOST_CHECK_EXCEPTION(backbone.write(soup, "again"), DataError, names("ends early"));
+    BOOST_TEST(std::filesystem::is_empty(backbone.path("again")));
+    backbone.source.tensors = original;
+    backbone.write(soup, "again");
+    BOOST_TEST(std::filesystem::exists(backbone.path("again/config.json")));
+}
+
 BOOST_AUTO_TEST_CASE(weights_are_cut_into_shards) {
     const Scratch scratch;
     ladle::StoredTensorMap tensors;

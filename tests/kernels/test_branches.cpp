@@ -2,6 +2,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "kernel_support.hpp"
+#include "support/differences.hpp"
 
 using namespace ladle;
 using namespace ladle::test;
@@ -16,11 +17,7 @@ std::size_t area(int rows, int width) {
 constexpr double kTolerance = 1e-6;
 
 void compare(const std::vector<double>& expected, const float* found, const std::string& name) {
-    double largest = 0;
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-        largest = std::max(largest, std::abs(expected[i] - static_cast<double>(found[i])));
-    }
-    BOOST_TEST(largest < kTolerance, name);
+    BOOST_TEST(largest_difference(expected, std::vector<float>(found, found + expected.size())) < kTolerance, name);
 }
 
 }  // namespace

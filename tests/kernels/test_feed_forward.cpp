@@ -29,6 +29,19 @@ std::size_t narrow(int rows) {
     return static_cast<std::size_t>(rows * kHidden);
 }
 
+/// dx in place of dy.
+FeedForwardBackward<float> backward_call(const Part& part, int rows, const std::vector<float>& before,
+                                         Guarded<float>& dy) {
+    FeedForwardBackward<float> call;
+    call.inner = part.inner.get();
+    call.outer = part.outer.get();
+    call.rows = rows;
+    call.before_gelu = before.data();
+    call.dy = dy.data();
+    call.dx = dy.data();
+    return call;
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(feed_forward_equals_its_parts) {
@@ -76,20 +89,24 @@ BOOST_AUTO_TEST_CASE(feed_forward_backward_equals_its_parts) {
             kernels.product_transposed(*part.inner, rows, gradient.data(), expected.data());
 
             for (const bool wanted : {false, true}) {
-                Guarded<float> dx(dy);  // in place of dy
+                Guarded<float> dx(dy);
                 Guarded<float> dbefore(wide(rows));
-                FeedForwardBackward<float> call;
-                call.inner = part.inner.get();
-                call.outer = part.outer.get();
-                call.rows = rows;
-                call.before_gelu = before.data();
-                call.dy = dx.data();
-                call.dx = dx.data();
+                FeedForwardBackward<float> call = backward_call(part, rows, before, dx);
                 call.dbefore_gelu = wanted ? dbefore.data() : nullptr;
                 kernels.feed_forward_backward(call);
                 BOOST_TEST(same_bits(expected.data(), dx.data(), expected.size()), rows << " rows");
                 BOOST_TEST((!wanted || same_bits(gradient.data(), dbefore.data(), gradient.size())), rows << " rows");
             }
+            const auto before_sum = random_values(narrow(rows), 28);
+            Guarded<float> room(dy);
+            Guarded<float> sum(before_sum);
+            FeedForwardBackward<float> call = backward_call(part, rows, before, room);
+            call.sum = sum.data();
+            kernels.feed_forward_backward(call);
+            for (std::size_t i = 0; i < expected.size(); ++i) {
+                expected[i] += before_sum[i];
+            }
+            BOOST_TEST(same_bits(expected.data(), sum.data(), expected.size()), rows << " rows, added");
         }
     }
 }

@@ -77,6 +77,46 @@ BOOST_AUTO_TEST_CASE(transposed_products_equal_double_loops) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(products_of_one_x_are_those_of_their_rows) {
+    for (const Precision precision : precisions()) {
+        const Case c{130, 48, 84};
+        const Made first = make(c, precision);
+        const Made second = make({c.rows, 16, c.in}, precision);
+        const auto x = random_values(static_cast<std::size_t>(c.rows * c.in), 2);
+        const auto bias = random_values(48, 3);
+        Guarded<float> all(static_cast<std::size_t>(c.rows * 48));
+        Guarded<float> rest(static_cast<std::size_t>(60 * 16));
+        const PartProduct<float> parts[] = {{first.matrix.get(), 0, c.rows, bias.data(), all.data()},
+                                            {second.matrix.get(), 70, 60, nullptr, rest.data()}};
+        kernels_under_test().products(c.rows, x.data(), parts);
+        std::vector<float> expected(all.size());
+        kernels_under_test().product(*first.matrix, c.rows, x.data(), bias.data(), expected.data());
+        BOOST_TEST(same_bits(all.data(), expected.data(), expected.size()));
+        const auto last_rows = product(*second.matrix, {x.begin() + 70 * c.in, x.end()});
+        BOOST_TEST(same_bits(rest.data(), last_rows.data(), last_rows.size()));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_product_added_is_the_product_and_then_the_sum) {
+    for (const Precision precision : precisions()) {
+        for (const Case& c : kCases) {
+            const Made made = make(c, precision);
+            const auto dy = random_values(static_cast<std::size_t>(c.rows * c.out), 4);
+            std::vector<float> expected(static_cast<std::size_t>(c.rows * c.in));
+            kernels_under_test().product_transposed(*made.matrix, c.rows, dy.data(), expected.data());
+            const auto before = random_values(expected.size(), 5);
+            Guarded<float> room(expected.size());
+            Guarded<float> sum(before);
+            kernels_under_test().add_product_transposed(*made.matrix, c.rows, dy.data(), room.data(), sum.data());
+            for (std::size_t i = 0; i < expected.size(); ++i) {
+                expected[i] += before[i];
+            }
+            BOOST_TEST(same_bits(sum.data(), expected.data(), expected.size()),
+                       c.rows << " rows, " << c.out << " x " << c.in);
+        }
+    }
+}
+
 BOOST_AUTO_TEST_CASE(bf16_products_round_their_operands) {
     // Against the unrounded reference the error must be that of bfloat16, or the test above proves nothing.
     if (!has_bfloat16()) {

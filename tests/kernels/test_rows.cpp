@@ -27,6 +27,7 @@ struct NormCase {
           width(w),
           site(dropout_site(dropout)),
           x(random_values(size_of(o, w), 1)),
+          addend(random_values(size_of(o, w), 5)),
           residual(random_values(size_of(o, w), 2)),
           gamma(random_values(static_cast<std::size_t>(w), 3)),
           beta(random_values(static_cast<std::size_t>(w), 4)) {}
@@ -34,6 +35,7 @@ struct NormCase {
     int width;
     DropoutSite site;
     std::vector<float> x;
+    std::vector<float> addend;
     std::vector<float> residual;
     std::vector<float> gamma;
     std::vector<float> beta;
@@ -60,10 +62,11 @@ ResidualNormBackward<Real> backward_call(const NormCase& c) {
     return call;
 }
 
-void compare_norm(const NormCase& c, bool with_residual) {
+void compare_norm(const NormCase& c, bool with_addend, bool with_residual) {
     const std::size_t size = c.x.size();
     const auto rows = c.origins.token.size();
     const auto x = widened(c.x);
+    const auto addend = widened(c.addend);
     const auto residual = widened(c.residual);
     const auto gamma = widened(c.gamma);
     const auto beta = widened(c.beta);
@@ -72,6 +75,7 @@ void compare_norm(const NormCase& c, bool with_residual) {
     std::vector<double> inverse(rows);
     auto expected = norm_call<double>(c);
     expected.x = x.data();
+    expected.addend = with_addend ? addend.data() : nullptr;
     expected.residual = with_residual ? residual.data() : nullptr;
     expected.gamma = gamma.data();
     expected.beta = beta.data();
@@ -85,6 +89,7 @@ void compare_norm(const NormCase& c, bool with_residual) {
     Guarded<float> found_inverse(rows);
     auto call = norm_call<float>(c);
     call.x = found.data();
+    call.addend = with_addend ? c.addend.data() : nullptr;
     call.residual = with_residual ? c.residual.data() : nullptr;
     call.gamma = c.gamma.data();
     call.beta = c.beta.data();
@@ -181,8 +186,9 @@ BOOST_AUTO_TEST_CASE(norms_equal_double_loops) {
             }
             for (const double dropout : {0.0, 0.1}) {
                 const NormCase c(origins, width, dropout);
-                compare_norm(c, true);
-                compare_norm(c, false);
+                compare_norm(c, false, false);
+                compare_norm(c, false, true);
+                compare_norm(c, true, true);
                 compare_norm_backward(c);
             }
         }

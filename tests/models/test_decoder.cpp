@@ -74,7 +74,7 @@ BOOST_AUTO_TEST_CASE(gradient_of_a_block_matches_finite_differences) {
     NamedTensors tensors(tiny_decoder_tensors(s.config), "", "tiny");
     const RotaryTable<double> rotary(host_memory(), s.config.max_positions, rotary_frequencies(s.config));
     const DecoderBlock<double> block(*s.kernels, s.config, Precision::fp32, 1, rotary, tensors);
-    const Rows rows = place_rows(s.arena, s.batch.tokens.rows);
+    const Rows rows = placed_rows(s.context(), s.batch.tokens.rows);
     std::vector<double> x = random_numbers(s.size(), 1);
     const std::vector<double> dy = random_numbers(s.size(), 2);
     const auto function = [&] {

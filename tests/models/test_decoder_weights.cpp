@@ -282,6 +282,14 @@ BOOST_AUTO_TEST_CASE(surplus_tensors_are_named) {
     StoredTensorMap tensors = as_hugging_face(canonical());
     tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = tensors.at("model.norm.weight");
     BOOST_CHECK_NO_THROW(hugging_face_decoder(hugging_face_config(), tensors, kLabel));
+    for (const char* name : {"model.layers.2.self_attn.rotary_emb.inv_freq", "adapter.rotary_emb.inv_freq"}) {
+        StoredTensorMap more = tensors;
+        more[name] = tensors.at("model.norm.weight");
+        BOOST_CHECK_EXCEPTION(hugging_face_decoder(hugging_face_config(), more, kLabel), DataError, names(name));
+    }
+    StoredTensorMap meta = canonical();
+    meta["adapter.rope.freqs"] = meta.at("norm.weight");
+    BOOST_CHECK_EXCEPTION(read_meta(meta), DataError, names("adapter.rope.freqs is surplus"));
     tensors["model.layers.0.self_attn.q_proj.bias"] = tensors.at("model.norm.weight");
     BOOST_CHECK_EXCEPTION(hugging_face_decoder(hugging_face_config(), tensors, kLabel), DataError,
                           names("q_proj.bias is surplus"));
@@ -365,6 +373,8 @@ BOOST_AUTO_TEST_CASE(what_is_not_computed_is_refused) {
     refuses("mlp_bias", true, "mlp_bias");
     refuses("rope_scaling", {{"type", "linear"}, {"factor", 2.0}}, "type is \"linear\"");
     refuses("rope_scaling", {{"rope_type", "llama3"}}, "has no factor");
+    refuses("rope_scaling", "llama3", "rope_scaling of config.json is not a JSON object");
+    refuses("rope_parameters", 1e4, "rope_parameters of config.json is not a JSON object");
     refuses("rope_parameters", {{"rope_theta", 1e4}, {"partial_rotary_factor", 0.5}}, "partial_rotary_factor");
     refuses("rope_parameters", {{"rope_type", "default"}}, "has no rope_theta");
     refuses("num_key_value_heads", 3, "not a multiple");
@@ -378,6 +388,8 @@ BOOST_AUTO_TEST_CASE(what_is_not_computed_is_refused) {
     refuses("tie_word_embeddings", 1, "tie_word_embeddings");
     const nlohmann::json strange = with(tiny().params, [](auto& p) { p["n_experts"] = 8; });
     BOOST_CHECK_EXCEPTION(parse_meta_params(strange, kLabel), DataError, names("n_experts"));
+    const nlohmann::json older = with(tiny().params, [](auto& p) { p.erase("rope_theta"); });
+    BOOST_CHECK_EXCEPTION(parse_meta_params(older, kLabel), DataError, names("no rope_theta, as in LLaMA 1 and 2"));
     const nlohmann::json wide = with(tiny().params, [](auto& p) {
         p["multiple_of"] = 1 << 24;
         p["dim"] = 1 << 24;
@@ -393,6 +405,18 @@ BOOST_AUTO_TEST_CASE(what_is_not_computed_is_refused) {
     refuses_gguf("llama.rope.scaling.type", "yarn");
     refuses_gguf("llama.expert_count", 8);
     refuses_gguf("llama.rope.dimension_count", 8);
+    refuses_gguf("llama.rope.scaling.factor", 4.0);
+    refuses_gguf("llama.rope.scale_linear", 4.0);
+    refuses_gguf("llama.attention.sliding_window", 4096);
+    refuses_gguf("llama.attention.scale", 0.5);
+    refuses_gguf("llama.logit_scale", 0.5);
+    BOOST_CHECK_NO_THROW(parse_gguf_metadata(with(gguf_metadata(),
+                                                  [](auto& m) {
+                                                      m["llama.rope.scaling.finetuned"] = true;
+                                                      m["llama.expert_used_count"] = 0;
+                                                      m["general.name"] = "tiny";
+                                                  }),
+                                             kLabel));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

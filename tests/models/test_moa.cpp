@@ -240,6 +240,14 @@ BOOST_AUTO_TEST_CASE(an_idle_expert_of_top_k_has_a_gradient_of_zero) {
     BOOST_TEST(sums[tiny.table.at(idle).offset] == 0);
 }
 
+BOOST_AUTO_TEST_CASE(a_rejected_value_makes_the_balance_loss_no_number) {
+    const BalanceLayout layout{1, 2};
+    std::vector<std::int64_t> sums(layout.size() + 1);
+    BOOST_TEST(balance_loss(layout, sums, 4) == 0.0);
+    sums.back() = 1;
+    BOOST_TEST(std::isnan(balance_loss(layout, sums, 4)));
+}
+
 BOOST_AUTO_TEST_CASE(sparse_experts_compute_what_dense_ones_would) {
     // With a threshold of 0 every token is selected, as in Soft MoA.
     MoaOptions dense = moa_options("soft-moa", 2);

@@ -1,5 +1,6 @@
 // Descriptions of experts: lists, checks, published counts of parameters and first values.
 #include <boost/test/unit_test.hpp>
+#include <cmath>
 #include <functional>
 
 #include "ladle/adapters/moa/tensors.hpp"
@@ -92,6 +93,15 @@ BOOST_AUTO_TEST_CASE(contradicting_options_are_refused) {
     BOOST_TEST(refuses_with(moa_options("unipelt", kLayers), [](MoaOptions& o) { o.prompt_layers = {1, kLayers}; }));
     BOOST_TEST(refuses_with(moa_options("sparse-moa", kLayers), [](MoaOptions& o) { o.num_experts = 2; }));
     BOOST_TEST(refuses_with(moa_options("top-k-lora", kLayers), [](MoaOptions& o) { o.top_k = 3; }));
+    BOOST_TEST(refuses_with(moa_options("adamole", kLayers), [](MoaOptions& o) { o.share_lora_a = true; }));
+    MoaOptions constant = moa_options("sparse-moa", kLayers);
+    constant.max_threshold = 1.5;
+    BOOST_TEST(!refuses(constant));
+    constant.constant_threshold = true;
+    BOOST_TEST(refuses(constant));
+    for (const double alpha : {0.0, -8.0, std::nan("")}) {
+        BOOST_TEST(refuses_with(soft, [&](MoaOptions& o) { o.lora_alpha = alpha; }));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(ranges_of_layers) {

@@ -23,11 +23,15 @@ struct TanhGelu final : ForwardingKernels<Real> {
     }
 };
 
-/// In forward, add() is the adapter's own residual and nothing else.
+/// The addend of a norm is the adapter's own residual and nothing else.
 template <class Real>
 struct MissingAdapterResidual final : ForwardingKernels<Real> {
     using ForwardingKernels<Real>::ForwardingKernels;
-    void add(std::size_t, const Real*, Real*) const override {}
+    void residual_norm(const ResidualNorm<Real>& call) const override {
+        ResidualNorm<Real> wrong = call;
+        wrong.addend = nullptr;
+        this->inner_.residual_norm(wrong);
+    }
 };
 
 template <class Real>

@@ -127,7 +127,11 @@ public:
         std::vector<Real> gradient(wide_count(*call.inner, call.rows));
         this->product_transposed(*call.outer, call.rows, call.dy, gradient.data());
         this->gelu_backward(gradient.size(), call.before_gelu, gradient.data(), gradient.data());
-        this->product_transposed(*call.inner, call.rows, gradient.data(), call.dx);
+        if (call.sum != nullptr) {
+            this->add_product_transposed(*call.inner, call.rows, gradient.data(), call.dx, call.sum);
+        } else {
+            this->product_transposed(*call.inner, call.rows, gradient.data(), call.dx);
+        }
         if (call.dbefore_gelu != nullptr) {
             std::copy(gradient.begin(), gradient.end(), call.dbefore_gelu);
         }

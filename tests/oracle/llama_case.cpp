@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "golden_case.hpp"
 #include "ladle/core/json_file.hpp"
 
 namespace ladle::test {
@@ -147,17 +148,7 @@ std::vector<double> scaled_sigmoids(std::vector<double> values, double scale) {
 }  // namespace
 
 std::vector<std::string> moa_files() {
-    std::vector<std::string> files;
-    for (const std::string& path : fixture_files("moa", ".h5")) {
-        try {
-            if (fixture_kind(path) == "moa") {
-                files.push_back(path);
-            }
-        } catch (const std::exception&) {
-            continue;  // the AdaMix suite reports what cannot be read
-        }
-    }
-    return files;
+    return golden_files("moa", {"moa"});
 }
 
 PackedTokens::PackedTokens(const Hdf5Reader& file, int ignored_label, bool with_padding)

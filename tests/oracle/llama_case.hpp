@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ladle/models/decoder.hpp"
+#include "support/differences.hpp"
 #include "support/fixtures.hpp"
 
 namespace ladle::test {
@@ -79,17 +80,6 @@ private:
 inline constexpr double kLogitTolerance = 1e-4;
 inline constexpr double kLossTolerance = 1e-5;
 inline constexpr double kGradientTolerance = 2e-4;
-
-/// Infinite if a number is none; the sizes must be equal.
-template <class Real>
-double largest_difference(const std::vector<double>& expected, const std::vector<Real>& found) {
-    double largest = expected.size() == found.size() ? 0 : INFINITY;
-    for (std::size_t i = 0; i < expected.size() && i < found.size(); ++i) {
-        const double difference = std::abs(expected[i] - static_cast<double>(found[i]));
-        largest = std::isnan(difference) ? INFINITY : std::max(largest, difference);
-    }
-    return largest;
-}
 
 /// Differences of a training pass from the file, by name, each in units of its tolerance.
 template <class Real>

@@ -116,8 +116,10 @@ BOOST_AUTO_TEST_CASE(planted_mistakes_are_seen_in_bfloat16) {
 
 BOOST_AUTO_TEST_CASE(planted_mistakes_are_seen_by_the_golden_files) {
     const auto kernels = make_reference_kernels<double>();
+    // The kernels that mistakes are planted in are right without one.
+    const ForwardingKernels<double> forwarding(*kernels);
     for (const std::string& path : own_files()) {
-        AdamixCase<double> right(path, *kernels, Precision::fp32);
+        AdamixCase<double> right(path, forwarding, Precision::fp32);
         const Observation expected = golden(right);
         BOOST_TEST(largest_difference(expected, observe(right)) < kTolerance);
         for (const Mutation<double>& mutation : mutations<double>()) {

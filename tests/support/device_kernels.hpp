@@ -89,6 +89,9 @@ public:
         inner_->product_transposed(matrix, rows, placed, lent.out(dx, area(rows, matrix.in_features())));
         lent.finish();
     }
+    void products(int rows, const float* x, std::span<const PartProduct<float>> parts) const override;
+    void add_product_transposed(const Matrix& matrix, int rows, const float* dy, float* room,
+                                float* sum) const override;
     void check_row_independence() const override { inner_->check_row_independence(); }
     void add_weight_gradient(int rows, int out, int in, const float* dy, const float* x, float* dw) const override {
         LentArrays lent(inner_->memory());
@@ -111,6 +114,7 @@ public:
         inner_->sum_bias_gradients(lend(lent, call));
         lent.finish();
     }
+    void sum_linear_gradients(const LeafGradients<float>& weight, const LeafGradients<float>& bias) const override;
 
     void embed(int rows, int width, const std::int32_t* ids, const std::int32_t* position_ids,
                const std::int32_t* type_ids, const float* words, const float* positions, const float* types,

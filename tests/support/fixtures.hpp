@@ -35,8 +35,9 @@ inline std::string fixtures_root() {
     return root != nullptr ? root : LADLE_TEST_FIXTURES;
 }
 
-/// All files with this ending in the system's own folder and in the folders of LADLE_FIXTURES, sorted.
-inline std::vector<std::string> fixture_files(const std::string& system, const std::string& ending) {
+/// What the system's own folder and the folders of LADLE_FIXTURES hold under names that are wanted, sorted.
+template <class Wanted>
+std::vector<std::string> find_fixtures(const std::string& system, Wanted&& wanted) {
     std::vector<std::string> folders = {fixtures_root() + "/" + system};
     if (const char* more = std::getenv("LADLE_FIXTURES")) {
         std::stringstream list(more);
@@ -47,13 +48,22 @@ inline std::vector<std::string> fixture_files(const std::string& system, const s
     std::vector<std::string> files;
     for (const std::string& folder : folders) {
         for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-            if (entry.path().filename().string().ends_with(ending)) {
+            if (wanted(entry.path().filename().string())) {
                 files.push_back(entry.path().string());
             }
         }
     }
     std::sort(files.begin(), files.end());
     return files;
+}
+
+inline std::vector<std::string> fixture_files(const std::string& system, const std::string& ending) {
+    return find_fixtures(system, [&](const std::string& name) { return name.ends_with(ending); });
+}
+
+/// Directories of LLaMA files as Meta publishes them.
+inline std::vector<std::string> meta_directories() {
+    return find_fixtures("moa", [](const std::string& name) { return name.starts_with("meta_"); });
 }
 
 }  // namespace ladle::test

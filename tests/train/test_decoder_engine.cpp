@@ -3,11 +3,47 @@
 
 #include "io/names.hpp"
 #include "ladle/train/decoder_engine.hpp"
+#include "oracle/forwarding_kernels.hpp"
+#include "support/fixtures.hpp"
 #include "support/tiny_decoder.hpp"
 
 using namespace ladle;
 
+namespace {
+
+struct NeighbouringKernels : test::ForwardingKernels<float> {
+    using ForwardingKernels::ForwardingKernels;
+    void check_row_independence() const override {
+        throw DeviceError("products depend on neighbours", "kernels differ", "set comm.reduction = fast");
+    }
+};
+
+}  // namespace
+
 BOOST_AUTO_TEST_SUITE(decoder_engine)
+
+BOOST_AUTO_TEST_CASE(rows_that_do_not_stay_apart_have_a_remedy_that_exists_here) {
+    const auto kernels = make_cpu_kernels("auto", Precision::fp32);
+    BOOST_CHECK_NO_THROW(check_rows_stay_apart(*kernels));
+    BOOST_CHECK_EXCEPTION(
+        check_rows_stay_apart(NeighbouringKernels(*kernels)), DeviceError, [](const DeviceError& error) {
+            const std::string what = error.what();
+            return what.find("kernels differ") != std::string::npos && what.find("--cpu.isa") != std::string::npos &&
+                   what.find("comm.reduction") == std::string::npos;
+        });
+}
+
+BOOST_AUTO_TEST_CASE(only_tokens_of_the_tokenizer_may_be_chosen) {
+    const auto tokenizer = load_rank_tokenizer(test::fixtures_root() + "/moa/meta_tiny/tokenizer.model");
+    DecoderConfig config = test::tiny_decoder();
+    for (const int rows : {532, 576}) {
+        config.vocab = rows;
+        BOOST_TEST(choosable_tokens(config, *tokenizer, "tiny") == 532);
+    }
+    config.vocab = 531;
+    BOOST_CHECK_EXCEPTION(choosable_tokens(config, *tokenizer, "tiny"), DataError,
+                          names("tokenizer has 532 tokens and the model 531"));
+}
 
 BOOST_AUTO_TEST_CASE(positions_suffice_for_the_longest_sequence) {
     DecoderConfig config = test::tiny_decoder();

@@ -5,6 +5,7 @@
 #include "io/names.hpp"
 #include "io/scratch.hpp"
 #include "ladle/core/digest.hpp"
+#include "ladle/io/meta_directory.hpp"
 #include "ladle/io/safetensors.hpp"
 #include "ladle/train/decoder_files.hpp"
 #include "support/fixtures.hpp"
@@ -59,26 +60,30 @@ void write_hugging_face(const Scratch& scratch, const DecoderWeights& meta) {
 BOOST_AUTO_TEST_SUITE(decoder_files)
 
 BOOST_AUTO_TEST_CASE(every_layout_is_found) {
-    const DecoderFiles meta = open_decoder(test::fixtures_root() + "/moa/meta_tiny");
-    BOOST_TEST(meta.weights.config.vocab == 128);
-    BOOST_TEST(meta.digest.size() == 64U);
+    const DecoderWeights meta = open_decoder(test::fixtures_root() + "/moa/meta_tiny");
+    BOOST_TEST(meta.config.vocab == 128);
     BOOST_TEST(open_decoder_tokenizer(test::fixtures_root() + "/moa/meta_tiny")->facts().type == "rank_bpe");
+    BOOST_TEST(open_decoder_files(test::fixtures_root() + "/moa/meta_tiny").digest ==
+               open_meta_directory(test::fixtures_root() + "/moa/meta_tiny").digest);
     const Scratch scratch;
-    write_hugging_face(scratch, meta.weights);
-    const DecoderFiles hugging_face = open_decoder(scratch.directory());
-    BOOST_TEST(hugging_face.weights.config.max_positions == 64);
-    BOOST_TEST((hugging_face.weights.stored_order == RotaryOrder::half_split));
-    BOOST_TEST((hugging_face.weights.tensors.at("norm.weight").dtype == DType::bf16));
+    write_hugging_face(scratch, meta);
+    const DecoderWeights hugging_face = open_decoder(scratch.directory());
+    BOOST_TEST(hugging_face.config.max_positions == 64);
+    BOOST_TEST((hugging_face.stored_order == RotaryOrder::half_split));
+    BOOST_TEST((hugging_face.tensors.at("norm.weight").dtype == DType::bf16));
     BOOST_CHECK_EXCEPTION(open_decoder_tokenizer(scratch.directory()), DataError, names("no bos_token"));
-    BOOST_TEST(hugging_face.files == "config.json = " + file_digest(scratch.path("config.json")) +
-                                         "\nmodel.safetensors = " + file_digest(scratch.path("model.safetensors")) +
-                                         "\n");
+    BOOST_TEST(open_decoder_files(scratch.directory()).files ==
+               "config.json = " + file_digest(scratch.path("config.json")) +
+                   "\nmodel.safetensors = " + file_digest(scratch.path("model.safetensors")) + "\n");
     spill(scratch.path("small.gguf"), small_gguf());
-    const DecoderFiles gguf = open_decoder(scratch.path("small.gguf"));
-    BOOST_TEST(gguf.weights.config.tied_output);
-    BOOST_TEST(gguf.weights.tensors.size() == 11U);
+    const DecoderWeights gguf = open_decoder(scratch.path("small.gguf"));
+    BOOST_TEST(gguf.config.tied_output);
+    BOOST_TEST(gguf.tensors.size() == 11U);
+    const DecoderFiles gguf_files = open_decoder_files(scratch.path("small.gguf"));
+    BOOST_TEST(gguf_files.weights.tensors.size() == 11U);
+    BOOST_TEST(gguf_files.digest == file_digest(scratch.path("small.gguf")));
+    BOOST_TEST(gguf_files.files == "small.gguf = " + gguf_files.digest + "\n");
     BOOST_CHECK_EXCEPTION(open_decoder_tokenizer(scratch.path("small.gguf")), DataError, names("tokenizer.ggml.model"));
-    BOOST_TEST(gguf.files == "small.gguf = " + gguf.digest + "\n");
 }
 
 BOOST_AUTO_TEST_CASE(other_paths_are_refused) {

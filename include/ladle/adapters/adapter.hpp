@@ -43,9 +43,10 @@ public:
     /// delta [R, out] from x [R, in]; overwrites delta, which is not x. x must live until backward.
     virtual void forward(const Context<Real>& context, const Rows& rows, const Real* x, Real* delta,
                          AdapterSaved<Real>& saved) const = 0;
-    /// Adds parameter gradients; unless dx is null, overwrites dx [R, in], which is not ddelta [R, out].
+    /// Adds parameter gradients; unless dx is null, overwrites dx [R, in], which is not ddelta [R, out]. Unless sum
+    /// [R, in] is null, the gradient of x is added to it instead, and dx is room; sum may be ddelta.
     virtual void backward(const Context<Real>& context, const Rows& rows, const AdapterSaved<Real>& saved,
-                          const Real* ddelta, Real* dx, GradientSum<Real>& gradients) const = 0;
+                          const Real* ddelta, Real* dx, Real* sum, GradientSum<Real>& gradients) const = 0;
 };
 
 /// One row of the list of kinds (src/adapters/registry.cpp). Kinds without an adapter have no functions.

@@ -19,8 +19,9 @@ public:
     void prepare(const Kernels<Real>& kernels, const Real* parameters, const RoutePlan& plan);
     /// y [R, out] from x [R, in].
     void forward(const Context<Real>& context, const Rows& rows, const Real* x, Real* y) const;
-    /// Adds the gradients of the picked experts and, unless dx is null, overwrites dx [R, in]. Training plans only.
-    void backward(const Context<Real>& context, const Rows& rows, const Real* x, const Real* dy, Real* dx,
+    /// Adds the gradients of the picked experts and, unless dx is null, overwrites dx [R, in]; unless sum [R, in] is
+    /// null, adds to that instead, and dx is room. Training plans only.
+    void backward(const Context<Real>& context, const Rows& rows, const Real* x, const Real* dy, Real* dx, Real* sum,
                   GradientSum<Real>& gradients) const;
 
 private:

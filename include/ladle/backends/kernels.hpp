@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -56,7 +57,17 @@ struct DropoutSite {
     double scale = 1.0;           ///< factor of kept elements, 1 / (1 - probability)
 };
 
-/// y = layer_norm(dropout(x) + residual) * gamma + beta, per row of `width` elements.
+/// One of several products with rows of the same x.
+template <class Real>
+struct PartProduct {
+    const Matrix* matrix = nullptr;
+    int first_row = 0;  ///< of x
+    int rows = 0;
+    const Real* bias = nullptr;  ///< [out], or null
+    Real* y = nullptr;           ///< [rows, out]
+};
+
+/// y = layer_norm(dropout(x + addend) + residual) * gamma + beta, per row of `width` elements.
 template <class Real>
 struct ResidualNorm {
     int rows = 0;
@@ -67,8 +78,9 @@ struct ResidualNorm {
     const Real* gamma = nullptr;        ///< [width]
     const Real* beta = nullptr;         ///< [width]
     const Real* x = nullptr;            ///< [R, width]
+    const Real* addend = nullptr;       ///< [R, width], or null for none
     const Real* residual = nullptr;     ///< [R, width], or null for none
-    Real* y = nullptr;                  ///< [R, width]; may be x or residual
+    Real* y = nullptr;                  ///< [R, width]; may be x, addend or residual
     Real* normalized = nullptr;         ///< [R, width] (v - mean) / deviation; kept for backward, or null
     Real* inverse_deviation = nullptr;  ///< [R] kept for backward, or null
 };
@@ -194,6 +206,7 @@ struct FeedForwardBackward {
     const Real* dy = nullptr;           ///< [R, H]
     Real* dbefore_gelu = nullptr;       ///< [R, I] gradient of before_gelu, or null if not wanted
     Real* dx = nullptr;                 ///< [R, H]; may be dy
+    Real* sum = nullptr;  ///< [R, H] unless null, the gradient is added to it, and dx is room for the kernel's own use
 };
 
 /// Which of a few experts each row uses, and with what weights. Selected are the top_k largest scores, the first of
@@ -318,8 +331,12 @@ public:
     virtual void pack(Matrix& matrix, const Real* w) const = 0;
     /// y [R, out] = x [R, in] W^T + bias [out] (bias may be null).
     virtual void product(const Matrix& matrix, int rows, const Real* x, const Real* bias, Real* y) const = 0;
+    /// Products with rows of one x [R, in]: what an x needs before products is done once for all.
+    virtual void products(int rows, const Real* x, std::span<const PartProduct<Real>> parts) const;
     /// dx [R, in] = dy [R, out] W.
     virtual void product_transposed(const Matrix& matrix, int rows, const Real* dy, Real* dx) const = 0;
+    /// Adds dy [R, out] W to sum [R, in]. room [R, in] is for the kernel's own use.
+    virtual void add_product_transposed(const Matrix& matrix, int rows, const Real* dy, Real* room, Real* sum) const;
     /// Verifies that products of all shapes made so far are independent of a row's place and neighbours.
     /// Throws DeviceError naming the shape.
     virtual void check_row_independence() const = 0;
@@ -331,6 +348,8 @@ public:
     virtual void sum_weight_gradients(const LeafGradients<Real>& call) const;
     /// The partial gradients of a bias, leaf by leaf: add_column_sums and add_fixed_point.
     virtual void sum_bias_gradients(const LeafGradients<Real>& call) const;
+    /// Both of one linear layer.
+    virtual void sum_linear_gradients(const LeafGradients<Real>& weight, const LeafGradients<Real>& bias) const;
 
     // ---- rows -----------------------------------------------------------------------------------------------------
     /// y [R, width] = words[ids] + positions[position_ids] + types[type_ids].

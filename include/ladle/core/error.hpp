@@ -32,6 +32,8 @@ public:
     /// A whole message as what() of another process gave it.
     Error(ExitCode code, const std::string& message);
     ExitCode exit_code() const { return code_; }
+    /// what() without the remedy, for those who know a better one.
+    std::string cause() const;
 
 private:
     ExitCode code_;

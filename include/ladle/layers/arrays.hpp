@@ -35,6 +35,15 @@ Integer* count_up(Arena& staging, int count) {
     return values;
 }
 
+/// The rows with their arrays where kernels read them, as long as the arena keeps them.
+template <class Real>
+Rows placed_rows(const Context<Real>& context, Rows rows) {
+    Placement placement;
+    place_rows(placement, rows);
+    placement.place(context.arena, context.staging);
+    return rows;
+}
+
 /// Rows of which each segment has one: what is computed once per sample.
 template <class Real>
 Rows one_row_per_segment(const Context<Real>& context, const Rows& rows) {
@@ -45,7 +54,7 @@ Rows one_row_per_segment(const Context<Real>& context, const Rows& rows) {
     result.leaves = rows.leaves;
     result.segment_offsets = count_up<int>(context.staging, rows.segments() + 1);
     result.leaf_offsets = rows.leaf_offsets;
-    return place_rows(context.arena, result);
+    return placed_rows(context, result);
 }
 
 /// Rows of which each leaf has one in each pass.
@@ -58,7 +67,7 @@ Rows one_row_per_leaf(const Context<Real>& context, const Rows& rows) {
     result.leaves = rows.leaves;
     result.segment_offsets = count_up<int>(context.staging, result.count + 1);
     result.leaf_offsets = result.segment_offsets;
-    return place_rows(context.arena, result);
+    return placed_rows(context, result);
 }
 
 }  // namespace ladle

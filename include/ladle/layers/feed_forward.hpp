@@ -19,9 +19,10 @@ public:
     int inner_features() const { return inner_->weight().out_features(); }
     /// y [rows, H] from x [rows, H]; before_gelu [rows, I] is kept for backward.
     void forward(const Context<Real>& context, int rows, const Real* x, Real* before_gelu, Real* y) const;
-    /// dx [R, H] from dy [R, H], which it may be; adds the gradients of the biases if they train.
-    void backward(const Context<Real>& context, const Rows& rows, const Real* before_gelu, const Real* dy, Real* dx,
-                  GradientSum<Real>& gradients) const;
+    /// Adds the gradient of x from dy [R, H] to sum [R, H], and those of the biases if they train; room [R, H] may be
+    /// dy.
+    void backward(const Context<Real>& context, const Rows& rows, const Real* before_gelu, const Real* dy, Real* room,
+                  Real* sum, GradientSum<Real>& gradients) const;
 
 private:
     std::unique_ptr<FrozenLinear<Real>> inner_;

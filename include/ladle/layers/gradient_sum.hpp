@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "ladle/backends/kernels.hpp"
@@ -19,12 +20,13 @@ public:
     GradientSum(const Kernels<Real>& kernels, const ParameterTable& table);
     /// Zeroes the sums. Magnitudes of `limit` or more will be rejected: 2^15 / (leaves of the window).
     void reset(double limit);
-    /// Adds the gradient dy^T x of a weight [out, in] for each leaf, over the rows of passes first_pass .. last_pass -
-    /// 1; dy [R, out] and x [R, in] begin at the first row of the micro-batch. Counts the tensor as used by every leaf
-    /// that has rows there, even where its gradient is zero.
-    void add_weight(const Rows& rows, int first_pass, int last_pass, ParameterId id, const Real* dy, const Real* x,
-                    Arena& scratch);
-    /// The same for biases, the column sums of dy [R, width of all]; the tensors follow each other in the flat arrays.
+    /// Adds the gradients dy^T x of a weight [out, in] and, where it has one, dy of its bias [out] for each leaf, over
+    /// the rows of passes first_pass .. last_pass - 1; dy [R, out] and x [R, in] begin at the first row of the
+    /// micro-batch. Counts the tensors as used by every leaf that has rows there, even where their gradients are zero.
+    void add_linear(const Rows& rows, int first_pass, int last_pass, ParameterId weight,
+                    std::optional<ParameterId> bias, const Real* dy, const Real* x, Arena& scratch);
+    /// The same for biases alone, the column sums of dy [R, width of all]; the tensors follow each other in the flat
+    /// arrays.
     void add_bias(const Rows& rows, int first_pass, int last_pass, const std::vector<ParameterId>& ids, const Real* dy,
                   Arena& scratch);
     /// Counts tensors as used by the leaves that have no rows in these passes: their gradient there is zero, not

@@ -41,8 +41,11 @@ public:
     const Bias<Real>& bias() const { return bias_; }
     /// y [rows, out] from x [rows, in].
     void forward(const Context<Real>& context, int rows, const Real* x, Real* y) const;
-    /// dx [R, in] = dy [R, out] W, unless dx is null; adds the bias gradient if the bias trains.
-    void backward(const Context<Real>& context, const Rows& rows, const Real* dy, Real* dx,
+    /// The same as one of several products with x.
+    PartProduct<Real> part(const Context<Real>& context, int rows, Real* y) const;
+    /// dx [R, in] = dy [R, out] W, unless dx is null; adds the bias gradient if the bias trains. Unless sum [R, in] is
+    /// null, the gradient is added to it, and dx is room.
+    void backward(const Context<Real>& context, const Rows& rows, const Real* dy, Real* dx, Real* sum,
                   GradientSum<Real>& gradients) const;
 
 private:
@@ -69,8 +72,10 @@ public:
     void prepare(const Kernels<Real>& kernels, const Real* parameters);
     /// y [rows, out] from x [rows, in].
     void forward(const Context<Real>& context, int rows, const Real* x, Real* y) const;
-    /// dx [rows, in] = dy [rows, out] W.
-    void backward_input(const Context<Real>& context, int rows, const Real* dy, Real* dx) const;
+    /// The same with the rows of x from first_row on, as one of several products with x.
+    PartProduct<Real> part(const Context<Real>& context, int first_row, int rows, Real* y) const;
+    /// dx [rows, in] = dy [rows, out] W. Unless sum [rows, in] is null, the gradient is added to it, and dx is room.
+    void backward_input(const Context<Real>& context, int rows, const Real* dy, Real* dx, Real* sum) const;
     /// Adds one partial gradient of weight and bias per leaf, over the rows of passes first_pass .. last_pass - 1.
     void backward_weight(const Context<Real>& context, const Rows& rows, int first_pass, int last_pass, const Real* x,
                          const Real* dy, GradientSum<Real>& gradients) const;

@@ -1,4 +1,4 @@
-// Residual layer norm: y = layer_norm(dropout(x) + residual), frozen gamma, beta frozen or trainable.
+// Residual layer norm: y = layer_norm(dropout(x + addend) + residual), frozen gamma, beta frozen or trainable.
 #pragma once
 
 #include <memory>
@@ -20,9 +20,9 @@ class Norm {
 public:
     Norm(int width, std::shared_ptr<const Real> gamma, Bias<Real> beta, double epsilon)
         : width_(width), gamma_(std::move(gamma)), beta_(std::move(beta)), epsilon_(epsilon) {}
-    /// y [R, width] from x [R, width] and residual [R, width] (null: none); y may be x or residual.
+    /// y [R, width] from x, addend and residual [R, width] (both may be null for none); y may be each of them.
     void forward(const Context<Real>& context, const Rows& rows, const DropoutSite& dropout, const Real* x,
-                 const Real* residual, Real* y, NormSaved<Real>& saved) const;
+                 const Real* addend, const Real* residual, Real* y, NormSaved<Real>& saved) const;
     /// From dy [R, width]: dresidual is the gradient of the sum, dx the same through dropout; each may be null.
     void backward(const Context<Real>& context, const Rows& rows, const NormSaved<Real>& saved, const Real* dy,
                   Real* dx, Real* dresidual, GradientSum<Real>& gradients) const;

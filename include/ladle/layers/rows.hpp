@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "ladle/backends/kernels.hpp"
-#include "ladle/core/arena.hpp"
+#include "ladle/layers/placement.hpp"
 
 namespace ladle {
 
@@ -35,8 +35,8 @@ struct Columns {
     int first = 0;
 };
 
-/// The rows with their arrays where kernels read them, as long as the arena keeps them.
-Rows place_rows(Arena& arena, const Rows& rows);
+/// Adds the arrays of `rows` to those that get their place, in rows.placed. The rows must not move until then.
+void place_rows(Placement& placement, Rows& rows);
 
 /// What the encoder reads: rows with their token ids.
 struct TokenRows {

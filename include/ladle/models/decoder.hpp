@@ -94,7 +94,7 @@ private:
     BlockExperts<Real> make_experts(const Kernels<Real>& kernels, Precision precision, int layer,
                                     ParameterTable* table) const;
     void place_kept_weights(const Context<Real>& context, const NextTokens& next, const std::vector<bool>& is_fresh,
-                            KeptWeights<Real>& kept) const;
+                            KeptWeights<Real>& kept, Placement& placement) const;
     Extension place_extension(const Context<Real>& context, const NextTokens& next, KeyValueCache<Real>& cache) const;
     void normed_logits(const Context<Real>& context, int count, const Real* x, Real* logits,
                        RmsNormSaved<Real>& saved) const;

@@ -25,9 +25,10 @@ struct DecoderWeights {
     RotaryOrder stored_order = RotaryOrder::interleaved;  ///< of queries and keys in the files
 };
 
-/// params.json of Meta's layout. vocab is 0 where it says -1 or nothing (LLaMA 2). Throws DataError for a missing or
-/// impossible field and for a key that is not known. Source: MoA repository, llama/model.py (ModelArgs, FeedForward,
-/// apply_scaling).
+/// params.json of Meta's layout. vocab is 0 where it says -1 or nothing. max_seq_len and max_batch_size are sizes of
+/// the published program's buffers, not of the model, and are not used: max_positions is 0. Throws DataError for a
+/// missing or impossible field and for a key that is not known. Source: MoA repository, llama/model.py (ModelArgs,
+/// FeedForward, apply_scaling).
 DecoderConfig parse_meta_params(const nlohmann::json& params, const std::string& label);
 
 /// config.json of the Hugging Face layout, of transformers 4 and 5. Throws DataError for a missing or impossible field
@@ -36,7 +37,8 @@ DecoderConfig parse_meta_params(const nlohmann::json& params, const std::string&
 DecoderConfig parse_llama_config(const nlohmann::json& config, const std::string& label);
 
 /// Metadata of a GGUF file of architecture llama. tied_output is left false. Throws DataError for a missing or
-/// impossible key, experts and scaled rotary frequencies. Source: ggml repository, docs/gguf.md.
+/// impossible key, experts, scaled rotary frequencies and every other key under "llama." that is not known. Source:
+/// ggml repository, docs/gguf.md.
 DecoderConfig parse_gguf_metadata(const nlohmann::json& metadata, const std::string& label);
 
 /// Meta's layout: one map of tensors per tensor-parallel shard. wq, wk, wv, w1, w3 and output are cut by rows, wo and
@@ -47,7 +49,7 @@ DecoderWeights meta_decoder(const nlohmann::json& params, const std::vector<Stor
                             const std::string& label);
 
 /// The Hugging Face layout: rows of queries and keys are stored half-split and put into interleaved order when they are
-/// read. `*.rotary_emb.inv_freq` is ignored, as is lm_head.weight beside a tied embedding.
+/// read. `model.layers.{l}.self_attn.rotary_emb.inv_freq` is ignored, as is lm_head.weight beside a tied embedding.
 /// Source: transformers 5.23, models/llama/convert_llama_weights_to_hf.py (the opposite direction).
 DecoderWeights hugging_face_decoder(const nlohmann::json& config, StoredTensorMap tensors, const std::string& label);
 

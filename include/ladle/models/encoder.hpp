@@ -39,6 +39,13 @@ private:
     Bias<Real> norm_bias(NamedTensors& tensors, ParameterTable& table) const;
     const std::int32_t* position_ids(const Context<Real>& context, const TokenRows& tokens) const;
     OutputRows first_tokens(const Context<Real>& context, const Rows& rows) const;
+    /// [R] of the embeddings.
+    struct InputIds {
+        const std::int32_t* input_ids;
+        const std::int32_t* position_ids;
+        const std::int32_t* type_ids;
+    };
+    InputIds place_input(const Context<Real>& context, const TokenRows& tokens, EncoderSaved<Real>& saved) const;
 
     BackboneConfig config_;
     AdapterKind kind_;

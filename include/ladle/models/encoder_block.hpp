@@ -74,7 +74,7 @@ private:
     void forward_feed_forward(const Context<Real>& context, const Rows& rows, const Real* x, Real* y,
                               BlockSaved<Real>& saved) const;
     void backward_feed_forward(const Context<Real>& context, const Rows& rows, const BlockSaved<Real>& saved, Real* dy,
-                               Real* dx, GradientSum<Real>& gradients) const;
+                               Real* sum, GradientSum<Real>& gradients) const;
     bool has(Projection projection) const { return branches_[static_cast<std::size_t>(projection)] != nullptr; }
     bool has_inside_feed_forward() const { return has(Projection::intermediate) || has(Projection::output); }
     void branch_forward(const Context<Real>& context, const Rows& rows, Projection projection, const Real* x,

@@ -21,12 +21,15 @@ struct GenerationOptions {
     /// Tokens of each prompt that are computed at first, by which experts that look at whole samples are weighted; 0:
     /// all. The published programs take the length of the shortest prompt of a batch.
     int first_tokens = 0;
+    /// Only tokens below this number are chosen: the last rows of a padded vocabulary stand for none; 0: all.
+    int choosable_tokens = 0;
     Sampling sampling;
 };
 
 /// The next token from its logits [count]. `row` is the prompt's number in its file and `index` the number of the new
-/// token: the random number depends on them and the seed alone. Source of top_p: Holtzman et al. 2020, nucleus
-/// sampling; as in llama3 repository (Meta), llama/generation.py.
+/// token: the random number depends on them and the seed alone. Throws NotFiniteError, naming both, if a logit is not
+/// finite. Source of top_p: Holtzman et al. 2020, nucleus sampling; as in llama3 repository (Meta),
+/// llama/generation.py.
 template <class Real>
 std::int32_t choose_token(const Sampling& sampling, std::uint32_t row, std::uint32_t index, int count,
                           const Real* logits);
@@ -41,7 +44,7 @@ int sequence_capacity(const DecoderConfig& config, std::size_t prompt_tokens, in
 
 /// Continues each prompt by up to max_new_tokens tokens; one that meets its end, or the model's longest sequence, stops
 /// by itself. Prompts are of any lengths; what becomes of one depends on no other. `first_row` and errors: see
-/// check_prompts.
+/// check_prompts, choose_token and KeyValueCache.
 template <class Real>
 std::vector<std::vector<std::int32_t>> generate(const Kernels<Real>& kernels, const Decoder<Real>& decoder,
                                                 const std::vector<std::vector<std::int32_t>>& prompts,

@@ -14,7 +14,8 @@ template <class Real>
 class KeyValueCache {
 public:
     /// Room for capacities[s] tokens of sequence s, no more: per layer [sum of capacities, 2 * kv_heads * head_dim].
-    /// kept_widths [layers]: weights of each sequence, see Decoder::kept_widths; none if it is empty.
+    /// kept_widths [layers]: weights of each sequence, see Decoder::kept_widths; none if it is empty. Throws
+    /// ConfigError if the sum is above the largest int.
     KeyValueCache(DeviceMemory& memory, const DecoderConfig& config, const std::vector<int>& capacities,
                   const std::vector<int>& kept_widths = {});
     /// What one token takes in all layers.

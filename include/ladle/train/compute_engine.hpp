@@ -60,6 +60,9 @@ public:
     std::int64_t micro_batch_rows() const { return kernels_->memory().is_host() ? 1024 : 16384; }
     /// Takes the memory of all workers at once; see plan_activations.
     void reserve(const WorkerBytes& bytes);
+    /// Verifies that products do not depend on a row's place, which exact sums need; not where comm.reduction is fast.
+    /// Throws DeviceError.
+    void require_exact_sums(const Config& config) const;
     /// Starts a micro-batch: the worker's context, its memory emptied.
     Context<float> begin(int worker, const DropoutPlan& dropout);
 
@@ -71,8 +74,7 @@ protected:
     template <class Model>
     std::unique_ptr<Model> build(NamedTensors& tensors, Communicator& comm,
                                  const std::function<std::unique_ptr<Model>(ParameterTable&)>& make);
-    /// Fills the parameters from run.seed; verifies that products do not depend on a row's place unless comm.reduction
-    /// is fast.
+    /// Fills the parameters from run.seed.
     void start_parameters(const Config& config);
 
 private:

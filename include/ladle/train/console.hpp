@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ladle {
@@ -32,6 +33,10 @@ std::string grouped_digits(std::int64_t value);
 std::string readable_bytes(std::uint64_t bytes);
 /// Seconds as "0:07", "12:34" or "1:02:03".
 std::string readable_duration(double seconds);
+
+/// Text of unknown origin without what a terminal would obey: control characters but tabs and line ends, and bytes that
+/// are not UTF-8, become "?".
+std::string terminal_text(std::string_view text);
 
 /// How far a job is.
 struct ProgressState {

@@ -22,7 +22,8 @@ void require_decoder(const AdapterFile& adapter, const DecoderConfig& config, co
 void load_adapter(const AdapterFile& adapter, DecoderEngine& engine);
 
 /// The decoder with the experts of this adapter file, ready to generate; an empty path: without experts. `digest` is
-/// that of the decoder's files. Throws DataError as the above and reading do.
+/// that of the decoder's files. Throws DataError as the above and reading do, and DeviceError as check_rows_stay_apart
+/// does.
 std::unique_ptr<DecoderEngine> make_generator(const Config& config, const DecoderWeights& weights,
                                               const std::string& digest, const std::string& adapter_path,
                                               Communicator& comm);

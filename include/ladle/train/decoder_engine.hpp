@@ -35,6 +35,14 @@ private:
     std::unique_ptr<Decoder<float>> model_;
 };
 
+/// Verifies that products do not depend on a row's place or neighbours, without which a text would depend on the batch.
+/// Throws DeviceError.
+void check_rows_stay_apart(const Kernels<float>& kernels);
+
+/// How many tokens may be chosen: those of the tokenizer; a padded model has rows for more. Throws DataError naming
+/// `label` if the tokenizer has more than the model.
+int choosable_tokens(const DecoderConfig& config, const DecoderTokenizer& tokenizer, const std::string& label);
+
 /// Ids of each prompt, with begin of text where the tokenizer's prompts have it.
 std::vector<std::vector<std::int32_t>> encode_prompts(const DecoderTokenizer& tokenizer,
                                                       const std::vector<std::string>& prompts);

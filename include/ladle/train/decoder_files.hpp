@@ -20,7 +20,10 @@ bool has_decoder_layout(const std::string& path);
 
 /// `path` is a directory with params.json (Meta's layout) or config.json (Hugging Face), or a .gguf file. The numbers
 /// stay in the files. Throws DataError for anything else, and as the readers of the layouts do.
-DecoderFiles open_decoder(const std::string& path);
+DecoderWeights open_decoder(const std::string& path);
+
+/// The same with the digests of its files, for which all bytes of a .gguf file are read as well.
+DecoderFiles open_decoder_files(const std::string& path);
 
 /// The tokenizer of such a path: tokenizer.model of Meta's layout, tokenizer.json of Hugging Face's, or the metadata of
 /// the GGUF file. Throws DataError as open_decoder does and as the readers of tokenizers do.

@@ -1,6 +1,8 @@
 // Sums behind the balance loss.
 #include "ladle/adapters/moa/balance.hpp"
 
+#include <limits>
+
 namespace ladle {
 namespace {
 
@@ -49,6 +51,9 @@ void BalanceSum<Real>::add_columns(const Context<Real>& context, const Rows& row
 }
 
 double balance_loss(const BalanceLayout& layout, const std::vector<std::int64_t>& sums, std::int64_t tokens) {
+    if (sums.at(layout.size()) != 0) {
+        return std::numeric_limits<double>::quiet_NaN();
+    }
     const auto n = static_cast<double>(tokens);
     double loss = 0;
     for (int layer = 0; layer < layout.layers; ++layer) {

@@ -187,7 +187,7 @@ void LowRankExperts<Real>::backward_up(const Context<Real>& context, const Rows&
         dy = weighted;
     }
     up.backward_weight(context, rows, 0, rows.passes, expert.up_input, dy, gradients);
-    up.backward_input(context, rows.count, dy, dinner);
+    up.backward_input(context, rows.count, dy, dinner, nullptr);
     if (expert.up_input != expert.activated) {
         context.kernels.add_row_products(rows.count, size(), dinner, expert.activated, experts(), dweights + e);
         context.kernels.weigh_rows(rows.count, size(), expert.weights, experts(), dinner, dinner);
@@ -204,11 +204,9 @@ void LowRankExperts<Real>::backward_down(const Context<Real>& context, const Row
     const TrainableLinear<Real>& down = down_[static_cast<std::size_t>(e)];
     Real* dinput = take_rows<Real>(context.scratch, rows.count, shape_.in_features);
     down.backward_weight(context, rows, 0, rows.passes, expert.x, dinner, gradients);
-    down.backward_input(context, rows.count, dinner, dinput);
+    down.backward_input(context, rows.count, dinner, dinput, shape_.is_sparse ? nullptr : dx);
     if (shape_.is_sparse) {
         context.kernels.add_scattered_rows(rows.count, shape_.in_features, expert.part.index, dinput, dx);
-    } else {
-        context.kernels.add(element_count(rows.count, shape_.in_features), dinput, dx);
     }
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <set>
 #include <sstream>
 
@@ -224,9 +225,15 @@ void check_moa_options(const MoaOptions& options, int layers) {
     require(options.router != BlockRouter::threshold || options.num_experts == 1,
             fmt::format("{} experts of each kind under a threshold", options.num_experts),
             "Sparse MoA has one expert of each kind", "set the number of experts to 1");
-    require(options.router != BlockRouter::threshold || options.max_threshold > 0,
+    require(options.router != BlockRouter::threshold ||
+                (options.max_threshold > 0 && (options.max_threshold <= 1 || !options.constant_threshold)),
             fmt::format("threshold {}", options.max_threshold), "weights are between 0 and 1",
-            "choose a threshold above 0");
+            "choose a threshold above 0, and a constant one up to 1");
+    require(options.rule == SiteRule::softmax || !options.share_lora_a, "one A of several LoRA experts",
+            "experts that are selected token by token have an A each", "leave the sharing out");
+    require(options.lora_alpha > 0 && std::isfinite(options.lora_alpha),
+            fmt::format("LoRA alpha {}", options.lora_alpha), "updates are multiplied by alpha / rank",
+            "choose a number above 0");
 }
 
 std::vector<MoaSystem> moa_systems(int layers) {

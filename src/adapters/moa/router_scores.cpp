@@ -17,7 +17,6 @@ public:
     }
 
     int columns() const override { return columns_; }
-    int in_features() const override { return layers_.front().in_features(); }
 
     void prepare(const Kernels<Real>& kernels, const Real* parameters) override {
         for (TrainableLinear<Real>& layer : layers_) {
@@ -29,29 +28,30 @@ public:
                  ScoresSaved<Real>& saved) const override {
         const ArenaScope scope(context.scratch);
         saved.x = x;
+        std::vector<PartProduct<Real>> parts;
+        for (const TrainableLinear<Real>& layer : layers_) {
+            parts.push_back(layer.part(context, 0, rows, take_rows<Real>(context.scratch, rows, layer.out_features())));
+        }
+        context.kernels.products(rows, x, parts);
         context.kernels.memory().zero(scores, element_count(rows, columns_) * sizeof(Real));
         int first = 0;
-        for (const TrainableLinear<Real>& layer : layers_) {
-            Real* part = take_rows<Real>(context.scratch, rows, layer.out_features());
-            layer.forward(context, rows, x, part);
-            context.kernels.add_columns(rows, layer.out_features(), 1, part, columns_, first, scores);
-            first += layer.out_features();
+        for (const PartProduct<Real>& part : parts) {
+            const int width = part.matrix->out_features();
+            context.kernels.add_columns(rows, width, 1, part.y, columns_, first, scores);
+            first += width;
         }
     }
 
     void backward(const Context<Real>& context, const Rows& rows, const ScoresSaved<Real>& saved, const Real* dscores,
                   Real* dx, GradientSum<Real>& gradients) const override {
         const ArenaScope scope(context.scratch);
-        const int in = in_features();
-        Real* dinput = take_rows<Real>(context.scratch, rows.count, in);
-        context.kernels.memory().zero(dx, element_count(rows.count, in) * sizeof(Real));
+        Real* room = take_rows<Real>(context.scratch, rows.count, layers_.front().in_features());
         int first = 0;
         for (const TrainableLinear<Real>& layer : layers_) {
             Real* part = take_rows<Real>(context.scratch, rows.count, layer.out_features());
             context.kernels.take_columns(rows.count, layer.out_features(), 1, dscores, columns_, first, part);
             layer.backward_weight(context, rows, 0, rows.passes, saved.x, part, gradients);
-            layer.backward_input(context, rows.count, part, dinput);
-            context.kernels.add(element_count(rows.count, in), dinput, dx);
+            layer.backward_input(context, rows.count, part, room, dx);
             first += layer.out_features();
         }
     }
@@ -68,7 +68,6 @@ public:
         : gate_(std::move(w1)), output_(std::move(w2)), up_(std::move(w3)) {}
 
     int columns() const override { return output_.out_features(); }
-    int in_features() const override { return gate_.in_features(); }
 
     void prepare(const Kernels<Real>& kernels, const Real* parameters) override {
         for (TrainableLinear<Real>* layer : {&gate_, &output_, &up_}) {
@@ -82,8 +81,8 @@ public:
         Real* gate = take_rows<Real>(context.arena, rows, width);
         Real* up = take_rows<Real>(context.arena, rows, width);
         Real* hidden = take_rows<Real>(context.arena, rows, width);
-        gate_.forward(context, rows, x, gate);
-        up_.forward(context, rows, x, up);
+        const PartProduct<Real> parts[] = {gate_.part(context, 0, rows, gate), up_.part(context, 0, rows, up)};
+        context.kernels.products(rows, x, parts);
         context.kernels.silu_product(element_count(rows, width), gate, up, hidden);
         output_.forward(context, rows, hidden, scores);
         saved = {x, gate, up, hidden};
@@ -95,16 +94,15 @@ public:
         const int width = gate_.out_features();
         Real* dgate = take_rows<Real>(context.scratch, rows.count, width);
         Real* dup = take_rows<Real>(context.scratch, rows.count, width);
-        Real* dinput = take_rows<Real>(context.scratch, rows.count, in_features());
+        Real* room = take_rows<Real>(context.scratch, rows.count, gate_.in_features());
         output_.backward_weight(context, rows, 0, rows.passes, saved.hidden, dscores, gradients);
-        output_.backward_input(context, rows.count, dscores, dgate);
+        output_.backward_input(context, rows.count, dscores, dgate, nullptr);
         context.kernels.silu_product_backward(element_count(rows.count, width), saved.gate, saved.up, dgate, dgate,
                                               dup);
         up_.backward_weight(context, rows, 0, rows.passes, saved.x, dup, gradients);
-        up_.backward_input(context, rows.count, dup, dinput);
+        up_.backward_input(context, rows.count, dup, room, dx);
         gate_.backward_weight(context, rows, 0, rows.passes, saved.x, dgate, gradients);
-        gate_.backward_input(context, rows.count, dgate, dx);
-        context.kernels.add(element_count(rows.count, in_features()), dinput, dx);
+        gate_.backward_input(context, rows.count, dgate, room, dx);
     }
 
 private:

@@ -7,11 +7,14 @@ template <class Real>
 std::vector<RowSubset> selected_rows(const Context<Real>& context, const Rows& rows, int experts, const Real* weights) {
     Real* host = take_rows<Real>(context.staging, rows.count, experts);
     context.kernels.memory().copy_out(host, weights, element_count(rows.count, experts) * sizeof(Real));
-    std::vector<RowSubset> result;
+    std::vector<RowSubset> result(static_cast<std::size_t>(experts));
+    Placement placement;
     for (int e = 0; e < experts; ++e) {
         auto* index = context.staging.template take<std::int32_t>(static_cast<std::size_t>(rows.count));
         auto* offsets = context.staging.template take<int>(static_cast<std::size_t>(rows.segments()) + 1);
-        Rows part = rows;
+        RowSubset& subset = result[static_cast<std::size_t>(e)];
+        Rows& part = subset.rows;
+        part = rows;
         part.origins = {};
         part.count = 0;
         for (int s = 0; s < rows.segments(); ++s) {
@@ -24,9 +27,11 @@ std::vector<RowSubset> selected_rows(const Context<Real>& context, const Rows& r
         }
         offsets[rows.segments()] = part.count;
         part.segment_offsets = offsets;
-        result.push_back(
-            {place_rows(context.arena, part), context.arena.place(index, static_cast<std::size_t>(part.count))});
+        subset.index = index;
+        place_rows(placement, part);
+        placement.add(subset.index, static_cast<std::size_t>(part.count));
     }
+    placement.place(context.arena, context.staging);
     return result;
 }
 

@@ -123,8 +123,6 @@ void SiteRouter<Real>::backward_own(const Context<Real>& context, const Rows& ro
                                     const Real* down, const Real* dvalues, Real* dx,
                                     GradientSum<Real>& gradients) const {
     Arena& scratch = context.scratch;
-    const int in = scores_->in_features();
-    Real* dinput = take_rows<Real>(scratch, rows.count, in);
     Real* dscores = take_rows<Real>(scratch, rows.count, experts());
     const Real* dprobabilities = down;
     if (options_.rule != SiteRule::softmax) {
@@ -140,13 +138,11 @@ void SiteRouter<Real>::backward_own(const Context<Real>& context, const Rows& ro
         if (threshold_ != nullptr) {
             context.kernels.sigmoid_backward(element_count(rows.count, 1), Real(1) / static_cast<Real>(experts()),
                                              saved.thresholds, call.dthresholds, call.dthresholds);
-            threshold_->backward(context, rows, saved.scores, call.dthresholds, dinput, gradients);
-            context.kernels.add(element_count(rows.count, in), dinput, dx);
+            threshold_->backward(context, rows, saved.scores, call.dthresholds, dx, gradients);
         }
     }
     context.kernels.softmax_backward(rows.count, experts(), saved.probabilities, dprobabilities, dscores);
-    scores_->backward(context, rows, saved.scores, dscores, dinput, gradients);
-    context.kernels.add(element_count(rows.count, in), dinput, dx);
+    scores_->backward(context, rows, saved.scores, dscores, dx, gradients);
 }
 
 template class SiteRouter<float>;

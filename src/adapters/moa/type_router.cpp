@@ -171,15 +171,16 @@ void TypeRouter<Real>::backward(const Context<Real>& context, const Rows& rows, 
         dsigmoids = dscores;
     }
     context.kernels.sigmoid_backward(element_count(count, columns()), 1, saved.sigmoids, dsigmoids, dscores);
-    Real* dinput = take_rows<Real>(context.scratch, count, dim_);
-    scores_->backward(context, saved.rows, saved.scores, dscores, dinput, gradients);
-    if (per_sample()) {
-        context.kernels.weigh_rows(count, dim_, inverse_lengths(context, rows), 1, dinput, dinput);
-        Real* spread = take_rows<Real>(context.scratch, rows.count, dim_);
-        context.kernels.gather_rows(rows.count, dim_, segment_of_row(context, rows), dinput, spread);
-        dinput = spread;
+    if (!per_sample()) {
+        scores_->backward(context, saved.rows, saved.scores, dscores, dx, gradients);
+        return;
     }
-    context.kernels.add(element_count(rows.count, dim_), dinput, dx);
+    Real* dmeans = zero_rows<Real>(context.scratch, count, dim_);
+    scores_->backward(context, saved.rows, saved.scores, dscores, dmeans, gradients);
+    context.kernels.weigh_rows(count, dim_, inverse_lengths(context, rows), 1, dmeans, dmeans);
+    Real* spread = take_rows<Real>(context.scratch, rows.count, dim_);
+    context.kernels.gather_rows(rows.count, dim_, segment_of_row(context, rows), dmeans, spread);
+    context.kernels.add(element_count(rows.count, dim_), spread, dx);
 }
 
 template class TypeRouter<float>;

@@ -134,6 +134,10 @@ public:
     void feed_forward(const FeedForward<float>& call) const override { products_.feed_forward(call); }
     void feed_forward_backward(const FeedForwardBackward<float>& call) const override {
         products_.feed_forward_backward(call);
+        if (call.sum != nullptr) {
+            const int width = call.inner->in_features();
+            add(static_cast<std::size_t>(call.rows) * static_cast<std::size_t>(width), call.dx, call.sum);
+        }
     }
     void attention(const Attention<float>& call) const override { loops_.attention(call, attention_scratch(call)); }
     void attention_backward(const AttentionBackward<float>& call) const override {

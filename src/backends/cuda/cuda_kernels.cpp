@@ -60,6 +60,14 @@ public:
         const auto lock = enter();
         products_.product_transposed(matrix, rows, dy, dx);
     }
+    void products(int rows, const float* x, std::span<const PartProduct<float>> parts) const override {
+        const auto lock = enter();
+        products_.products(rows, x, parts);
+    }
+    void add_product_transposed(const Matrix& matrix, int rows, const float* dy, float*, float* sum) const override {
+        const auto lock = enter();
+        products_.product_transposed(matrix, rows, dy, sum, true);
+    }
     void check_row_independence() const override {
         const auto lock = enter();
         products_.check_row_independence();
@@ -75,11 +83,16 @@ public:
     }
     void sum_weight_gradients(const LeafGradients<float>& call) const override {
         const auto lock = enter();
-        cuda::sum_weight_gradients(stream(), call, gradient_scratch(call));
+        cuda::sum_weight_gradients(stream(), call, gradient_scratch(cuda::gradient_scratch_bytes(call)));
     }
     void sum_bias_gradients(const LeafGradients<float>& call) const override {
         const auto lock = enter();
-        cuda::sum_bias_gradients(stream(), call, gradient_scratch(call));
+        cuda::sum_bias_gradients(stream(), call, gradient_scratch(cuda::gradient_scratch_bytes(call)));
+    }
+    void sum_linear_gradients(const LeafGradients<float>& weight, const LeafGradients<float>& bias) const override {
+        const auto lock = enter();
+        const std::size_t bytes = cuda::gradient_scratch_bytes(weight) + cuda::gradient_scratch_bytes(bias);
+        cuda::sum_linear_gradients(stream(), weight, bias, gradient_scratch(bytes));
     }
 
     // ---- rows -----------------------------------------------------------------------------------------------------
@@ -245,9 +258,7 @@ private:
         device_.bind();
         return device_.stream();
     }
-    void* gradient_scratch(const LeafGradients<float>& call) const {
-        return scratch_.take<std::byte>(ScratchUse::sums, cuda::gradient_scratch_bytes(call));
-    }
+    void* gradient_scratch(std::size_t bytes) const { return scratch_.take<std::byte>(ScratchUse::sums, bytes); }
 
     cuda::Device device_;
     mutable std::mutex mutex_;

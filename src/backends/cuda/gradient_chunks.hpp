@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 
 namespace ladle::cuda {
 
@@ -16,8 +17,18 @@ struct ChunkSums {
     float* sums;       ///< [chunks, count]
 };
 
-/// Adds for each leaf the sum of its chunks, [count] each, in fixed point to sums [count].
-void add_chunk_sums(cudaStream_t stream, int leaves, std::size_t count, const ChunkSums& chunks, double limit,
-                    std::int64_t* sums, std::int64_t* rejected);
+/// Sums in fixed point and the chunks that belong to them.
+struct ChunkTarget {
+    std::size_t count;
+    ChunkSums chunks;  ///< [count] each
+    double limit;
+    std::int64_t* sums;  ///< [count]
+    std::int64_t* rejected;
+};
+
+inline constexpr int kMostChunkTargets = 2;  ///< a weight and its bias
+
+/// Adds for each target and leaf the sum of the leaf's chunks in fixed point to the target's sums.
+void add_chunk_sums(cudaStream_t stream, int leaves, std::initializer_list<ChunkTarget> targets);
 
 }  // namespace ladle::cuda

@@ -56,7 +56,7 @@ __device__ inline float4 centred(float4 v, float mean, float factor, int size) {
     return {d.x, size > 1 ? d.y : 0.0F, size > 2 ? d.z : 0.0F, size > 3 ? d.w : 0.0F};
 }
 
-/// The row before its norm: dropout(x) + residual.
+/// The row before its norm: dropout(x + addend) + residual.
 template <bool kVector, int kQuads, unsigned kWarps>
 __device__ inline void load_row(const ResidualNorm<float>& call, const Dropout& dropout, int row,
                                 float4 (&values)[kQuads]) {
@@ -67,7 +67,11 @@ __device__ inline void load_row(const ResidualNorm<float>& call, const Dropout& 
         const int column = Threads::column(i);
         values[i] = {0.0F, 0.0F, 0.0F, 0.0F};
         if (column < call.width) {
-            values[i] = load_quad<kVector>(call.x + start + column, kVector ? 4 : quad_size(call.width, column));
+            const int size = kVector ? 4 : quad_size(call.width, column);
+            values[i] = load_quad<kVector>(call.x + start + column, size);
+            if (call.addend != nullptr) {
+                values[i] = add_quads(values[i], load_quad<kVector>(call.addend + start + column, size));
+            }
         }
     }
     if (dropout.threshold != 0) {
@@ -339,8 +343,8 @@ void residual_norm(cudaStream_t stream, const ResidualNorm<float>& call, __nv_bf
     if (call.rows == 0 || call.width == 0) {
         return;
     }
-    const bool vector = call.width % 4 == 0 &&
-                        are_aligned(call.gamma, call.beta, call.x, call.residual, call.y, call.normalized, y_bf16);
+    const bool vector = call.width % 4 == 0 && are_aligned(call.gamma, call.beta, call.x, call.addend, call.residual,
+                                                           call.y, call.normalized, y_bf16);
     choose_threads(call.width, vector, [&](auto v, auto quads, auto warps) {
         constexpr unsigned kWarps = decltype(warps)::value;
         launch(kernels::residual_norm<decltype(v)::value, decltype(quads)::value, kWarps>, norm_grid<kWarps>(call.rows),

@@ -54,7 +54,7 @@ ProductFamily family_of(const GpuMatrix& matrix, bool transposed, bool bias) {
 
 /// The product of an operand [rows, stored features].
 void multiply(Blas& blas, const GpuMatrix& matrix, bool transposed, int rows, const void* x, const float* bias,
-              float* y) {
+              float* y, bool adds = false) {
     check(!transposed || matrix.backward, "product_transposed needs a matrix made for backward");
     const ProductFamily family = family_of(matrix, transposed, bias != nullptr);
     ProductCall call;
@@ -65,6 +65,7 @@ void multiply(Blas& blas, const GpuMatrix& matrix, bool transposed, int rows, co
     call.b = matrix.weights.get();
     call.bias = bias;
     call.c = y;
+    call.adds = adds;
     blas.run(family, call);
 }
 
@@ -122,9 +123,27 @@ void Products::product(const Matrix& matrix, int rows, const float* x, const flo
              aligned_bias(bias, matrix.out_features()), y);
 }
 
-void Products::product_transposed(const Matrix& matrix, int rows, const float* dy, float* dx) const {
+void Products::products(int rows, const float* x, std::span<const PartProduct<float>> parts) const {
+    if (parts.empty()) {
+        return;
+    }
+    const GpuMatrix& first = on_gpu(*parts.front().matrix);
+    const auto* rounded = static_cast<const std::byte*>(operand(first.precision, rows, first.in_features(), x));
+    const std::size_t row_bytes = static_cast<std::size_t>(first.stored(first.in_features())) *
+                                  (first.precision == Precision::bf16 ? 2 : sizeof(float));
+    for (const PartProduct<float>& part : parts) {
+        const GpuMatrix& weights = on_gpu(*part.matrix);
+        check(weights.in_features() == first.in_features() && weights.precision == first.precision,
+              "products of one x read it in the same form");
+        multiply(blas_, weights, false, part.rows, rounded + static_cast<std::size_t>(part.first_row) * row_bytes,
+                 aligned_bias(part.bias, weights.out_features()), part.y);
+    }
+}
+
+void Products::product_transposed(const Matrix& matrix, int rows, const float* dy, float* dx, bool adds) const {
     const GpuMatrix& weights = on_gpu(matrix);
-    multiply(blas_, weights, true, rows, operand(weights.precision, rows, matrix.out_features(), dy), nullptr, dx);
+    multiply(blas_, weights, true, rows, operand(weights.precision, rows, matrix.out_features(), dy), nullptr, dx,
+             adds);
 }
 
 void Products::feed_forward(const FeedForward<float>& call) const {
@@ -148,16 +167,17 @@ void Products::feed_forward_backward(const FeedForwardBackward<float>& call) con
     const GpuMatrix& inner = on_gpu(*call.inner);
     const int wide = inner.out_features();
     const std::size_t count = static_cast<std::size_t>(call.rows) * static_cast<std::size_t>(wide);
+    float* dx = call.sum != nullptr ? call.sum : call.dx;
     float* gradient = call.dbefore_gelu != nullptr ? call.dbefore_gelu : scratch_.take<float>(ScratchUse::wide, count);
     product_transposed(*call.outer, call.rows, call.dy, gradient);
     if (inner.precision == Precision::bf16 && wide == operand_width(wide)) {
         auto* rounded = scratch_.take<__nv_bfloat16>(ScratchUse::operand, count);
         gelu_backward_to_bfloat16(device_.stream(), count, call.before_gelu, gradient, rounded, call.dbefore_gelu);
-        multiply(blas_, inner, true, call.rows, rounded, nullptr, call.dx);
+        multiply(blas_, inner, true, call.rows, rounded, nullptr, dx, call.sum != nullptr);
         return;
     }
     gelu_backward(device_.stream(), count, call.before_gelu, gradient, gradient);
-    product_transposed(inner, call.rows, gradient, call.dx);
+    product_transposed(inner, call.rows, gradient, dx, call.sum != nullptr);
 }
 
 /// Whether a row's result has the same bits at every place of calls of one row to more than a micro-batch's rows: among

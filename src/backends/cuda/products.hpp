@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <set>
+#include <span>
 
 #include "blas.hpp"
 #include "ladle/backends/kernels.hpp"
@@ -19,7 +20,9 @@ public:
     std::unique_ptr<Matrix> make_matrix(int out, int in, Precision precision, bool backward, WeightStore& store);
     void pack(Matrix& matrix, const float* w) const;
     void product(const Matrix& matrix, int rows, const float* x, const float* bias, float* y) const;
-    void product_transposed(const Matrix& matrix, int rows, const float* dy, float* dx) const;
+    void products(int rows, const float* x, std::span<const PartProduct<float>> parts) const;
+    /// Overwrites dx, or adds to it.
+    void product_transposed(const Matrix& matrix, int rows, const float* dy, float* dx, bool adds = false) const;
     void feed_forward(const FeedForward<float>& call) const;
     void feed_forward_backward(const FeedForwardBackward<float>& call) const;
     void check_row_independence() const;

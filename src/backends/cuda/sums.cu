@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "gradient_chunks.hpp"
+#include "gradient_rows.hpp"
 #include "launch.hpp"
 #include "quads.hpp"
 #include "sums.hpp"
@@ -13,70 +14,6 @@ namespace kernels {
 inline constexpr int kStep = 16;  ///< rows in shared memory at a time
 inline constexpr int kBiasColumns = 32;
 inline constexpr int kBiasRows = 8;
-
-/// Consecutive rows: `size` of them, the first `size0` from begin0 on, the others from begin1 on.
-struct RowRange {
-    int begin0;
-    int size0;
-    int begin1;
-    int size;
-
-    __device__ int row(int i) const { return i < size0 ? begin0 + i : begin1 + (i - size0); }
-};
-
-/// Rows of a leaf in the first of the passes, then in the second if there are two.
-__device__ inline RowRange leaf_rows(const LeafRows& rows, int leaf) {
-    const int* first = rows.segment_offsets + rows.first_pass * rows.samples;
-    const int* last = rows.segment_offsets + (rows.last_pass - 1) * rows.samples;
-    const int begin = rows.leaf_offsets[leaf];
-    const int end = rows.leaf_offsets[leaf + 1];
-    const int size0 = first[end] - first[begin];
-    const int size1 = first == last ? 0 : last[end] - last[begin];
-    return {first[begin], size0, last[begin], size0 + size1};
-}
-
-/// The rows of chunk number `chunk` of all leaves; size 0 if there are fewer chunks. Called by all threads of a block;
-/// `found` is in shared memory. The first block of the grid also writes first_chunk.
-__device__ inline RowRange find_chunk(const LeafRows& rows, int rows_per_chunk, int chunk, int* first_chunk,
-                                      RowRange* found) {
-    const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
-    const bool writes = blockIdx.x == 0 && blockIdx.y == 0;
-    if (thread == 0) {
-        *found = {0, 0, 0, 0};
-        if (writes) {
-            first_chunk[0] = 0;
-        }
-    }
-    if (thread < kLanes) {
-        __syncwarp(kAllLanes);
-        int base = 0;
-        for (int first = 0; first < rows.leaves; first += static_cast<int>(kLanes)) {
-            const int leaf = first + static_cast<int>(thread);
-            RowRange range = leaf < rows.leaves ? leaf_rows(rows, leaf) : RowRange{0, 0, 0, 0};
-            const int chunks = (range.size + rows_per_chunk - 1) / rows_per_chunk;
-            int end = chunks;
-#pragma unroll
-            for (unsigned distance = 1; distance < kLanes; distance *= 2) {
-                const int before = __shfl_up_sync(kAllLanes, end, distance);
-                end += thread >= distance ? before : 0;
-            }
-            const int begin = base + end - chunks;
-            if (writes && leaf < rows.leaves) {
-                first_chunk[leaf + 1] = begin + chunks;
-            }
-            if (chunk >= begin && chunk < begin + chunks) {
-                const int skipped = (chunk - begin) * rows_per_chunk;
-                const int from_second = skipped > range.size0 ? skipped - range.size0 : 0;
-                const int left = range.size - skipped;
-                *found = {range.begin0 + skipped, range.size0 > skipped ? range.size0 - skipped : 0,
-                          range.begin1 + from_second, left < rows_per_chunk ? left : rows_per_chunk};
-            }
-            base += __shfl_sync(kAllLanes, end, static_cast<int>(kLanes) - 1);
-        }
-    }
-    __syncthreads();
-    return *found;
-}
 
 /// A tile of kOut x kIn elements of dy^T x by kBlockThreads threads, 4 x 4 elements each.
 template <int kOut, int kIn>
@@ -136,15 +73,69 @@ __device__ inline void add_products(const RowRange& rows, int out, int in, const
     }
 }
 
+/// The gradient of a bias; its blocks follow those of the weight in the grid's second dimension.
+struct BiasChunks {
+    LeafGradients<float> call;
+    int rows_per_chunk;
+    ChunkSums chunks;
+    int tiles;  ///< of kBiasColumns columns; 0: there is no bias
+};
+
+struct BiasRoom {
+    RowRange found;
+    float parts[kBiasRows][kBiasColumns];
+};
+
+/// The work of a block: chunk blockIdx.x of the columns of a tile.
+__device__ inline void sum_bias_chunk(const BiasChunks& bias, int tile, BiasRoom& room) {
+    const auto chunk = static_cast<int>(blockIdx.x);
+    const RowRange rows = find_chunk(bias.call.rows, bias.rows_per_chunk, chunk, chunk == 0 && tile == 0,
+                                     bias.chunks.first_chunk, &room.found);
+    if (rows.size == 0) {
+        return;
+    }
+    const auto lane = static_cast<int>(threadIdx.x % kBiasColumns);
+    const auto part = static_cast<int>(threadIdx.x / kBiasColumns);
+    const int column = tile * kBiasColumns + lane;
+    float sum = 0.0F;
+    if (column < bias.call.out) {
+        for (int r = part; r < rows.size; r += kBiasRows) {
+            sum = __fadd_rn(sum, bias.call.dy[row_offset(rows.row(r), bias.call.out, column)]);
+        }
+    }
+    room.parts[part][lane] = sum;
+    __syncthreads();
+    if (part == 0 && column < bias.call.out) {
+#pragma unroll
+        for (int i = 1; i < kBiasRows; ++i) {
+            sum = __fadd_rn(sum, room.parts[i][lane]);
+        }
+        bias.chunks.sums[row_offset(chunk, bias.call.out, column)] = sum;
+    }
+}
+
+__global__ void __launch_bounds__(kBlockThreads) bias_chunks(const __grid_constant__ BiasChunks bias) {
+    __shared__ BiasRoom room;
+    sum_bias_chunk(bias, static_cast<int>(blockIdx.y), room);
+}
+
 /// One block per chunk (x) and tile (y) of the rows first_out .. last_out - 1 of the weight. Two blocks at a time: left
 /// to itself nvcc 13 gives them too few registers on sm_100.
 template <int kOut, int kIn>
 __global__ void __launch_bounds__(kBlockThreads, 2)
-    weight_chunks(LeafGradients<float> call, int rows_per_chunk, int first_out, int last_out, ChunkSums chunks) {
+    weight_chunks(LeafGradients<float> call, int rows_per_chunk, int first_out, int last_out, ChunkSums chunks,
+                  const __grid_constant__ BiasChunks bias) {
     __shared__ Tile<kOut, kIn> tile;
     __shared__ RowRange found;
+    __shared__ BiasRoom bias_room;
     const auto chunk = static_cast<int>(blockIdx.x);
-    const RowRange rows = find_chunk(call.rows, rows_per_chunk, chunk, chunks.first_chunk, &found);
+    const auto bias_tile = static_cast<int>(blockIdx.y + static_cast<unsigned>(bias.tiles) - gridDim.y);
+    if (bias_tile >= 0) {
+        sum_bias_chunk(bias, bias_tile, bias_room);
+        return;
+    }
+    const bool writes = blockIdx.x == 0 && blockIdx.y == 0;
+    const RowRange rows = find_chunk(call.rows, rows_per_chunk, chunk, writes, chunks.first_chunk, &found);
     if (rows.size == 0) {
         return;
     }
@@ -171,34 +162,6 @@ __global__ void __launch_bounds__(kBlockThreads, 2)
                 store_quad<false>(element, sums[i], size);
             }
         }
-    }
-}
-
-/// One block per chunk (x) and kBiasColumns columns (y).
-__global__ void __launch_bounds__(kBiasColumns* kBiasRows)
-    bias_chunks(LeafGradients<float> call, int rows_per_chunk, ChunkSums chunks) {
-    __shared__ RowRange found;
-    __shared__ float parts[kBiasRows][kBiasColumns];
-    const auto chunk = static_cast<int>(blockIdx.x);
-    const RowRange rows = find_chunk(call.rows, rows_per_chunk, chunk, chunks.first_chunk, &found);
-    if (rows.size == 0) {
-        return;
-    }
-    const int column = static_cast<int>(blockIdx.y * kBiasColumns + threadIdx.x);
-    float sum = 0.0F;
-    if (column < call.out) {
-        for (int r = static_cast<int>(threadIdx.y); r < rows.size; r += kBiasRows) {
-            sum = __fadd_rn(sum, call.dy[row_offset(rows.row(r), call.out, column)]);
-        }
-    }
-    parts[threadIdx.y][threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.y == 0 && column < call.out) {
-#pragma unroll
-        for (int i = 1; i < kBiasRows; ++i) {
-            sum = __fadd_rn(sum, parts[i][threadIdx.x]);
-        }
-        chunks.sums[row_offset(chunk, call.out, column)] = sum;
     }
 }
 
@@ -292,15 +255,49 @@ int rows_at_once(const LeafGradients<float>& call) {
     return step * static_cast<int>(std::clamp<std::size_t>(steps, 1, static_cast<std::size_t>(most)));
 }
 
+kernels::BiasChunks bias_chunks(const LeafGradients<float>& call, void* scratch) {
+    const unsigned tiles = blocks_for(static_cast<std::size_t>(call.out), kernels::kBiasColumns);
+    return {call, rows_per_chunk(call.out, 1), lay_out(call.rows, scratch), static_cast<int>(tiles)};
+}
+
+/// A block for each chunk (x) and tile (y).
+dim3 chunk_grid(std::size_t chunks, std::size_t tiles) {
+    check(tiles <= 65535, "the tiles of a gradient fit the second dimension of a grid");
+    return dim3(blocks_for(chunks, 1), static_cast<unsigned>(tiles));
+}
+
 template <int kOut, int kIn>
-void launch_chunks(cudaStream_t stream, const LeafGradients<float>& call, int first_out, int last_out,
-                   const ChunkSums& chunks) {
+void launch_tiles(cudaStream_t stream, const LeafGradients<float>& call, int first_out, int last_out,
+                  const ChunkSums& chunks, const kernels::BiasChunks& bias) {
     const int per_chunk = rows_per_chunk(call.out, call.in);
-    const unsigned tiles = blocks_for(static_cast<std::size_t>(last_out - first_out), kOut) *
-                           blocks_for(static_cast<std::size_t>(call.in), kIn);
-    check(tiles <= 65535, "the tiles of a weight fit the second dimension of a grid");
-    launch(kernels::weight_chunks<kOut, kIn>, dim3(blocks_for(most_chunks(call.rows, per_chunk), 1), tiles),
-           dim3(kBlockThreads), 0, stream, call, per_chunk, first_out, last_out, chunks);
+    const std::size_t tiles = std::size_t{blocks_for(static_cast<std::size_t>(last_out - first_out), kOut)} *
+                              blocks_for(static_cast<std::size_t>(call.in), kIn);
+    const int fewest = bias.tiles == 0 ? per_chunk : std::min(per_chunk, bias.rows_per_chunk);
+    launch(kernels::weight_chunks<kOut, kIn>,
+           chunk_grid(most_chunks(call.rows, fewest), tiles + static_cast<std::size_t>(bias.tiles)),
+           dim3(kBlockThreads), 0, stream, call, per_chunk, first_out, last_out, chunks, bias);
+}
+
+/// The chunks of some rows of a weight, and of a bias if there is one.
+void launch_chunks(cudaStream_t stream, const LeafGradients<float>& call, int first_out, int last_out,
+                   const ChunkSums& chunks, const kernels::BiasChunks& bias) {
+    switch (tile_rows(call.out, call.in)) {
+        case 16:
+            return launch_tiles<16, 256>(stream, call, first_out, last_out, chunks, bias);
+        case 32:
+            return launch_tiles<32, 128>(stream, call, first_out, last_out, chunks, bias);
+        case 64:
+            return launch_tiles<64, 64>(stream, call, first_out, last_out, chunks, bias);
+        case 128:
+            return launch_tiles<128, 32>(stream, call, first_out, last_out, chunks, bias);
+        default:
+            return launch_tiles<256, 16>(stream, call, first_out, last_out, chunks, bias);
+    }
+}
+
+/// Where chunk sums of `count` elements from `first` on belong.
+ChunkTarget target(const LeafGradients<float>& call, std::size_t first, std::size_t count, const ChunkSums& chunks) {
+    return {count, chunks, call.limit, call.sums + first, call.rejected};
 }
 
 bool is_empty(const LeafGradients<float>& call) {
@@ -317,8 +314,8 @@ int rows_per_chunk(int out, int in) {
 std::size_t gradient_scratch_bytes(const LeafGradients<float>& call) {
     const int rows = call.in == 0 ? call.out : rows_at_once(call);
     const int width = call.in == 0 ? 1 : call.in;
-    return leaf_table_bytes(call.rows) +
-           most_chunks(call.rows, rows_per_chunk(call.out, width)) * product(rows, width) * sizeof(float);
+    const std::size_t floats = most_chunks(call.rows, rows_per_chunk(call.out, width)) * product(rows, width);
+    return leaf_table_bytes(call.rows) + (floats + 3) / 4 * 4 * sizeof(float);
 }
 
 void sum_weight_gradients(cudaStream_t stream, const LeafGradients<float>& call, void* scratch) {
@@ -329,25 +326,9 @@ void sum_weight_gradients(cudaStream_t stream, const LeafGradients<float>& call,
     const int at_once = rows_at_once(call);
     for (int first = 0; first < call.out; first += at_once) {
         const int last = std::min(call.out, first + at_once);
-        switch (tile_rows(call.out, call.in)) {
-            case 16:
-                launch_chunks<16, 256>(stream, call, first, last, chunks);
-                break;
-            case 32:
-                launch_chunks<32, 128>(stream, call, first, last, chunks);
-                break;
-            case 64:
-                launch_chunks<64, 64>(stream, call, first, last, chunks);
-                break;
-            case 128:
-                launch_chunks<128, 32>(stream, call, first, last, chunks);
-                break;
-            default:
-                launch_chunks<256, 16>(stream, call, first, last, chunks);
-                break;
-        }
-        add_chunk_sums(stream, call.rows.leaves, product(last - first, call.in), chunks, call.limit,
-                       call.sums + product(first, call.in), call.rejected);
+        launch_chunks(stream, call, first, last, chunks, {});
+        add_chunk_sums(stream, call.rows.leaves,
+                       {target(call, product(first, call.in), product(last - first, call.in), chunks)});
     }
 }
 
@@ -355,14 +336,30 @@ void sum_bias_gradients(cudaStream_t stream, const LeafGradients<float>& call, v
     if (is_empty(call)) {
         return;
     }
-    const ChunkSums chunks = lay_out(call.rows, scratch);
-    const int per_chunk = rows_per_chunk(call.out, 1);
-    const unsigned tiles = blocks_for(static_cast<std::size_t>(call.out), kernels::kBiasColumns);
-    check(tiles <= 65535, "the columns of a bias fit the second dimension of a grid");
-    launch(kernels::bias_chunks, dim3(blocks_for(most_chunks(call.rows, per_chunk), 1), tiles),
-           dim3(kernels::kBiasColumns, kernels::kBiasRows), 0, stream, call, per_chunk, chunks);
-    add_chunk_sums(stream, call.rows.leaves, static_cast<std::size_t>(call.out), chunks, call.limit, call.sums,
-                   call.rejected);
+    const kernels::BiasChunks bias = bias_chunks(call, scratch);
+    launch(kernels::bias_chunks,
+           chunk_grid(most_chunks(call.rows, bias.rows_per_chunk), static_cast<std::size_t>(bias.tiles)),
+           dim3(kBlockThreads), 0, stream, bias);
+    add_chunk_sums(stream, call.rows.leaves, {target(call, 0, static_cast<std::size_t>(call.out), bias.chunks)});
+}
+
+void sum_linear_gradients(cudaStream_t stream, const LeafGradients<float>& weight, const LeafGradients<float>& bias,
+                          void* scratch) {
+    if (is_empty(weight)) {
+        return;
+    }
+    if (rows_at_once(weight) < weight.out) {
+        sum_weight_gradients(stream, weight, scratch);
+        sum_bias_gradients(stream, bias, scratch);
+        return;
+    }
+    const ChunkSums chunks = lay_out(weight.rows, scratch);
+    const kernels::BiasChunks beside =
+        bias_chunks(bias, static_cast<std::byte*>(scratch) + gradient_scratch_bytes(weight));
+    launch_chunks(stream, weight, 0, weight.out, chunks, beside);
+    add_chunk_sums(stream, weight.rows.leaves,
+                   {target(weight, 0, product(weight.out, weight.in), chunks),
+                    target(bias, 0, static_cast<std::size_t>(bias.out), beside.chunks)});
 }
 
 void add_weight_gradient(cudaStream_t stream, int rows, int out, int in, const float* dy, const float* x, float* dw) {

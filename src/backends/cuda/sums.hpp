@@ -18,7 +18,7 @@ namespace ladle::cuda {
 /// Rows of a leaf that are summed in order before they meet the others: 64 or 128, by the weight's shape alone.
 int rows_per_chunk(int out, int in);
 /// Bytes of scratch that sum_weight_gradients (call.in > 0) or sum_bias_gradients (call.in == 0) wants; reads only
-/// out, in, rows.leaves and rows.count.
+/// out, in, rows.leaves and rows.count. A multiple of 16.
 std::size_t gradient_scratch_bytes(const LeafGradients<float>& call);
 /// As Kernels<float>::sum_weight_gradients, except for the order: a leaf's rows, pass after pass, are summed in chunks
 /// of rows_per_chunk by fused multiply-adds in order, and the chunks are added in order. `scratch` holds
@@ -28,6 +28,10 @@ void sum_weight_gradients(cudaStream_t stream, const LeafGradients<float>& call,
 /// The same for a bias, call.x null and call.in 0: column sums, in chunks of rows_per_chunk(out, 1), inside a chunk
 /// every eighth row in order, then the eight sums in order.
 void sum_bias_gradients(cudaStream_t stream, const LeafGradients<float>& call, void* scratch);
+/// Both of one linear layer, in two launches where the scratch takes the weight at once. `scratch` holds the bytes of
+/// both, those of the weight first.
+void sum_linear_gradients(cudaStream_t stream, const LeafGradients<float>& weight, const LeafGradients<float>& bias,
+                          void* scratch);
 /// Adds dy^T x to dw [out, in] fp32: dy [R, out], x [R, in]; rows in order by fused multiply-adds, as on the CPU.
 /// Slow for many rows and small dw.
 void add_weight_gradient(cudaStream_t stream, int rows, int out, int in, const float* dy, const float* x, float* dw);

@@ -78,10 +78,16 @@ __global__ void __launch_bounds__(kBlockThreads)
     }
 }
 
-/// One block per kChunkElements elements; kChunkLeaves threads share the leaves of an element.
+struct ChunkTargets {
+    ChunkTarget targets[kMostChunkTargets];
+};
+
+/// One block per kChunkElements elements (x) of a target (y); kChunkLeaves threads share the leaves of an element.
 __global__ void __launch_bounds__(kChunkElements* kChunkLeaves)
-    add_chunk_sums(int leaves, std::size_t count, ChunkSums chunks, double limit, std::int64_t* sums,
-                   std::int64_t* rejected) {
+    add_chunk_sums(int leaves, const __grid_constant__ ChunkTargets list) {
+    const ChunkTarget& target = list.targets[blockIdx.y];
+    const ChunkSums& chunks = target.chunks;
+    const std::size_t count = target.count;
     __shared__ Bits parts[kChunkLeaves][kChunkElements];
     const std::size_t element = static_cast<std::size_t>(blockIdx.x) * kChunkElements + threadIdx.x;
     Bits total = 0;
@@ -97,9 +103,9 @@ __global__ void __launch_bounds__(kChunkElements* kChunkLeaves)
                 sum = __fadd_rn(sum, *values);
                 values += count;
             }
-            total += fixed_point(sum, limit, not_accepted);
+            total += fixed_point(sum, target.limit, not_accepted);
         }
-        count_rejected(not_accepted, rejected);
+        count_rejected(not_accepted, target.rejected);
     }
     parts[threadIdx.y][threadIdx.x] = total;
     __syncthreads();
@@ -108,7 +114,7 @@ __global__ void __launch_bounds__(kChunkElements* kChunkLeaves)
         for (unsigned i = 1; i < kChunkLeaves; ++i) {
             total += parts[i][threadIdx.x];
         }
-        add_bits(sums + element, total);
+        add_bits(target.sums + element, total);
     }
 }
 
@@ -202,14 +208,20 @@ void from_fixed_point(cudaStream_t stream, std::size_t count, const std::int64_t
                        count, sums, values);
 }
 
-void add_chunk_sums(cudaStream_t stream, int leaves, std::size_t count, const ChunkSums& chunks, double limit,
-                    std::int64_t* sums, std::int64_t* rejected) {
-    if (count == 0) {
+void add_chunk_sums(cudaStream_t stream, int leaves, std::initializer_list<ChunkTarget> targets) {
+    check(targets.size() <= kMostChunkTargets, "a launch has room for its targets");
+    kernels::ChunkTargets list{};
+    std::copy(targets.begin(), targets.end(), list.targets);
+    std::size_t most = 0;
+    for (const ChunkTarget& target : targets) {
+        most = std::max(most, target.count);
+    }
+    if (most == 0) {
         return;
     }
-    launch(kernels::add_chunk_sums, dim3(blocks_for(count, kernels::kChunkElements)),
-           dim3(kernels::kChunkElements, kernels::kChunkLeaves), 0, stream, leaves, count, chunks, limit, sums,
-           rejected);
+    launch(kernels::add_chunk_sums,
+           dim3(blocks_for(most, kernels::kChunkElements), static_cast<unsigned>(targets.size())),
+           dim3(kernels::kChunkElements, kernels::kChunkLeaves), 0, stream, leaves, list);
 }
 
 SquareSpans square_spans(const std::vector<ArraySpan>& spans) {

@@ -56,7 +56,11 @@ void ReferenceKernels<Real>::feed_forward_backward(const FeedForwardBackward<Rea
                                static_cast<std::size_t>(call.inner->out_features()));
     product_transposed(*call.outer, call.rows, call.dy, gradient.data());
     gelu_backward(gradient.size(), call.before_gelu, gradient.data(), gradient.data());
-    product_transposed(*call.inner, call.rows, gradient.data(), call.dx);
+    if (call.sum != nullptr) {
+        this->add_product_transposed(*call.inner, call.rows, gradient.data(), call.dx, call.sum);
+    } else {
+        product_transposed(*call.inner, call.rows, gradient.data(), call.dx);
+    }
     if (call.dbefore_gelu != nullptr) {
         std::copy(gradient.begin(), gradient.end(), call.dbefore_gelu);
     }
@@ -84,7 +88,11 @@ void ReferenceKernels<Real>::residual_norm(const ResidualNorm<Real>& call) const
             call.dropout.threshold == 0
                 ? RowOrigins{}
                 : RowOrigins{call.origins.sample + r, call.origins.token + r, call.origins.pass + r};
-        dropout(1, call.width, origins, call.dropout, call.x + start, sum.data());
+        std::copy_n(call.x + start, width, sum.begin());
+        if (call.addend != nullptr) {
+            add(width, call.addend + start, sum.data());
+        }
+        dropout(1, call.width, origins, call.dropout, sum.data(), sum.data());
         if (call.residual != nullptr) {
             add(width, call.residual + start, sum.data());
         }

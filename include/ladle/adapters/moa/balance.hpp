@@ -26,7 +26,8 @@ struct BalanceLayout {
     std::size_t gradients_size() const { return gradients_at(layers, DecoderProjection::query); }
 };
 
-/// One worker's sums in fixed point of 2^38, so that there is room for 2^25 tokens; then the number of rejected values.
+/// One worker's sums in fixed point of 2^38, so that there is room for 2^25 - 1 tokens; then the number of rejected
+/// values.
 template <class Real>
 class BalanceSum {
 public:
@@ -47,10 +48,11 @@ private:
     DeviceArray<std::int64_t> sums_;
 };
 
-/// The sum of all sites' losses, from sums over `tokens` tokens.
+/// The sum of all sites' losses, from sums over `tokens` tokens; NaN if a value was rejected.
 double balance_loss(const BalanceLayout& layout, const std::vector<std::int64_t>& sums, std::int64_t tokens);
 
 /// The gradient of coefficient * balance_loss with respect to each token's values [layers, projections, E].
+/// Of no use where the loss is NaN.
 std::vector<double> balance_gradients(const BalanceLayout& layout, const std::vector<std::int64_t>& sums,
                                       std::int64_t tokens, double coefficient);
 

@@ -23,12 +23,11 @@ class RouterScores {
 public:
     virtual ~RouterScores() = default;
     virtual int columns() const = 0;
-    virtual int in_features() const = 0;
     virtual void prepare(const Kernels<Real>& kernels, const Real* parameters) = 0;
     /// scores [rows, columns] of x [rows, in], which must live until backward.
     virtual void forward(const Context<Real>& context, int rows, const Real* x, Real* scores,
                          ScoresSaved<Real>& saved) const = 0;
-    /// Adds parameter gradients and overwrites dx [R, in].
+    /// Adds parameter gradients and that of x to dx [R, in].
     virtual void backward(const Context<Real>& context, const Rows& rows, const ScoresSaved<Real>& saved,
                           const Real* dscores, Real* dx, GradientSum<Real>& gradients) const = 0;
 };

@@ -27,7 +27,11 @@ void norm_row(const ResidualNorm<float>& call, int r, const float* factors, floa
     Floats sums[4] = {};
     for_pieces(
         call.width, [&](int j, int n, int slot) __attribute__((always_inline)) {
-            Floats v = times_factor(load_piece(call.x + start + j, n), factors, j, n);
+            Floats v = load_piece(call.x + start + j, n);
+            if (call.addend != nullptr) {
+                v += load_piece(call.addend + start + j, n);
+            }
+            v = times_factor(v, factors, j, n);
             if (call.residual != nullptr) {
                 v += load_piece(call.residual + start + j, n);
             }
