@@ -94,8 +94,7 @@ Job convert_job() {
     JobSpec spec;
     spec.name = "convert";
     spec.purpose =
-        "Converts a soup to and from AdaMix .bin files, safetensors, adapters and PEFT directories, and to whole "
-        "models; adapters of decoders to and from MoA's files.";
+        "Convert soups to and from files that PyTorch opens, and adapters of decoders to and from MoA's files.";
     spec.options = {"data.task", "model.path", "moa"};
     spec.switches = {
         {"to", "FORMAT",

@@ -16,10 +16,19 @@ struct GroupTitle {
 };
 
 constexpr GroupTitle kGroupTitles[] = {
-    {"", "Preset"},        {"run", "Run"},         {"model", "Backbone"},
-    {"data", "Data"},      {"adapter", "Adapter"}, {"routing", "Routing"},
-    {"train", "Training"}, {"optim", "Optimizer"}, {"comm", "Communication between ranks"},
-    {"cpu", "Processor"},  {"eval", "Evaluation"}, {"checkpoint", "Checkpoints"},
+    {"", "Preset"},
+    {"run", "Run"},
+    {"model", "Backbone"},
+    {"data", "Data"},
+    {"adapter", "Adapter"},
+    {"routing", "Routing"},
+    {"train", "Training"},
+    {"optim", "Optimizer"},
+    {"comm", "Communication between ranks"},
+    {"cpu", "Processor"},
+    {"eval", "Evaluation"},
+    {"checkpoint", "Checkpoints"},
+    {"moa", "Experts of decoders"},
 };
 
 std::string group_title(const std::string& group) {

@@ -52,11 +52,16 @@ public:
     void sigmoid_backward(std::size_t, float, const float*, const float*, float*) const override {}
     void softmax(int, int, const float*, float*) const override {}
     void softmax_backward(int, int, const float*, const float*, float*) const override {}
-    /// Top-k fills the first experts; where a threshold decides, every expert may be chosen.
+    /// Top-k fills the first experts; where a threshold decides, every expert may be chosen. Arrays start at multiples
+    /// of 64 bytes, 16 numbers, so rows that are spread over all experts take up to 16 numbers more for each: the
+    /// experts behind the first get rows for those.
     void select(const Selection<float>& call) const override {
+        const int others = std::max(1, call.experts - call.top_k);
+        const int spread = 16 * ((call.experts + others - 1) / others);
         for (int row = 0; row < call.rows; ++row) {
             for (int e = 0; e < call.experts; ++e) {
-                call.weights[row * call.experts + e] = call.top_k == 0 || e < call.top_k ? 1.0F : 0.0F;
+                const bool chosen = call.top_k == 0 || e < call.top_k || row < spread;
+                call.weights[row * call.experts + e] = chosen ? 1.0F : 0.0F;
             }
         }
     }
