@@ -361,7 +361,7 @@ BOOST_AUTO_TEST_CASE(gradients_of_many_leaves_take_turns_in_the_scratch) {
     compare_gradient(leaves, 7, 0);
 }
 
-BOOST_AUTO_TEST_CASE(a_weight_and_its_bias_together_have_the_sums_of_one_after_the_other) {
+BOOST_AUTO_TEST_CASE(gradients_are_summed_of_a_weight_and_its_bias_together) {
     Leaves few({{1, 6}, {}, {0}, {64}, {1, 64, 66}, {3}}, 2);
     few.choose_passes(0, 2);
     for (const auto& shape : std::vector<std::pair<int, int>>{{2, 33}, {33, 7}, {70, 20}, {16, 260}}) {
