@@ -1,5 +1,6 @@
 // What adapters need besides products, against double loops.
 #include <boost/test/unit_test.hpp>
+#include <span>
 
 #include "kernel_support.hpp"
 #include "support/differences.hpp"
@@ -17,7 +18,7 @@ std::size_t area(int rows, int width) {
 constexpr double kTolerance = 1e-6;
 
 void compare(const std::vector<double>& expected, const float* found, const std::string& name) {
-    BOOST_TEST(largest_difference(expected, std::vector<float>(found, found + expected.size())) < kTolerance, name);
+    BOOST_TEST(largest_difference(expected, std::span(found, expected.size())) < kTolerance, name);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "ladle/core/error.hpp"
 #include "ladle/models/generation.hpp"
+#include "support/one_sample.hpp"
 #include "support/tiny_decoder.hpp"
 
 using namespace ladle;
@@ -40,23 +41,13 @@ void check_independence(const Tiny& tiny, const std::vector<std::vector<std::int
 /// Logits of the token after `ids`, computed without a cache.
 std::vector<float> logits_without_cache(const Tiny& tiny, const std::vector<std::int32_t>& ids) {
     const auto count = static_cast<int>(ids.size());
-    const std::vector<int> offsets = {0, count};
-    std::vector<std::uint32_t> token(ids.size());
-    for (std::size_t t = 0; t < ids.size(); ++t) {
-        token[t] = static_cast<std::uint32_t>(t);
-    }
-    TokenRows tokens;
-    tokens.rows.count = count;
-    tokens.rows.samples = 1;
-    tokens.rows.segment_offsets = offsets.data();
-    tokens.rows.origins.token = token.data();
-    tokens.input_ids = ids.data();
+    const OneSample sample(ids);
     Arena arena;
     Arena scratch;
     Arena staging;
     const Context<float> context{*tiny.kernels, arena, scratch, staging, nullptr, {}};
     DecoderSaved<float> saved;
-    const float* states = tiny.model->forward(context, tokens, saved);
+    const float* states = tiny.model->forward(context, sample.tokens, saved);
     const std::int32_t last = count - 1;
     std::vector<float> logits(static_cast<std::size_t>(tiny.model->config().vocab));
     tiny.model->logits(context, states, 1, &last, logits.data());

@@ -398,7 +398,7 @@ std::map<std::string, double> training_differences(LlamaCase<Real>& model) {
     std::map<std::string, double> result;
     for (std::size_t layer = 0; layer < expected.blocks.size(); ++layer) {
         result["block " + std::to_string(layer)] =
-            largest_difference(expected.blocks[layer], found.hidden.at(layer + 1)) / kLogitTolerance;
+            largest_difference(expected.blocks[layer], found.hidden.at(layer + 1)) / kBlockTolerance;
     }
     for (const auto& [name, values] : expected.routing) {
         result[name] = largest_difference(values, found.routing.at(name)) / kLogitTolerance;

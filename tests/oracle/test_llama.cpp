@@ -110,6 +110,9 @@ void check_steps(const LlamaCase<Real>& model, const std::string& group) {
             next.ids.insert(next.ids.end(), sequence.begin() + begin, sequence.begin() + begin + count);
             last.push_back(static_cast<std::int32_t>(next.ids.size()) - 1);
         }
+        if (next.sequences.empty()) {
+            continue;
+        }
         Arena arena;
         Arena scratch;
         Arena staging;
@@ -136,7 +139,7 @@ void check_file(const std::string& path, const Kernels<Real>& kernels) {
     LlamaCase<Real> model(path, kernels, Precision::fp32);
     check_rotary_tables(model);
     for (const auto& [name, difference] : training_differences(model)) {
-        BOOST_TEST(difference < 1, name);
+        BOOST_TEST(difference < 1, name << " is off by " << difference << " tolerances");
     }
     for (const char* group : {"/generate", "/generate1"}) {
         check_greedy(model, group);

@@ -14,6 +14,7 @@
 #include "ladle/train/decoder_engine.hpp"
 #include "ladle/train/decoder_files.hpp"
 #include "support/fixtures.hpp"
+#include "support/one_sample.hpp"
 
 using namespace ladle;
 using nlohmann::json;
@@ -42,15 +43,7 @@ struct Published {
 /// exp of the mean cross entropy of every token but the first.
 double perplexity(const DecoderEngine& engine, const Ids& ids) {
     const auto count = static_cast<int>(ids.size());
-    const std::vector<int> offsets = {0, count};
-    std::vector<std::uint32_t> token(ids.size());
-    std::iota(token.begin(), token.end(), 0U);
-    TokenRows tokens;
-    tokens.rows.count = count;
-    tokens.rows.samples = 1;
-    tokens.rows.segment_offsets = offsets.data();
-    tokens.rows.origins.token = token.data();
-    tokens.input_ids = ids.data();
+    const test::OneSample sample(ids);
     Ids index(ids.size() - 1);
     std::iota(index.begin(), index.end(), 0);
     Ids next(ids.begin() + 1, ids.end());
@@ -60,7 +53,7 @@ double perplexity(const DecoderEngine& engine, const Ids& ids) {
     Arena staging;
     const Context<float> context{engine.kernels(), arena, scratch, staging, nullptr, {}};
     DecoderSaved<float> saved;
-    const float* states = engine.model().forward(context, tokens, saved);
+    const float* states = engine.model().forward(context, sample.tokens, saved);
     TokenTargets<float> targets;
     targets.count = count - 1;
     targets.index = index.data();

@@ -7,9 +7,9 @@
 
 namespace ladle::test {
 
-/// Infinite if a number is none, or if the sizes are not equal.
-template <class Real>
-double largest_difference(const std::vector<double>& expected, const std::vector<Real>& found) {
+/// Infinite if a number is none, or if the sizes are not equal. Numbers: a vector or a span of reals.
+template <class Numbers>
+double largest_difference(const std::vector<double>& expected, const Numbers& found) {
     double largest = expected.size() == found.size() ? 0 : INFINITY;
     for (std::size_t i = 0; i < expected.size() && i < found.size(); ++i) {
         const double difference = std::abs(expected[i] - static_cast<double>(found[i]));
