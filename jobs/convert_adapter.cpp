@@ -54,7 +54,8 @@ std::string convert_adapter(const JobOptions& job) {
     const std::string& from = job.positional[0];
     const std::string& to = job.positional[1];
     const bool is_export = job.value("to") == "moa";
-    AdapterFile adapter = is_export ? read_adapter_file(from) : read_moa_adapter(from, published_description(job));
+    AdapterFile adapter = is_export ? adapter_of(Hdf5Reader::isolated(from, Hdf5Origin::ladle))
+                                    : read_moa_adapter(from, published_description(job));
     if (is_export) {
         write_moa_adapter(to, adapter);
     } else {

@@ -131,7 +131,10 @@ void write_adapter_file(const std::string& path, AdapterFile& adapter) {
 }
 
 AdapterFile read_adapter_file(const std::string& path) {
-    const Hdf5Reader file(path);
+    return adapter_of(Hdf5Reader(path));
+}
+
+AdapterFile adapter_of(const Hdf5Reader& file) {
     file.require_schema(kSchema, kMajor);
     check_sizes(file);
     AdapterFile adapter;
@@ -141,10 +144,10 @@ AdapterFile read_adapter_file(const std::string& path) {
         read_words(file, adapter.experts);
         check_moa_options(adapter.experts, adapter.layers);
     } catch (const ConfigError& error) {
-        refuse(path, error.cause());
+        refuse(file.path(), error.cause());
     }
     adapter.digest = file.digest();
-    const ParameterTable table = expert_table(adapter, file.members("/tensors").size(), path);
+    const ParameterTable table = expert_table(adapter, file.members("/tensors").size(), file.path());
     for (const Parameter& parameter : table.all()) {
         adapter.tensors.emplace_back(parameter.name,
                                      file.tensor(kTensors + parameter.name, DType::f32, parameter.shape));

@@ -101,8 +101,7 @@ std::unique_ptr<Tokenizer> load_word_piece(const fs::path& directory, const json
         options.continuation =
             optional_field<std::string>(model, "continuing_subword_prefix", vocabulary.source).value_or("##");
         options.max_word_chars = word_limit(model, vocabulary.source);
-        vocabulary.special.unk =
-            optional_field<std::string>(model, "unk_token", vocabulary.source).value_or(vocabulary.special.unk);
+        read_special_name(model, "unk_token", vocabulary.source, vocabulary.special.unk);
         entries = entries_of(field(model, "vocab", json::value_t::object, vocabulary.source), vocabulary.source);
         vocabulary.added = read_added(file, vocabulary.source, entries);
     } else {

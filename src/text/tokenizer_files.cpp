@@ -212,13 +212,8 @@ void read_byte_bpe_file(const json& file, Vocabulary& vocabulary, TokenEntries& 
             "byte-level BPE");
     }
     options.ignore_merges = optional_field<bool>(model, "ignore_merges", source).value_or(false);
-    if (const auto unk = optional_field<std::string>(model, "unk_token", source)) {
-        options.unknown_bytes = true;
-        vocabulary.special.unk = *unk;
-        if (unk->empty()) {
-            refuse_tokenizer(source, "\"unk_token\" is empty");
-        }
-    }
+    options.unknown_bytes = !model.value("unk_token", json()).is_null();
+    read_special_name(model, "unk_token", source, vocabulary.special.unk);
     entries = entries_of(field(model, "vocab", json::value_t::object, source), source);
     for (const json& item : field(model, "merges", json::value_t::array, source)) {
         merges.push_back(read_merge(item, source));

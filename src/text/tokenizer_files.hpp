@@ -60,7 +60,8 @@ TokenEntries entries_of(const nlohmann::json& vocabulary, const std::string& sou
 /// A JSON file of the directory, or an empty object if it is not there.
 nlohmann::json optional_json(const std::filesystem::path& path);
 
-/// Name of a special token in tokenizer_config.json: a text, or an object with "content"; stays as it is if absent.
+/// Name of a special token in tokenizer_config.json or in the model of tokenizer.json: a text that is not empty, or an
+/// object with such a "content"; stays as it is if absent.
 void read_special_name(const nlohmann::json& config, const char* name, const std::string& source, std::string& target);
 
 /// Added tokens of tokenizer.json; those that are not in the model's vocabulary are appended to the entries.

@@ -241,6 +241,30 @@ def decoder_seeds():
         place("decoder_config", name).write_text(first + json.dumps(description))
 
 
+def adapter_seeds():
+    model = {"dim": 4, "n_layers": 1, "n_heads": 2, "n_kv_heads": 1, "vocab_size": 512, "multiple_of": 2,
+             "norm_eps": 1e-5, "rope_theta": 1e4}
+    shapes = {"tok_embeddings": (512, 4), "output": (512, 4), "norm": (4,), "layers.0.attention_norm": (4,),
+              "layers.0.ffn_norm": (4,), "layers.0.attention.wq": (4, 4), "layers.0.attention.wk": (2, 4),
+              "layers.0.attention.wv": (2, 4), "layers.0.attention.wo": (4, 4), "layers.0.feed_forward.w1": (10, 4),
+              "layers.0.feed_forward.w2": (4, 10), "layers.0.feed_forward.w3": (10, 4)}
+    with tempfile.TemporaryDirectory() as scratch:
+        base = pathlib.Path(scratch)
+        (base / "params.json").write_text(json.dumps(model))
+        (base / "tokenizer.model").write_text(
+            "".join(f"{base64.b64encode(bytes([b])).decode()} {b}\n" for b in range(256)))
+        torch.save({f"{name}.weight": torch.ones(shape) for name, shape in shapes.items()},
+                   base / "consolidated.00.pth")
+        (base / "items.json").write_text('[{"instruction": "a", "output": "b"}]')
+        for system in ("soft-moa", "adamole"):
+            run = base / system
+            subprocess.run([ladle, "train", "--model.path", scratch, "--data.train", base / "items.json", "--data.dev",
+                            base / "items.json", "--moa.system", system, "--moa.lora_rank", "1", "--moa.adapter_size",
+                            "1", "--moa.prompt_length", "1", "--train.batch", "1", "--train.max_steps", "1",
+                            "--run.dir", run], check=True, stdout=subprocess.DEVNULL)
+            place("schemas", f"adapter_{system}").write_bytes(pack(run / "best.h5"))
+
+
 def instruction_seeds():
     items = [{"instruction": "What is 3 + 4?", "input": "", "output": "\nA: 7", "answer": "7"},
              {"instruction": "caf\u00e9", "output": "no"}]
@@ -268,6 +292,7 @@ gguf_seeds()
 decoder_seeds()
 instruction_seeds()
 checkpoint_seeds()
+adapter_seeds()
 safetensors_seeds()
 torch_seeds()
 hdf5_seeds()

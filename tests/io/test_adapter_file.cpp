@@ -10,44 +10,12 @@
 #include "ladle/io/moa_adapter.hpp"
 #include "ladle/io/pytorch.hpp"
 #include "support/fixtures.hpp"
+#include "support/small_adapter.hpp"
 
 using namespace ladle;
+using test::small_adapter;
 
 namespace {
-
-AdapterFile small_adapter(const std::string& system) {
-    AdapterFile adapter;
-    adapter.block = {0, 12, 4, 2, 4, 10};
-    adapter.layers = 2;
-    adapter.backbone_digest = "b";
-    adapter.tokenizer_digest = "t";
-    adapter.system = system;
-    adapter.experts = moa_options(system, 2);
-    adapter.experts.lora_rank = 3;
-    adapter.experts.max_threshold = 0.25;
-    adapter.task = "instructions";
-    adapter.max_length = 300;
-    adapter.labels = "published";
-    adapter.config = "run.seed = 5\n";
-    adapter.machine = "m";
-    adapter.seed = 5;
-    adapter.step = 7;
-    adapter.score = 1.5;
-    adapter.metric = "perplexity";
-    adapter.selected_on = "dev";
-    ParameterTable table;
-    DecoderBlockShape block = adapter.block;
-    for (block.layer = 0; block.layer < 2; ++block.layer) {
-        add_expert_tensors(adapter.experts, block, table);
-    }
-    std::vector<float> values(table.total_count());
-    table.initialize(1, values.data());
-    for (const Parameter& parameter : table.all()) {
-        adapter.tensors.emplace_back(parameter.name,
-                                     Tensor::from_floats(parameter.shape, values.data() + parameter.offset));
-    }
-    return adapter;
-}
 
 /// Width inside the feed-forward part, as the weights have it.
 int meta_ffn(const std::string& directory) {

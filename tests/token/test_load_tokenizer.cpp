@@ -114,6 +114,15 @@ BOOST_AUTO_TEST_CASE(broken_vocabularies_are_refused_by_name) {
     refuses(dir, "occurs twice");
 }
 
+BOOST_AUTO_TEST_CASE(an_empty_unknown_token_is_refused) {
+    const auto dir = model_dir("bert");
+    std::string json = bert_json("true", kVocabJson);
+    const std::string name = R"("unk_token": ")";
+    json.erase(json.find(name) + name.size(), std::string("[UNK]").size());
+    write_text(dir / "tokenizer.json", json);
+    refuses(dir, "\"unk_token\" is empty");
+}
+
 BOOST_AUTO_TEST_CASE(hostile_json_is_refused) {
     const auto dir = model_dir("bert");
     write_text(dir / "tokenizer.json", std::string(100000, '['));

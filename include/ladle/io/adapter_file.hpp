@@ -8,6 +8,7 @@
 
 #include "ladle/adapters/moa/tensors.hpp"
 #include "ladle/core/tensor.hpp"
+#include "ladle/io/hdf5.hpp"
 
 namespace ladle {
 
@@ -42,5 +43,7 @@ void write_adapter_file(const std::string& path, AdapterFile& file);
 /// Reads and checks: schema, digest, sizes, options, shapes of all tensors, none missing, none surplus. Throws
 /// DataError.
 AdapterFile read_adapter_file(const std::string& path);
+/// The same of a file that was opened otherwise.
+AdapterFile adapter_of(const Hdf5Reader& file);
 
 }  // namespace ladle
