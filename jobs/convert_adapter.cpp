@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "ladle/config/options.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/data/instruction_split.hpp"
 #include "ladle/io/moa_adapter.hpp"
@@ -14,6 +15,10 @@ namespace ladle {
 namespace {
 
 void require_equal(const AdapterFile& written, const AdapterFile& read, const std::string& path) {
+    if (read.experts != written.experts) {
+        throw DataError("what was written to " + path + " is not what was read back", "the options differ",
+                        "check the disk");
+    }
     for (std::size_t i = 0; i < written.tensors.size(); ++i) {
         if (read.tensors[i].second.bytes != written.tensors[i].second.bytes) {
             throw DataError("what was written to " + path + " is not what was read back",
@@ -39,6 +44,23 @@ AdapterFile published_description(const JobOptions& job) {
     return adapter;
 }
 
+/// What only soups have, and what the files say themselves.
+void refuse_without_effect(const JobOptions& job) {
+    for (const char* name : {"from", "labels", "merged-as", "experts"}) {
+        if (job.has(name)) {
+            throw ConfigError(fmt::format("--{} has no effect on adapters of decoders", name), "it is for soups",
+                              "leave it out");
+        }
+    }
+    for (const std::string& name : option_names()) {
+        const bool is_needed = job.value("to") == "adapter" && name == "moa.system";
+        if (job.given(name) && name != "model.path" && !is_needed) {
+            throw ConfigError(fmt::format("--{} has no effect on convert --to {}", name, job.value("to")),
+                              "the files say it", "leave it out");
+        }
+    }
+}
+
 }  // namespace
 
 bool converts_adapter(const JobOptions& job) {
@@ -51,6 +73,7 @@ std::string convert_adapter(const JobOptions& job) {
                           fmt::format("{} paths are given", job.positional.size()),
                           "for instance: ladle convert runs/math/best.h5 --to moa export/math");
     }
+    refuse_without_effect(job);
     const std::string& from = job.positional[0];
     const std::string& to = job.positional[1];
     const bool is_export = job.value("to") == "moa";
@@ -64,6 +87,7 @@ std::string convert_adapter(const JobOptions& job) {
     if (job.has("verify")) {
         AdapterFile description = adapter;
         description.tensors.clear();
+        description.experts = moa_options(adapter.system, adapter.layers);
         require_equal(adapter, is_export ? read_moa_adapter(to, std::move(description)) : read_adapter_file(to), to);
     }
     return fmt::format("{}: {}, {}, {} tensors{}\n", to, job.value("to"), adapter.system, adapter.tensors.size(),

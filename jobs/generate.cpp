@@ -59,7 +59,7 @@ int generate_texts(const JobOptions& job, Communicator& comm) {
                         ? encode_prompts(*tokenizer, prompts)
                         : encode_prompts(*tokenizer, given.items, room_for_prompt(files.weights.config, options));
     fit_positions(files.weights.config, ids, options.max_new_tokens);
-    const auto engine = make_generator(config, files.weights, files.digest, job.value("adapter"), comm);
+    const auto engine = make_generator(config, files, *tokenizer, job.value("adapter"), comm);
     const DecoderConfig& shape = engine->model().config();
     fmt::print(stderr, "weights {}, keys and values {}\n", readable_bytes(engine->frozen_bytes()),
                readable_bytes(cache_bytes(shape, ids, options.max_new_tokens, config.eval.batch)));

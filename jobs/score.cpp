@@ -16,8 +16,9 @@ namespace {
 
 AnswerRule rule_for(const JobOptions& job, const std::string& file_name) {
     const std::string word = job.value("rule", "published");
-    if (word == "published") {
-        return published_rule(file_name);
+    if (word == "published" || word == "strict") {
+        const AnswerRule rule = published_rule(file_name);
+        return word == "strict" && rule == AnswerRule::choice ? AnswerRule::strict_choice : rule;
     }
     for (const auto& [name, rule] : {std::pair{"number", AnswerRule::number},
                                      {"choice", AnswerRule::choice},
@@ -26,7 +27,8 @@ AnswerRule rule_for(const JobOptions& job, const std::string& file_name) {
             return rule;
         }
     }
-    throw ConfigError(fmt::format("--rule {}", word), "unknown word", "use published, number, choice or strict-choice");
+    throw ConfigError(fmt::format("--rule {}", word), "unknown word",
+                      "use published, strict, number, choice or strict-choice");
 }
 
 std::vector<Instruction> items_of(const std::vector<AnsweredInstruction>& answers) {
@@ -64,8 +66,9 @@ int score_answers(const JobOptions& job, Communicator& /*comm*/) {
         const AnswerRule rule = rule_for(job, name);
         warn_of_shared(job, path, answers);
         std::int64_t correct = 0;
-        for (const AnsweredInstruction& answer : answers) {
-            correct += is_correct(answer.generated, answer.item.answer, rule) ? 1 : 0;
+        for (std::size_t i = 0; i < answers.size(); ++i) {
+            const std::string where = fmt::format("item {} of {}", i + 1, path);
+            correct += is_correct(answers[i].generated, answers[i].item.answer, rule, where) ? 1 : 0;
         }
         const double accuracy = static_cast<double>(correct) / static_cast<double>(answers.size());
         table.add_row({name, fmt::format("{}", answers.size()), fmt::format("{}", correct), score_text(accuracy)});
@@ -83,14 +86,14 @@ Job score_job() {
     spec.name = "score";
     spec.purpose = "Compare generated answers with the right ones: accuracy of each set and their mean.";
     spec.positional = "ANSWERS ...";
-    spec.switches = {{"rule", "published|number|choice|strict-choice",
+    spec.switches = {{"rule", "published|strict|number|choice|strict-choice",
                       "The answer is the last number of a text, its first capital A to E, or the last such letter that "
-                      "stands alone; "
-                      "published, the default, is choice for files named AQuA... and number for all others."},
+                      "stands alone; published, the default, is choice for files named AQuA... and number for all "
+                      "others, and strict is strict-choice for the former."},
                      {"train", "FILE", "A warning names the items that this instruction file holds, too."},
                      {"selected-on", "FILE", "The same for the file by which the best step was chosen."}};
     spec.examples = {"ladle score answers/AddSub.jsonl answers/AQuA.jsonl --train train.json",
-                     "ladle score answers/AQuA.jsonl --rule strict-choice"};
+                     "ladle score answers/*.jsonl --rule strict"};
     return {spec, score_answers, false};
 }
 

@@ -65,7 +65,9 @@ int train(const JobOptions& options, Communicator& comm) {
     record.must_resume = must_resume(options);
     record.identity = run_identity(config, data.all(), input->backbone_digest, comm.world_size());
     // Before the ranks of a node share a model.
-    RankHolding held = inputs_held(data.all(), input->data_place, input->backbone_files, config.model.path);
+    RankHolding held = inputs_held(
+        data.all(), [&](const Split& split) { return input->place_of(split); }, input->backbone_files,
+        config.model.path);
     held.values += record.identity.options;
     require_same_on_all_ranks(comm, "the input of this run", held);
 

@@ -119,6 +119,14 @@ void apply_preset_where_not_given(JobOptions& job) {
     }
 }
 
+void refuse_two_rates(const JobOptions& job) {
+    if (job.given("optim.lr") && job.given("optim.base_lr") && job.config.optim.base_lr > 0) {
+        throw ConfigError(
+            fmt::format("optim.lr = {} and optim.base_lr = {}", job.config.optim.lr, job.config.optim.base_lr),
+            "each of them decides the learning rate", "set optim.base_lr to 0 to use optim.lr, or leave optim.lr out");
+    }
+}
+
 }  // namespace
 
 std::string JobOptions::value(const std::string& switch_name, const std::string& otherwise) const {
@@ -157,6 +165,7 @@ JobOptions resolve(const std::vector<Assignment>& assignments) {
         job.origins[assignment.name] = assignment.origin;
     }
     apply_preset_where_not_given(job);
+    refuse_two_rates(job);
     validate(job.config);
     return job;
 }

@@ -97,6 +97,21 @@ struct Writer {
     }
 };
 
+/// What means nothing to this family of runs must stand at its default: nothing that is asked for is passed over.
+void refuse_foreign_options(const Config& config) {
+    const OptionUse foreign = trains_decoder(config) ? OptionUse::encoders : OptionUse::decoders;
+    const Config defaults;
+    for (const Option& option : option_table()) {
+        const std::string value = option_value(config, option);
+        if (option.use == foreign && value != option_value(defaults, option)) {
+            throw ConfigError(fmt::format("{} = {}", option.name, value),
+                              trains_decoder(config) ? "it means nothing to decoders, which moa.system asks for"
+                                                     : "it only means something to decoders, and moa.system is empty",
+                              trains_decoder(config) ? "leave it out" : "set moa.system, or leave it out");
+        }
+    }
+}
+
 }  // namespace
 
 void set_option(Config& config, const Option& option, const std::string& text, const std::string& where) {
@@ -197,6 +212,7 @@ void require_value(const Config& config, const std::string& name) {
 }
 
 void validate(const Config& config) {
+    refuse_foreign_options(config);
     const TrainConfig& train = config.train;
     if (train.leaf > train.batch) {
         throw ConfigError(fmt::format("train.leaf = {} and train.batch = {}", train.leaf, train.batch),

@@ -20,8 +20,7 @@ Stream initial_stream(std::uint64_t seed, std::size_t tensor) {
 }  // namespace
 
 ParameterId ParameterTable::add(const std::string& name, Shape shape, const std::string& group, Initial initial) {
-    check(std::none_of(parameters_.begin(), parameters_.end(), [&](const Parameter& p) { return p.name == name; }),
-          "names of trainable tensors are distinct");
+    check(names_.insert(name).second, "names of trainable tensors are distinct");
     Parameter parameter;
     parameter.name = name;
     parameter.count = shape_elements(shape);

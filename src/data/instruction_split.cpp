@@ -1,6 +1,8 @@
 // Instruction files as splits.
 #include "ladle/data/instruction_split.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 
@@ -55,12 +57,16 @@ Split read_instruction_split(const std::string& path, const std::string& name, c
     for (const Instruction& item : read_instructions(path)) {
         add_sample(encode_instruction(item, tokenizer, rules.max_length, rules.labels, scratch), rules, split);
     }
-    if (std::find(split.is_target.begin(), split.is_target.end(), 1) == split.is_target.end()) {
-        throw DataError("cannot learn from " + path, "its prompts leave no room for a token to be predicted",
-                        "raise data.max_length, or give items with an output");
-    }
     split.digest = content_digest(split);
     return split;
+}
+
+void require_targets(const Split& split) {
+    if (std::find(split.is_target.begin(), split.is_target.end(), 1) == split.is_target.end()) {
+        throw DataError(fmt::format("cannot use the split {} of {}", split.name, split.source_files.front()),
+                        "its prompts leave no room for a token to be predicted",
+                        "raise data.max_length, or give more items, with an output");
+    }
 }
 
 }  // namespace ladle

@@ -103,6 +103,9 @@ void check_sizes(const Hdf5Reader& file) {
 }  // namespace
 
 ParameterTable expert_table(const AdapterFile& adapter, std::size_t held, const std::string& path) {
+    if (static_cast<std::size_t>(adapter.experts.num_experts) > held) {
+        refuse(path, fmt::format("it holds {} tensors and is of {} experts", held, adapter.experts.num_experts));
+    }
     ParameterTable table;
     DecoderBlockShape block = adapter.block;
     for (block.layer = 0; block.layer < adapter.layers && table.all().size() <= held; ++block.layer) {

@@ -8,8 +8,8 @@
 
 namespace ladle {
 
-// Far above any model, and small enough that no product of two overflows.
-inline constexpr int kLargestWidth = 1 << 20;
+// Above any model, and small enough that a width times a number of experts is an int.
+inline constexpr int kLargestWidth = 1 << 16;
 inline constexpr int kMostExperts = 1 << 12;
 
 /// The tensors of the adapter's experts, names and shapes in model order. Throws DataError naming `path` if they are

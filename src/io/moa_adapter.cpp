@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <set>
@@ -150,6 +151,7 @@ void read_params(const nlohmann::json& object, const std::string& path, AdapterF
     params.finish();
 }
 
+/// The arguments of adapter_params.json that the published program of the system writes.
 Json params_json(const AdapterFile& adapter) {
     const MoaOptions& experts = adapter.experts;
     const Folder folder = folder_of(experts);
@@ -195,16 +197,44 @@ Json params_json(const AdapterFile& adapter) {
     return params;
 }
 
+/// What an argument that is missing would have said can show in no tensor's shape.
+void require_all_arguments(const nlohmann::json& params, const std::string& path, const AdapterFile& adapter) {
+    const Json written = params_json(adapter);
+    for (const auto& [name, value] : written.items()) {
+        if (!params.contains(name)) {
+            refuse(path, fmt::format("the argument {} is missing", name));
+        }
+    }
+}
+
+/// Throws ConfigError where an option of the experts differs from the system's own and no argument says so.
+void require_described(const Json& params, const AdapterFile& adapter) {
+    AdapterFile described;
+    described.system = adapter.system;
+    described.experts = moa_options(adapter.system, adapter.layers);
+    read_params(params, kParamsFile, described);
+    if (described.experts != adapter.experts) {
+        throw ConfigError(
+            "these experts have no published form",
+            fmt::format("the published program of {} has no argument for one of their options", adapter.system),
+            "keep ladle's own file");
+    }
+}
+
 }  // namespace
 
 void write_moa_adapter(const std::string& directory, const AdapterFile& adapter) {
+    const Json params = params_json(adapter);
+    require_described(params, adapter);
     TensorList tensors;
     for (const auto& [name, tensor] : adapter.tensors) {
         tensors.emplace_back(kPrefix + name, tensor);
     }
     make_directories(directory);
+    // Arguments of an older adapter must not stand beside the new tensors.
+    std::filesystem::remove(directory + kParamsFile);
     write_torch(directory + kTensorFile, tensors);
-    write_file(directory + kParamsFile, params_json(adapter).dump());
+    write_file(directory + kParamsFile, params.dump());
 }
 
 AdapterFile read_moa_adapter(const std::string& directory, AdapterFile adapter) {
@@ -213,6 +243,7 @@ AdapterFile read_moa_adapter(const std::string& directory, AdapterFile adapter) 
     const nlohmann::json params = read_json_file(params_path);
     try {
         read_params(params, params_path, adapter);
+        require_all_arguments(params, params_path, adapter);
         check_moa_options(adapter.experts, adapter.layers);
     } catch (const ConfigError& error) {
         refuse(params_path, error.cause());

@@ -279,11 +279,11 @@ std::string provenance_section(const RunFiles& run) {
 }  // namespace
 
 std::string run_report(const RunFiles& run) {
-    const std::string title = fmt::format("{}: {} on {}, seed {}", last_component(run.path), run.config.adapter.kind,
+    const std::string title = fmt::format("{}: {} on {}, seed {}", last_component(run.path), method_name(run.config),
                                           run.config.data.task, run.config.run.seed);
     std::string body = html_heading("Scores") + scores_section(run) + html_heading("Soup, experts and calibration") +
                        judgement_section(run) + html_heading("Training") + curves(run);
-    if (adapter_kind(run.config.adapter.kind).mixture) {
+    if (makes_soup(run.config)) {
         std::vector<std::string> charts = distance_charts(run);
         charts.insert(charts.begin(), routing_map(run));
         body += html_heading("Experts") + html_charts(charts);

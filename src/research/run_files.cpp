@@ -109,7 +109,7 @@ std::map<std::string, std::string> distinguishing_options(const Config& config) 
     for (const char* name : {"run.seed", "data.task", "data.max_length"}) {
         options.erase(name);
     }
-    if (!adapter_kind(config.adapter.kind).mixture) {
+    if (!makes_soup(config)) {
         // Settled, not chosen, for kinds without a mixture.
         for (const char* name : {"adapter.num_experts", "adapter.share_up", "adapter.share_down"}) {
             options.erase(name);
@@ -135,10 +135,10 @@ void label_by_options(std::vector<RunFiles>& runs) {
         std::vector<std::string> parts;
         for (const auto& [name, value] : distinguishing_options(run.config)) {
             if (values[compared_among(run.config, name)][name].size() > 1) {
-                parts.push_back(name == "adapter.kind" ? value : name + "=" + value);
+                parts.push_back(name == "adapter.kind" || name == "moa.system" ? value : name + "=" + value);
             }
         }
-        run.label = parts.empty() ? run.config.adapter.kind : fmt::format("{}", fmt::join(parts, ", "));
+        run.label = parts.empty() ? method_name(run.config) : fmt::format("{}", fmt::join(parts, ", "));
     }
 }
 
@@ -181,6 +181,14 @@ std::vector<std::string> run_directories(const std::string& path) {
 }
 
 }  // namespace
+
+std::string method_name(const Config& config) {
+    return trains_decoder(config) ? config.moa.system : config.adapter.kind;
+}
+
+bool makes_soup(const Config& config) {
+    return !trains_decoder(config) && adapter_kind(config.adapter.kind).mixture;
+}
 
 double RunFiles::score(const std::string& model, const std::string& split, const std::string& name) const {
     const Json* at = &results;

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstddef>
+#include <cstdlib>
 
 #include "ladle/core/error.hpp"
 
@@ -25,10 +26,9 @@ bool is_word(char c) {
     return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+/// Infinity where it is too large, as in Python.
 double parse_number(const std::string& text) {
-    double number = 0;
-    std::from_chars(text.data(), text.data() + text.size(), number);
-    return number;
+    return std::strtod(text.c_str(), nullptr);
 }
 
 /// The end of a run of digits.
@@ -78,9 +78,9 @@ std::optional<char> find_choice(const std::string& text, AnswerRule rule) {
     return found;
 }
 
-bool is_correct(const std::string& text, const std::string& answer, AnswerRule rule) {
+bool is_correct(const std::string& text, const std::string& answer, AnswerRule rule, const std::string& where) {
     const auto refuse = [&](const char* form) {
-        return DataError("cannot judge the answer \"" + answer + "\"", std::string("it is no ") + form,
+        return DataError("cannot judge by the answer \"" + answer + "\" of " + where, std::string("it is no ") + form,
                          "give answers of one form, or choose another --rule");
     };
     if (rule != AnswerRule::number) {

@@ -69,12 +69,12 @@ Disagreement compare(Communicator& comm, const RankHolding& mine) {
 
 }  // namespace
 
-RankHolding inputs_held(const std::vector<const Split*>& splits, const std::string& data_dir,
+RankHolding inputs_held(const std::vector<const Split*>& splits, const PlaceOfSplit& place_of,
                         const std::string& backbone_files, const std::string& backbone_dir) {
     RankHolding held;
     for (const Split* split : splits) {
         held.values += fmt::format("data.{} = {}\n", split->name, split->digest);
-        held.places += fmt::format("data.{} = {}\n", split->name, shard_path(data_dir, split->name));
+        held.places += fmt::format("data.{} = {}\n", split->name, place_of(*split));
     }
     for (const auto& [file, digest] : name_values(backbone_files)) {
         held.values += fmt::format("backbone {} = {}\n", file, digest);

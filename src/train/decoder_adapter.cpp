@@ -35,15 +35,19 @@ AdapterFile make_adapter(const DecoderEngine& engine) {
     return adapter;
 }
 
-void require_decoder(const AdapterFile& adapter, const DecoderConfig& config, const std::string& digest,
+void require_decoder(const AdapterFile& adapter, const DecoderFiles& files, const DecoderTokenizer& tokenizer,
                      const std::string& model_path) {
+    const DecoderConfig& config = files.weights.config;
     const std::string trained = shape_words(adapter.block, adapter.layers);
     const std::string found = shape_words(block_shape(config, 0), config.layers);
     if (trained != found) {
         refuse_decoder(fmt::format("it was trained on {}; {} has {}", trained, model_path, found));
     }
-    if (!adapter.backbone_digest.empty() && adapter.backbone_digest != digest) {
+    if (adapter.backbone_digest != files.digest) {
         refuse_decoder(fmt::format("it was trained on other weights than those of {}", model_path));
+    }
+    if (adapter.tokenizer_digest != tokenizer.facts().digest) {
+        refuse_decoder(fmt::format("it was trained with another tokenizer than that of {}", model_path));
     }
 }
 
@@ -67,16 +71,16 @@ void load_adapter(const AdapterFile& adapter, DecoderEngine& engine) {
     engine.prepare();
 }
 
-std::unique_ptr<DecoderEngine> make_generator(const Config& config, const DecoderWeights& weights,
-                                              const std::string& digest, const std::string& adapter_path,
+std::unique_ptr<DecoderEngine> make_generator(const Config& config, const DecoderFiles& files,
+                                              const DecoderTokenizer& tokenizer, const std::string& adapter_path,
                                               Communicator& comm) {
     std::unique_ptr<DecoderEngine> engine;
     if (adapter_path.empty()) {
-        engine = std::make_unique<DecoderEngine>(config, weights, comm);
+        engine = std::make_unique<DecoderEngine>(config, files.weights, comm);
     } else {
         const AdapterFile adapter = read_adapter_file(adapter_path);
-        require_decoder(adapter, weights.config, digest, config.model.path);
-        engine = std::make_unique<DecoderEngine>(config, weights, adapter.experts, comm);
+        require_decoder(adapter, files, tokenizer, config.model.path);
+        engine = std::make_unique<DecoderEngine>(config, files.weights, adapter.experts, comm);
         load_adapter(adapter, *engine);
     }
     check_rows_stay_apart(engine->kernels());

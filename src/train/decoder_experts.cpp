@@ -1,6 +1,10 @@
 // Which experts a config asks for.
 #include "ladle/train/decoder_experts.hpp"
 
+#include <fmt/format.h>
+
+#include "ladle/core/error.hpp"
+
 namespace ladle {
 namespace {
 
@@ -13,10 +17,33 @@ void set_if_given(const std::string& given, LayerRanges& layers) {
     layers = given.empty() ? layers : LayerRanges::parse(given);
 }
 
+/// An option that the system does not use keeps the system's own value.
+template <class Number>
+void require_own(const char* name, Number given, Number own, const MoaConfig& config) {
+    if (given >= 0 && given != own) {
+        throw ConfigError(fmt::format("{} = {} and moa.system = {}", name, given, config.system),
+                          "the system has no use for it", "leave it out");
+    }
+}
+
+void refuse_foreign_options(const MoaConfig& config, const MoaOptions& experts) {
+    if (experts.rule != SiteRule::top_k) {
+        require_own("moa.top_k", config.top_k, experts.top_k, config);
+    }
+    if (experts.router != BlockRouter::threshold) {
+        require_own("moa.max_threshold", config.max_threshold, experts.max_threshold, config);
+        require_own("moa.constant_threshold", static_cast<int>(config.constant_threshold), 0, config);
+    }
+    if (!experts.has_balance_loss()) {
+        require_own("moa.balance_weight", config.balance_weight, MoaConfig().balance_weight, config);
+    }
+}
+
 }  // namespace
 
 MoaOptions decoder_experts(const MoaConfig& config, int layers) {
     MoaOptions experts = moa_options(config.system, layers);
+    refuse_foreign_options(config, experts);
     set_if_given(config.num_experts, experts.num_experts);
     set_if_given(config.top_k, experts.top_k);
     set_if_given(config.router_expansion, experts.router_expansion);

@@ -42,7 +42,7 @@ void check_fits(const Split& split, const DecoderConfig& decoder, int longest) {
     }
 }
 
-InstructionRules rules_of(const Config& config, const DecoderConfig& decoder) {
+InstructionRules training_rules(const Config& config, const DecoderConfig& decoder) {
     InstructionRules rules;
     rules.max_length = config.data.max_length;
     rules.labels = config.data.labels == "mended" ? LabelRule::mended : LabelRule::published;
@@ -54,6 +54,10 @@ InstructionRules rules_of(const Config& config, const DecoderConfig& decoder) {
 
 Config settled_decoder_config(Config config, const DecoderConfig& decoder) {
     config.moa = settled(config.moa, decoder.layers);
+    if (!config.data.task.empty() && config.data.task != kInstructionTask) {
+        throw ConfigError(fmt::format("data.task = {} and moa.system = {}", config.data.task, config.moa.system),
+                          "decoders learn from instructions", "leave data.task out");
+    }
     config.data.task = kInstructionTask;
     config.eval.metric = config.eval.metric.empty() ? kPerplexity : config.eval.metric;
     find_score({{kPerplexity, 0.0}, {"loss", 0.0}}, config.eval.metric);
@@ -64,23 +68,22 @@ Config settled_decoder_config(Config config, const DecoderConfig& decoder) {
 
 RunData open_instruction_data(const Config& config, const DecoderConfig& decoder) {
     const bool holds_out = selection_share(config) > 0;
-    if (config.data.dev.empty() && !holds_out) {
-        throw ConfigError("data.dev is missing", "nothing decides which step is the best",
-                          "name an instruction file, or set eval.select to split:0.1 to take rows of data.train");
-    }
     const auto tokenizer = open_decoder_tokenizer(config.model.path);
-    const InstructionRules rules = rules_of(config, decoder);
+    InstructionRules rules = training_rules(config, decoder);
     RunData data;
     data.task = instruction_task(config);
     data.train = read_instruction_split(config.data.train, "train", *tokenizer, rules);
     if (holds_out) {
         data.held_out.push_back(hold_out(data.train, selection_share(config), config.eval.select_seed));
     }
+    // Only the loss of training balances experts over padding.
+    rules.keep_padding = rules.keep_padding && decoder_experts(config.moa, decoder.layers).sees_whole_samples();
     if (!config.data.dev.empty()) {
         data.dev.push_back(read_instruction_split(config.data.dev, kDev, *tokenizer, rules));
     }
     for (const Split* split : data.loaded()) {
         check_fits(*split, decoder, longest_sample(data));
+        require_targets(*split);
     }
     return data;
 }

@@ -1,7 +1,9 @@
 // What a training run reads.
 #include "ladle/train/run_input.hpp"
 
+#include "ladle/adapters/moa/options.hpp"
 #include "ladle/config/options.hpp"
+#include "ladle/core/error.hpp"
 #include "ladle/train/decoder_files.hpp"
 #include "ladle/train/inputs.hpp"
 #include "ladle/train/instruction_data.hpp"
@@ -19,13 +21,13 @@ struct EncoderInput final : RunInput {
         for (const Split* split : data.loaded()) {
             check_split(*split, backbone.config, config.model.path);
         }
-        data_place = config.data.dir;
         backbone_digest = backbone.digest;
         backbone_files = backbone.files;
     }
     std::unique_ptr<TrainedModel> build(Communicator& comm) override {
         return std::make_unique<TrainedClassifier>(config, data, backbone, comm);
     }
+    std::string place_of(const Split& split) const override { return shard_path(config.data.dir, split.name); }
     Backbone backbone;
 };
 
@@ -34,12 +36,14 @@ struct DecoderInput final : RunInput {
         config = settled_decoder_config(given, files.weights.config);
         data = open_instruction_data(config, files.weights.config);
         files.weights.config.max_positions = longest_sample(data);
-        data_place = config.data.train;
         backbone_digest = files.digest;
         backbone_files = files.files;
     }
     std::unique_ptr<TrainedModel> build(Communicator& comm) override {
         return std::make_unique<TrainedDecoder>(config, data, files.weights, files.digest, comm);
+    }
+    std::string place_of(const Split& split) const override {
+        return data.dev.empty() || split.name != data.dev.front().name ? config.data.train : config.data.dev;
     }
     DecoderFiles files;
 };
@@ -49,6 +53,14 @@ struct DecoderInput final : RunInput {
 void require_run_options(const Config& config) {
     for (const char* name : {"model.path", trains_decoder(config) ? "data.train" : "data.dir", "run.dir"}) {
         require_value(config, name);
+    }
+    if (trains_decoder(config)) {
+        // Before a model of many gigabytes is read.
+        moa_options(config.moa.system, 1);
+        if (config.data.dev.empty() && selection_share(config) == 0) {
+            throw ConfigError("data.dev is missing", "nothing decides which step is the best",
+                              "name an instruction file, or set eval.select to split:0.1 to take rows of data.train");
+        }
     }
 }
 

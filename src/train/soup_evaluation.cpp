@@ -172,7 +172,8 @@ void require_same_inputs(Communicator& comm, const EvaluationInput& input, const
     for (const Split& split : input.splits) {
         splits.push_back(&split);
     }
-    RankHolding mine = inputs_held(splits, data_dir, backbone.files, backbone.label);
+    RankHolding mine = inputs_held(
+        splits, [&](const Split& split) { return shard_path(data_dir, split.name); }, backbone.files, backbone.label);
     mine.values += fmt::format("soup = {}\n", input.soup ? input.soup->digest : "none");
     require_same_on_all_ranks(comm, "the input of this evaluation", mine);
 }

@@ -77,6 +77,19 @@ BOOST_AUTO_TEST_CASE(single_options_override_the_preset) {
     BOOST_TEST(mixed.config.train.leftover == "own");
 }
 
+BOOST_AUTO_TEST_CASE(one_option_decides_the_learning_rate) {
+    const auto rates = [](const char* base) {
+        return resolve({{"moa.system", "lora", "command line"},
+                        {"optim.lr", "0.01", "command line"},
+                        {"optim.base_lr", base, "file moa.cfg"}})
+            .config.optim.lr;
+    };
+    BOOST_CHECK_EXCEPTION(rates("0.006"), ConfigError, [](const ConfigError& error) {
+        return contains(error.what(), "optim.lr = 0.01 and optim.base_lr = 0.006");
+    });
+    BOOST_TEST(rates("0") == 0.01);
+}
+
 BOOST_AUTO_TEST_CASE(misspelt_names_are_refused_with_a_suggestion) {
     BOOST_TEST(contains(message_of({"--optim.lrr", "3"}), "did you mean \"optim.lr\"?"));
     BOOST_TEST(contains(message_of({"--lr", "3"}), "did you mean \"optim.lr\"?"));

@@ -120,6 +120,28 @@ BOOST_AUTO_TEST_CASE(rules_between_options_hold) {
     BOOST_CHECK_THROW(validate(config), ConfigError);
 }
 
+BOOST_AUTO_TEST_CASE(what_the_other_family_uses_is_refused) {
+    const auto refused = [](const std::string& system, const std::string& name, const std::string& value) {
+        Config config;
+        config.moa.system = system;
+        set_option(config, *find_option(name), value, "a test");
+        try {
+            validate(config);
+        } catch (const ConfigError& error) {
+            return std::string(error.what()).find(name + " = " + value) != std::string::npos;
+        }
+        return false;
+    };
+    BOOST_TEST(refused("", "moa.lora_rank", "4"));
+    BOOST_TEST(refused("", "optim.base_lr", "0.5"));
+    BOOST_TEST(refused("", "data.train", "train.json"));
+    BOOST_TEST(refused("lora", "adapter.size", "4"));
+    BOOST_TEST(refused("lora", "data.dir", "shards"));
+    BOOST_TEST(refused("lora", "train.consistency", "1"));
+    BOOST_TEST(!refused("lora", "moa.lora_rank", "4"));
+    BOOST_TEST(!refused("", "adapter.size", "4"));
+}
+
 BOOST_AUTO_TEST_CASE(config_text_reads_back_to_the_same_text) {
     Config config;
     config.run.dir = "runs/one two";

@@ -76,7 +76,7 @@ grep -q 'moa.lora_rank: 8 then, 4 now' log || fail "it does not say what differs
 
 # Rows of train can decide in place of a dev file.
 on_ranks 1 train --model.path model --data.train train.jsonl --moa.system lora --run.dir held --train.max_steps 1 \
-    --eval.select split:0.2 || fail "held out: exit code $?"
+    --train.accumulate 1 --eval.select split:0.2 || fail "held out: exit code $?"
 grep -q '"split": "held_out"' held/results.json || fail "held-out rows do not decide"
 
 # What was learned is used: the adapter's answer differs from the model's, and is the same alone and in a batch.
@@ -99,6 +99,11 @@ cmp -s plain.jsonl learned.jsonl && fail "the adapter changes nothing"
 timeout 60 "$ladle" generate --model.path other --adapter learned/best.h5 --prompt a >out 2>log
 [ $? -eq 3 ] || fail "an adapter of another model: not exit code 3"
 grep -q "trained on other weights" log || fail "it does not say that the weights are others"
+cp -r model renamed && sed -i 's/<|end|>/<|the_end|>/g' renamed/tokenizer.json renamed/tokenizer_config.json
+cmp -s model/tokenizer.json renamed/tokenizer.json && fail "the tokenizer was not changed"
+timeout 60 "$ladle" generate --model.path renamed --adapter learned/best.h5 --prompt a >out 2>log
+[ $? -eq 3 ] || fail "an adapter of another tokenizer: not exit code 3"
+grep -q "another tokenizer" log || fail "it does not say that the tokenizer is another"
 timeout 60 "$ladle" generate --model.path model --adapter model/config.json --prompt a >out 2>log
 [ $? -eq 3 ] || fail "no adapter file: not exit code 3"
 
@@ -116,6 +121,10 @@ cmp one-unipelt.jsonl back.jsonl || fail "an adapter has other texts after it wa
 [ $? -eq 3 ] || fail "another system: not exit code 3"
 "$ladle" convert export-soft-moa --to adapter wrong.h5 --model.path model >out 2>log
 [ $? -eq 2 ] || fail "no system: not exit code 2"
+"$ladle" convert one-soft-moa/best.h5 --to moa wrong --merged-as one >out 2>log
+[ $? -eq 2 ] || fail "a switch of soups: not exit code 2"
+"$ladle" convert export-soft-moa --to adapter wrong.h5 --moa.system soft-moa --moa.lora_rank 4 --model.path model >out 2>log
+[ $? -eq 2 ] || fail "an option that the files decide: not exit code 2"
 
 # Answers are scored by the published rules; items that were trained on are named.
 sed 's/}$/, "answer": "7"}/' dev.jsonl >questions.jsonl
@@ -146,6 +155,10 @@ refused 2 "data.dev is missing" --model.path model --data.train train.jsonl --mo
 refused 2 "unknown system 'loar'" "${data[@]}" --moa.system loar
 refused 2 "the model has 2 layers" "${data[@]}" --moa.system lora --moa.lora_layers 0-3
 refused 2 "unknown score 'accuracy'" "${data[@]}" --moa.system lora --eval.metric accuracy
+refused 2 "data.task = mrpc" "${data[@]}" --moa.system lora --data.task mrpc
+refused 2 "adapter.size = 4" "${data[@]}" --moa.system lora --adapter.size 4
+refused 2 "no step would be left" "${data[@]}" --moa.system lora --train.batch 16
+refused 3 "no room for a token" "${data[@]}" --moa.system lora --data.max_length 20
 refused 2 "train.loss_group" "${data[@]}" --moa.system lora --train.loss_group 2
 refused 3 "absent.json" --moa.system lora --model.path model --data.train train.jsonl --data.dev absent.json
 refused 3 "positions for 64" --moa.system lora --model.path short --data.train train.jsonl --data.dev dev.jsonl

@@ -18,9 +18,12 @@ inline AdapterFile small_adapter(const std::string& system) {
     adapter.system = system;
     adapter.experts = moa_options(system, 2);
     adapter.experts.lora_rank = 3;
-    adapter.experts.max_threshold = 0.25;
+    adapter.experts.lora_alpha = 24;
+    if (adapter.experts.router == BlockRouter::threshold) {
+        adapter.experts.max_threshold = 0.25;
+    }
     adapter.task = "instructions";
-    adapter.max_length = 300;
+    adapter.max_length = 77;
     adapter.labels = "published";
     adapter.config = "run.seed = 5\n";
     adapter.machine = "m";

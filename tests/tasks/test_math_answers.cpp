@@ -42,13 +42,15 @@ BOOST_AUTO_TEST_CASE(a_choice_is_the_first_capital_or_the_last_letter_alone) {
 }
 
 BOOST_AUTO_TEST_CASE(answers_are_compared_as_published) {
-    BOOST_TEST(is_correct("so it is 18.", "18", AnswerRule::number));
-    BOOST_TEST(is_correct("2.0009", "2", AnswerRule::number));
-    BOOST_TEST(!is_correct("2.002", "2", AnswerRule::number));
-    BOOST_TEST(!is_correct("nothing", "0", AnswerRule::number));
-    BOOST_TEST(is_correct("B", "B", AnswerRule::choice));
-    BOOST_CHECK_EXCEPTION(is_correct("1", "one", AnswerRule::number), DataError, names("no number"));
-    BOOST_CHECK_EXCEPTION(is_correct("1", "F", AnswerRule::strict_choice), DataError, names("from A to E"));
+    BOOST_TEST(is_correct("so it is 18.", "18", AnswerRule::number, "here"));
+    BOOST_TEST(is_correct("2.0009", "2", AnswerRule::number, "here"));
+    BOOST_TEST(!is_correct("2.002", "2", AnswerRule::number, "here"));
+    BOOST_TEST(!is_correct(std::string(400, '9'), "0", AnswerRule::number, "here"));
+    BOOST_TEST(!is_correct("nothing", "0", AnswerRule::number, "here"));
+    BOOST_TEST(is_correct("B", "B", AnswerRule::choice, "here"));
+    BOOST_CHECK_EXCEPTION(is_correct("1", "one", AnswerRule::number, "here"), DataError,
+                          names("here: it is no number"));
+    BOOST_CHECK_EXCEPTION(is_correct("1", "F", AnswerRule::strict_choice, "here"), DataError, names("from A to E"));
     BOOST_TEST((published_rule("AQuA_test.jsonl") == AnswerRule::choice));
     BOOST_TEST((published_rule("gsm8k_test.jsonl") == AnswerRule::number));
 }
@@ -71,7 +73,7 @@ BOOST_AUTO_TEST_CASE(published_solutions_score_as_published) {
         const std::vector<Instruction> items = read_instructions(directory + "/" + name);
         double correct = 0;
         for (const Instruction& item : items) {
-            correct += is_correct(item.output, item.answer, published_rule(name)) ? 1 : 0;
+            correct += is_correct(item.output, item.answer, published_rule(name), name) ? 1 : 0;
         }
         BOOST_TEST(std::abs(correct / static_cast<double>(items.size()) - accuracy) < kThreeDigits, name);
     }

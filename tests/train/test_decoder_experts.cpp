@@ -51,13 +51,36 @@ BOOST_AUTO_TEST_CASE(wrong_experts_are_refused) {
     config.system = "soft-moa";
     config.lora_layers = "0-3";
     BOOST_CHECK_EXCEPTION(decoder_experts(config, 2), ConfigError, names("the model has 2 layers"));
+    config.lora_layers = "0-2,1-2";
+    BOOST_CHECK_EXCEPTION(decoder_experts(config, 2), ConfigError, names("no list of ranges"));
+}
+
+BOOST_AUTO_TEST_CASE(options_without_use_to_the_system_are_refused) {
+    const auto refuses = [](MoaConfig config, const char* named) {
+        config.system = "soft-moa";
+        BOOST_CHECK_EXCEPTION(decoder_experts(config, 2), ConfigError, names(named));
+    };
+    MoaConfig top_k;
+    top_k.top_k = 2;
+    refuses(top_k, "moa.top_k = 2 and moa.system = soft-moa");
+    MoaConfig threshold;
+    threshold.max_threshold = 0.25;
+    refuses(threshold, "moa.max_threshold = 0.25");
+    MoaConfig constant;
+    constant.constant_threshold = true;
+    refuses(constant, "moa.constant_threshold");
+    MoaConfig balance;
+    balance.balance_weight = 0.5;
+    refuses(balance, "moa.balance_weight");
 }
 
 BOOST_AUTO_TEST_CASE(the_published_recipe_follows_from_the_system) {
     const JobOptions job = resolve({{"moa.system", "soft-moa", "command line"}});
     // Source: README of the MoA repository: 6e-3 * 32 / 256, one of two epochs is warm-up.
     BOOST_TEST(peak_rate(job.config) == 7.5e-4);
-    const TrainingPlan plan = training_plan(job.config, 803);  // 100 whole batches of 8, 25 windows of 4
+    Config config = job.config;
+    config.optim.lr = peak_rate(config);
+    const TrainingPlan plan = training_plan(config, 803);  // 100 whole batches of 8, 25 windows of 4
     BOOST_TEST(plan.steps.batches_per_epoch == 100);
     BOOST_TEST(plan.total_steps == 50);
     BOOST_TEST(plan.rate(0) == 0.0);
@@ -66,6 +89,7 @@ BOOST_AUTO_TEST_CASE(the_published_recipe_follows_from_the_system) {
     const JobOptions by_hand =
         resolve({{"moa.system", "soft-moa", "command line"}, {"optim.lr", "0.01", "command line"}});
     BOOST_TEST(peak_rate(by_hand.config) == 0.01);
+    BOOST_CHECK_EXCEPTION(training_plan(job.config, 31), ConfigError, names("no step would be left"));
     const JobOptions mended =
         resolve({{"moa.system", "unipelt", "command line"}, {"preset", "mended", "command line"}});
     BOOST_TEST(mended.config.moa.padding == "ignored");

@@ -36,7 +36,9 @@ Config tiny_config(const std::string& system) {
     config.moa.lora_rank = 2;
     config.moa.adapter_size = 3;
     config.moa.prompt_length = 3;
-    config.moa.balance_weight = 0.5;
+    if (moa_options(system, 1).has_balance_loss()) {
+        config.moa.balance_weight = 0.5;
+    }
     return config;
 }
 

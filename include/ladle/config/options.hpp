@@ -59,8 +59,8 @@ bool trains_decoder(const Config& config);
 /// the options in which `preset = mended` differs from the published behaviour. Returns their names. Source:
 /// reference of the AdaMix repository, gradient reset and leftover batches; MoA repository, finetuning.py and README.
 std::vector<std::string> apply_preset(Config& config);
-/// The learning rate that warm-up leads to: optim.lr, or what optim.base_lr makes of the samples of a step.
-/// Source of the latter: MoA repository, finetuning.py.
+/// The learning rate that warm-up leads to: optim.lr, or what optim.base_lr makes of the samples of a step; a run
+/// settles it before it starts. Source of the latter: MoA repository, finetuning.py.
 double peak_rate(const Config& config);
 /// The share of train that eval.select keeps out of training to choose on; 0 where dev chooses. Throws ConfigError.
 double selection_share(const Config& config);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "ladle/core/tensor.hpp"
@@ -50,6 +51,7 @@ public:
 
 private:
     std::vector<Parameter> parameters_;
+    std::unordered_set<std::string> names_;
     std::size_t total_count_ = 0;
 };
 

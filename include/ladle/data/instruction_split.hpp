@@ -22,4 +22,7 @@ inline constexpr const char* kInstructionTask = "instructions";
 Split read_instruction_split(const std::string& path, const std::string& name, const DecoderTokenizer& tokenizer,
                              const InstructionRules& rules);
 
+/// Throws DataError naming file and split if none of its tokens is to be predicted.
+void require_targets(const Split& split);
+
 }  // namespace ladle

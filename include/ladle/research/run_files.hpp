@@ -36,6 +36,11 @@ struct RunFiles {
     std::string dev_split() const;
 };
 
+/// What a run trains: its kind of adapter, or the system of its decoder.
+std::string method_name(const Config& config);
+/// Whether what it trains is a mixture whose experts are averaged.
+bool makes_soup(const Config& config);
+
 /// True if the directory holds a run, finished or not.
 bool holds_run(const std::string& path);
 

@@ -22,8 +22,8 @@ std::optional<double> last_number(const std::string& text);
 std::optional<char> find_choice(const std::string& text, AnswerRule rule);
 
 /// Whether the text gives this answer: the same letter, or a number at most 0.001 away. Throws DataError if the answer
-/// is none of the rule's form.
-bool is_correct(const std::string& text, const std::string& answer, AnswerRule rule);
+/// is none of the rule's form; `where` says in messages which item it belongs to.
+bool is_correct(const std::string& text, const std::string& answer, AnswerRule rule, const std::string& where);
 
 /// The published rule for a set by the name of its file: choice where it starts with AQuA, number otherwise.
 AnswerRule published_rule(const std::string& file_name);

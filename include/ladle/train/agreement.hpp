@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,10 @@ struct RankHolding {
     std::string places;
 };
 
-/// The splits of data.dir that this rank has read, and the files of a backbone ("<file> = <digest>" lines).
-RankHolding inputs_held(const std::vector<const Split*>& splits, const std::string& data_dir,
+using PlaceOfSplit = std::function<std::string(const Split&)>;
+
+/// The splits that this rank has read, and the files of a backbone ("<file> = <digest>" lines).
+RankHolding inputs_held(const std::vector<const Split*>& splits, const PlaceOfSplit& place_of,
                         const std::string& backbone_files, const std::string& backbone_dir);
 
 /// Throws DataError on every rank unless all hold the same values; names the ranks, hosts, values and places that

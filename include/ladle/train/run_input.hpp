@@ -15,10 +15,11 @@ struct RunInput {
     virtual ~RunInput() = default;
     /// Builds the model, once; the input must outlive it. All ranks together. Throws DataError or DeviceError.
     virtual std::unique_ptr<TrainedModel> build(Communicator& comm) = 0;
+    /// The file that a split was read from, for messages.
+    virtual std::string place_of(const Split& split) const = 0;
 
     Config config;  ///< settled: with everything decided that was left open
     RunData data;
-    std::string data_place;       ///< where the data lies, for messages
     std::string backbone_digest;  ///< empty without weights
     std::string backbone_files;   ///< "<file> = <SHA-256>" for each file that was read
 };

@@ -36,7 +36,7 @@ std::size_t place_of(const std::string& name, const std::array<const char*, coun
 
 [[noreturn]] void refuse_ranges(const std::string& text) {
     throw ConfigError("layers " + text, "this is no list of ranges",
-                      "write first-end, the end not included, separated by commas: 0-8,24-32");
+                      "write first-end, the end not included, in rising order, separated by commas: 0-8,24-32");
 }
 
 /// A whole number from all of the text.
@@ -158,7 +158,7 @@ LayerRanges LayerRanges::parse(const std::string& text) {
         }
         const int first = parse_layer(word.substr(0, dash), text);
         const int end = parse_layer(word.substr(dash + 1), text);
-        if (end < first) {
+        if (end < first || first < result.end()) {
             refuse_ranges(text);
         }
         if (first < end) {
@@ -180,16 +180,14 @@ std::string LayerRanges::text() const {
 }
 
 bool LayerRanges::contains(int layer) const {
-    return std::any_of(ranges_.begin(), ranges_.end(),
-                       [&](const auto& range) { return layer >= range.first && layer < range.second; });
+    // The first range that ends behind the layer; a file may list thousands.
+    const auto found = std::upper_bound(ranges_.begin(), ranges_.end(), layer,
+                                        [](int value, const auto& range) { return value < range.second; });
+    return found != ranges_.end() && layer >= found->first;
 }
 
 int LayerRanges::end() const {
-    int end = 0;
-    for (const auto& range : ranges_) {
-        end = std::max(end, range.second);
-    }
-    return end;
+    return ranges_.empty() ? 0 : ranges_.back().second;
 }
 
 bool MoaOptions::has_lora(DecoderProjection projection, int layer) const {

@@ -29,16 +29,17 @@ public:
     LayerRanges() = default;
     /// Layers first .. end - 1.
     LayerRanges(int first, int end) : ranges_{{first, end}} {}
-    /// "0-8,24-32": half-open ranges; "0-0" is none. Throws ConfigError for anything else.
+    /// "0-8,24-32": half-open ranges in rising order; "0-0" is none. Throws ConfigError for anything else.
     static LayerRanges parse(const std::string& text);
     /// What parse reads.
     std::string text() const;
     bool contains(int layer) const;
     /// The end of the last range, 0 if there is none.
     int end() const;
+    bool operator==(const LayerRanges&) const = default;
 
 private:
-    std::vector<std::pair<int, int>> ranges_;
+    std::vector<std::pair<int, int>> ranges_;  ///< rising, disjoint, none empty
 };
 
 /// What weighs the kinds of experts of a block against each other.
@@ -93,6 +94,7 @@ struct MoaOptions {
     bool has_adapter(int layer) const { return adapter_layers.contains(layer); }
     bool has_prompt(int layer) const { return prompt_layers.contains(layer); }
     bool has_experts(int layer) const { return has_lora(layer) || has_adapter(layer) || has_prompt(layer); }
+    bool operator==(const MoaOptions&) const = default;
 };
 
 /// Throws ConfigError where options contradict each other or the number of layers.
