@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -11,9 +12,9 @@
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"
 #include "ladle/core/name_values.hpp"
-#include "ladle/io/export.hpp"
 #include "ladle/io/file_lock.hpp"
 #include "ladle/io/files.hpp"
+#include "ladle/io/inspect.hpp"
 #include "ladle/train/console.hpp"
 #include "ladle/train/results_table.hpp"
 
@@ -119,6 +120,19 @@ void add_fact(const std::string& name, const std::string& value, FileReport& rep
     }
 }
 
+/// What a file of a soup or an adapter says of the step that it is from.
+std::string best_words(const FileReport& file) {
+    const auto fact = [&](const std::string& name) {
+        const auto found = std::find_if(file.facts.begin(), file.facts.end(),
+                                        [&](const auto& fact) { return fact.first == "provenance." + name; });
+        return found == file.facts.end() ? "?" : found->second;
+    };
+    const std::string text = fact("score");
+    double score = 0;
+    const bool is_number = std::from_chars(text.data(), text.data() + text.size(), score).ec == std::errc();
+    return fmt::format("{} {} at step {}", fact("metric"), is_number ? score_text(score) : text, fact("step"));
+}
+
 void add_progress(const std::string& directory, FileReport& report) {
     const std::string metrics = directory + "/metrics.jsonl";
     if (file_exists(metrics)) {
@@ -128,8 +142,7 @@ void add_progress(const std::string& directory, FileReport& report) {
     }
     const std::string best = directory + "/best.h5";
     if (file_exists(best)) {
-        const Soup soup = import_soup(best);
-        add_fact("best", fmt::format("{} {} at step {}", soup.metric, score_text(soup.score), soup.step), report);
+        add_fact("best", best_words(inspect_path(best)), report);
     }
     add_fact("newest checkpoint", last_checkpoint(directory), report);
 }
@@ -205,14 +218,16 @@ FileReport inspect_run(const std::string& directory) {
     report.kind = "run directory";
     const std::string results_file = directory + "/results.json";
     const Json results = file_exists(results_file) ? parse_file(results_file) : Json::object();
-    report.digest = results.contains("soup_digest") ? "content_sha256 of soup.h5 " + text_at(results, "soup_digest")
-                                                    : "no soup yet";
+    const std::string product = file_exists(directory + "/soup.h5") ? "soup.h5" : "best.h5";
+    report.digest = results.contains("soup_digest")
+                        ? fmt::format("content_sha256 of {} {}", product, text_at(results, "soup_digest"))
+                        : "no result yet";
     try {
         const Json& identity = manifest.at("identity");
         const std::string options = identity.at("options");
         const Json& starts = manifest.at("starts");
         add_fact("state", state_of(directory, starts.at(starts.size() - 1)), report);
-        for (const char* name : {"data.task", "adapter.kind", "run.seed"}) {
+        for (const char* name : {"data.task", "adapter.kind", "moa.system", "run.seed"}) {
             add_fact(name, value_of(options, name, ""), report);
         }
         for (const Json& change : manifest.at("machine_changes")) {

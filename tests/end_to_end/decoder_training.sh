@@ -63,6 +63,11 @@ train_system 2 learned soft-moa "${long[@]}" --eval.every 5 || fail "learned: ex
 grep -E '^(base|trained) ' log
 awk '$1 == "base" { base = $2 } $1 == "trained" { exit !($2 < 0.5 * base) }' log || fail "the perplexity hardly fell"
 
+"$ladle" inspect learned >log 2>&1 || fail "inspect: exit code $?"
+grep -q '^moa.system = soft-moa$' log && grep -qE '^best = perplexity [0-9.]+ at step ' log || fail "the run is not described"
+"$ladle" report learned >log 2>&1 || fail "report: exit code $?"
+grep -q 'soft-moa on instructions' report.html || fail "the report is of something else"
+
 # Stopped at a step, resumed on another number of ranks: the same bytes.
 train_system 1 whole soft-moa --train.max_steps 6 --checkpoint.every_steps 1 || fail "whole: exit code $?"
 LADLE_CRASH_AT=step_done@3 train_system 2 stopped soft-moa --train.max_steps 6 --checkpoint.every_steps 1
