@@ -36,8 +36,7 @@ SplitScores TrainedDecoder::scores(Communicator& comm, const std::vector<const S
 double TrainedDecoder::mean_loss(Communicator& comm, const Split& split, const OnProgress& on_progress) {
     engine_.prepare();
     const auto loss_of = [&](const Context<float>& context, const PackedBatch& packed, float* values) {
-        DecoderSaved<float> saved;
-        const float* states = engine_.model().forward(context, token_rows(packed), saved);
+        const float* states = engine_.model().forward_only(context, token_rows(packed));
         const TokenLosses losses = token_losses(engine_.model(), context, packed, states, 1);
         const auto rows = static_cast<std::size_t>(packed.rows());
         auto* of_rows = context.staging.take<float>(rows);

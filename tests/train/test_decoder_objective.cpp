@@ -41,7 +41,9 @@ Config tiny_config(const std::string& system) {
 }
 
 struct Tiny {
-    explicit Tiny(const std::string& system) : config(tiny_config(system)), comm(make_single_communicator()) {
+    explicit Tiny(const std::string& system, bool recompute = false)
+        : config(tiny_config(system)), comm(make_single_communicator()) {
+        config.train.recompute = recompute;
         DecoderWeights weights;
         weights.config = tiny_decoder();
         for (auto& [name, tensor] : tiny_decoder_tensors(weights.config)) {
@@ -102,6 +104,29 @@ BatchResult run_batch(Tiny& tiny, const Split& split, std::size_t leaves_togethe
     return result;
 }
 
+/// Walks through a step and takes it.
+void check_plan(const MoaSystem& system, bool recompute) {
+    const Split split = instruction_split({5, 9, 3, 7});
+    Tiny tiny(system.name, recompute);
+    DecoderObjective objective(tiny.config, *tiny.engine, split);
+    const PackedBatch packed = pack_leaves(split, make_leaves(split, {0, 1, 2, 3}, 2, 12), 1);
+    const WorkerBytes planned = plan_activations(objective, packed);
+    Arena arena;
+    Arena scratch;
+    Arena staging;
+    const Context<float> context{tiny.engine->kernels(), arena, scratch, staging, tiny.engine->placed_parameters(), {}};
+    GradientSum<float> sum(tiny.engine->kernels(), tiny.engine->table());
+    sum.reset(1000);
+    objective.add_gradients(context, packed, sum);
+    BOOST_TEST(arena.peak_bytes() <= planned.arena, system.name);
+    BOOST_TEST(scratch.peak_bytes() <= planned.scratch, system.name);
+    BOOST_TEST(staging.peak_bytes() <= planned.staging, system.name);
+    if (!system.options.is_sparse()) {
+        BOOST_TEST(arena.peak_bytes() == planned.arena, system.name);
+        BOOST_TEST(scratch.peak_bytes() == planned.scratch, system.name);
+    }
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(decoder_objective)
@@ -145,27 +170,27 @@ BOOST_AUTO_TEST_CASE(a_batch_without_targets_has_no_loss) {
                            [](std::int64_t sum) { return sum == 0; }));
 }
 
-BOOST_AUTO_TEST_CASE(a_step_takes_at_most_what_was_planned) {
+BOOST_AUTO_TEST_CASE(recomputation_saves_memory_and_changes_no_bit) {
     const Split split = instruction_split({5, 9, 3, 7});
+    const PackedBatch packed = pack_leaves(split, make_leaves(split, {0, 1, 2, 3}, 1, 12), 1);
     for (const MoaSystem& system : moa_systems(tiny_decoder().layers)) {
-        Tiny tiny(system.name);
-        DecoderObjective objective(tiny.config, *tiny.engine, split);
-        const PackedBatch packed = pack_leaves(split, make_leaves(split, {0, 1, 2, 3}, 2, 12), 1);
-        const WorkerBytes planned = plan_activations(objective, packed);
-        Arena arena;
-        Arena scratch;
-        Arena staging;
-        const Context<float> context{tiny.engine->kernels(),           arena, scratch, staging,
-                                     tiny.engine->placed_parameters(), {}};
-        GradientSum<float> sum(tiny.engine->kernels(), tiny.engine->table());
-        sum.reset(1000);
-        objective.add_gradients(context, packed, sum);
-        BOOST_TEST(arena.peak_bytes() <= planned.arena, system.name);
-        BOOST_TEST(scratch.peak_bytes() <= planned.scratch, system.name);
-        BOOST_TEST(staging.peak_bytes() <= planned.staging, system.name);
-        if (!system.options.is_sparse()) {
-            BOOST_TEST(arena.peak_bytes() == planned.arena, system.name);
-            BOOST_TEST(scratch.peak_bytes() == planned.scratch, system.name);
+        Tiny keeping(system.name);
+        Tiny recomputing(system.name, true);
+        const BatchResult expected = run_batch(keeping, split, 2);
+        const BatchResult found = run_batch(recomputing, split, 2);
+        BOOST_TEST((found.gradients == expected.gradients), system.name);
+        BOOST_TEST(found.loss == expected.loss, system.name);
+        BOOST_TEST(found.balance == expected.balance, system.name);
+        DecoderObjective more(keeping.config, *keeping.engine, split);
+        DecoderObjective less(recomputing.config, *recomputing.engine, split);
+        BOOST_TEST(plan_activations(less, packed).arena < plan_activations(more, packed).arena, system.name);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_step_takes_at_most_what_was_planned) {
+    for (const MoaSystem& system : moa_systems(tiny_decoder().layers)) {
+        for (const bool recompute : {false, true}) {
+            check_plan(system, recompute);
         }
     }
 }
