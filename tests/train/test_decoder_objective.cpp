@@ -7,6 +7,7 @@
 #include "ladle/train/decoder_experts.hpp"
 #include "ladle/train/decoder_objective.hpp"
 #include "ladle/train/memory_plan.hpp"
+#include "ladle/train/sample_values.hpp"
 #include "support/tiny_decoder.hpp"
 
 using namespace ladle;
@@ -193,6 +194,28 @@ BOOST_AUTO_TEST_CASE(a_step_takes_at_most_what_was_planned) {
             check_plan(system, recompute);
         }
     }
+}
+
+BOOST_AUTO_TEST_CASE(evaluation_keeps_to_the_rows_that_memory_was_planned_for) {
+    const Split split = instruction_split({5, 9, 3, 7, 2});
+    Tiny tiny("soft-moa");
+    int most_rows = 0;
+    const auto count_rows = [&](const Context<float>&, const PackedBatch& packed, float* values) {
+        most_rows = std::max(most_rows, packed.rows());
+        for (int s = 0; s < packed.samples; ++s) {
+            values[s] = static_cast<float>(packed.segment_offsets[static_cast<std::size_t>(s) + 1] -
+                                           packed.segment_offsets[static_cast<std::size_t>(s)]);
+        }
+    };
+    const std::vector<float> lengths = {5, 9, 3, 7, 2};
+    const auto compute = [&](std::int64_t limit) {
+        return compute_by_sample(*tiny.engine, *tiny.comm, split, {1, 1, 12, limit}, count_rows, nullptr);
+    };
+    BOOST_TEST(compute(10) == lengths, boost::test_tools::per_element());
+    BOOST_TEST(most_rows > 0);
+    BOOST_TEST(most_rows <= 10);
+    BOOST_TEST(compute(1000) == lengths, boost::test_tools::per_element());
+    BOOST_TEST(most_rows == 26);
 }
 
 BOOST_AUTO_TEST_CASE(parameters_of_zero_silence_every_expert) {
