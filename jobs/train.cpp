@@ -32,14 +32,19 @@ void describe(const RunInput& input, TrainedModel& model, const MemoryPlan& memo
         config.train.batch * config.train.accumulate, ranks, ranks == 1 ? "" : "s", config.cpu.threads,
         config.cpu.threads == 1 ? "" : "s", readable_bytes(static_cast<std::uint64_t>(sum_bytes)),
         engine.kernels().description());
-    if (ranks > 1) {
+    const bool shapes_only = input.backbone_digest.empty();
+    if (ranks > 1 && !shapes_only) {
         fmt::print("sums over ranks: {}\n", engine.reducer().description());
     }
     const NodeShape node = node_shape();
     const int most_ranks = (config.train.batch + config.train.leaf - 1) / config.train.leaf;
     fmt::print("{}\n", launch_line(node, propose_launch(node, most_ranks)));
-    if (input.backbone_digest.empty()) {
+    if (shapes_only) {
         fmt::print("shapes only: there are no weights in model.path to check\n");
+    }
+    if (input.data.train.tokenizer_digest.empty()) {
+        fmt::print("lengths assumed: without a tokenizer in model.path each sample has data.max_length = {} tokens\n",
+                   config.data.max_length);
     }
     std::fflush(stdout);
 }

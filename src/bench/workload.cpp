@@ -136,7 +136,7 @@ Backbone random_backbone(const BenchDimensions& dimensions, std::uint64_t seed) 
     Backbone result;
     result.config = dimensions.backbone;
     result.label = dimensions.name;
-    result.has_weights = true;
+    result.built_from = BuiltFrom::weights;
     const BackboneConfig& config = result.config;
     const std::int64_t hidden = config.hidden_size;
     RandomTensors random(seed, result.tensors);

@@ -283,6 +283,14 @@ std::vector<Option> train_rows() {
          "Training stops after this many evaluations without improvement; 0 means never.", true},
         {"train.min_delta", [](C& c) -> F { return &c.train.min_delta; }, at_least(0), "",
          "A score must rise by more than this to count as an improvement for train.patience.", true},
+        {"train.recompute",
+         [](C& c) -> F { return &c.train.recompute; },
+         {},
+         "",
+         "Decoders: backward computes each block's activations again in place of keeping them (gradient "
+         "checkpointing): less memory, another forward pass, the same bytes.",
+         false,
+         OptionUse::decoders},
         {"train.device", [](C& c) -> F { return &c.train.device; }, one_of({"cpu", "cuda"}), "",
          "The work is done on the processor, or on one NVIDIA GPU per rank.", true},
     };

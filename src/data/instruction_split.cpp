@@ -38,26 +38,42 @@ void add_sample(const InstructionSample& sample, const InstructionRules& rules, 
     split.idx.push_back(static_cast<std::int32_t>(split.idx.size()));
 }
 
+Split begin_split(const std::string& path, const std::string& name, const InstructionRules& rules) {
+    Split split;
+    split.task = kInstructionTask;
+    split.name = name;
+    split.max_length = rules.max_length;
+    split.source_files = {std::filesystem::path(path).filename().string()};
+    split.source_digests = {file_digest(path)};
+    split.offsets = {0};
+    return split;
+}
+
 }  // namespace
 
 Split read_instruction_split(const std::string& path, const std::string& name, const DecoderTokenizer& tokenizer,
                              const InstructionRules& rules) {
-    Split split;
-    split.task = kInstructionTask;
-    split.name = name;
+    Split split = begin_split(path, name, rules);
     split.model_family = tokenizer.facts().family;
-    split.max_length = rules.max_length;
     split.tokenizer_type = tokenizer.facts().type;
     split.tokenizer_digest = tokenizer.facts().digest;
     split.vocab_size = tokenizer.facts().vocab_size;
-    split.source_files = {std::filesystem::path(path).filename().string()};
-    split.source_digests = {file_digest(path)};
-    split.offsets = {0};
     EncodeScratch scratch;
     for (const Instruction& item : read_instructions(path)) {
         add_sample(encode_instruction(item, tokenizer, rules.max_length, rules.labels, scratch), rules, split);
     }
     split.digest = content_digest(split);
+    return split;
+}
+
+Split longest_instruction_split(const std::string& path, const std::string& name, const InstructionRules& rules) {
+    Split split = begin_split(path, name, rules);
+    const auto tokens = static_cast<std::size_t>(rules.max_length);
+    const InstructionSample longest{std::vector<std::int32_t>(tokens, 0), std::vector<std::uint8_t>(tokens, 1)};
+    const std::size_t items = read_instructions(path).size();
+    for (std::size_t i = 0; i < items; ++i) {
+        add_sample(longest, rules, split);
+    }
     return split;
 }
 

@@ -27,6 +27,17 @@ double scaled_frequency(double frequency, const RopeScaling& scaling) {
     return frequency * ((1 - kept) / scaling.factor + kept);
 }
 
+/// Gives back what a block's calls take beyond their scratch memory.
+class BlockScope {
+public:
+    template <class Real>
+    explicit BlockScope(const Context<Real>& context) : arena_(context.arena), staging_(context.staging) {}
+
+private:
+    ArenaScope arena_;
+    ArenaScope staging_;
+};
+
 }  // namespace
 
 DecoderBlockShape block_shape(const DecoderConfig& config, int layer) {
@@ -96,29 +107,71 @@ void Decoder<Real>::prepare(const Kernels<Real>& kernels, const Real* parameters
     }
 }
 
+/// The embedding output [R, dim], and the rows with their arrays where kernels read them.
 template <class Real>
-const Real* Decoder<Real>::forward(const Context<Real>& context, const TokenRows& tokens,
-                                   DecoderSaved<Real>& saved) const {
+const Real* Decoder<Real>::embed(const Context<Real>& context, const TokenRows& tokens, Rows& rows) const {
     const std::int32_t* ids = tokens.input_ids;
-    saved.rows = tokens.rows;
-    const Rows& rows = saved.rows;
+    rows = tokens.rows;
     Placement placement;
-    place_rows(placement, saved.rows);
+    place_rows(placement, rows);
     placement.add(ids, static_cast<std::size_t>(rows.count));
     placement.place(context.arena, context.staging);
     check(rows.placed.longest_segment <= config_.max_positions, "samples fit the table of positions");
-    saved.blocks.assign(blocks_.size(), {});
-    saved.hidden.clear();
     Real* x = take_rows<Real>(context.arena, rows.count, config_.dim);
     context.kernels.gather_rows(rows.count, config_.dim, ids, words_.get(), x);
-    saved.hidden.push_back(x);
+    return x;
+}
+
+template <class Real>
+const Real* Decoder<Real>::forward(const Context<Real>& context, const TokenRows& tokens, DecoderSaved<Real>& saved,
+                                   Kept kept) const {
+    const Real* x = embed(context, tokens, saved.rows);
+    saved.blocks.assign(kept == Kept::activations ? blocks_.size() : 0, {});
+    saved.hidden.assign(1, x);
     for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
-        Real* y = take_rows<Real>(context.arena, rows.count, config_.dim);
-        blocks_[layer]->forward(context, rows, x, y, saved.blocks[layer]);
+        Real* y = take_rows<Real>(context.arena, saved.rows.count, config_.dim);
+        if (kept == Kept::activations) {
+            blocks_[layer]->forward(context, saved.rows, x, y, saved.blocks[layer]);
+        } else {
+            const BlockScope scope(context);
+            DecoderBlockSaved<Real> dropped;
+            blocks_[layer]->forward(context, saved.rows, x, y, dropped);
+        }
         saved.hidden.push_back(y);
         x = y;
     }
     return x;
+}
+
+template <class Real>
+const Real* Decoder<Real>::forward_only(const Context<Real>& context, const TokenRows& tokens,
+                                        BalanceSum<Real>* balance) const {
+    Rows rows;
+    const Real* x = embed(context, tokens, rows);
+    Real* const turns[2] = {take_rows<Real>(context.arena, rows.count, config_.dim),
+                            take_rows<Real>(context.arena, rows.count, config_.dim)};
+    for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
+        const BlockScope scope(context);
+        DecoderBlockSaved<Real> dropped;
+        blocks_[layer]->forward(context, rows, x, turns[layer % 2], dropped);
+        if (balance != nullptr) {
+            add_balance(context, rows, layer, dropped.experts, *balance);
+        }
+        x = turns[layer % 2];
+    }
+    return x;
+}
+
+/// Adds what a block's forward call left for the balance loss.
+template <class Real>
+void Decoder<Real>::add_balance(const Context<Real>& context, const Rows& rows, std::size_t layer,
+                                const BlockExpertsSaved<Real>& saved, BalanceSum<Real>& sum) const {
+    for (int p = 0; p < kDecoderProjections; ++p) {
+        const SiteRouterSaved<Real>& router = saved.projections[static_cast<std::size_t>(p)].router;
+        if (router.selected != nullptr) {
+            sum.add(context, rows, static_cast<int>(layer), static_cast<DecoderProjection>(p), router);
+        }
+    }
 }
 
 /// Logits [count, vocab] of x [count, dim].
@@ -199,22 +252,15 @@ void Decoder<Real>::backward(const Context<Real>& context, const DecoderSaved<Re
         const Real* of_layer = balance == nullptr ? nullptr
                                                   : balance + balance_layout().gradients_at(static_cast<int>(layer),
                                                                                             DecoderProjection::query);
-        blocks_[layer]->backward(context, saved.rows, saved.blocks[layer], dy, result, gradients, of_layer);
-        dy = result;
-    }
-}
-
-template <class Real>
-void Decoder<Real>::add_balance(const Context<Real>& context, const DecoderSaved<Real>& saved,
-                                BalanceSum<Real>& sum) const {
-    for (int layer = 0; layer < config_.layers; ++layer) {
-        const auto& projections = saved.blocks[static_cast<std::size_t>(layer)].experts.projections;
-        for (int p = 0; p < kDecoderProjections; ++p) {
-            const SiteRouterSaved<Real>& router = projections[static_cast<std::size_t>(p)].router;
-            if (router.selected != nullptr) {
-                sum.add(context, saved.rows, layer, static_cast<DecoderProjection>(p), router);
-            }
+        const BlockScope of_block(context);
+        DecoderBlockSaved<Real> again;
+        if (saved.blocks.empty()) {
+            // Its output is known already: it goes where the gradient will be.
+            blocks_[layer]->forward(context, saved.rows, saved.hidden[layer], result, again);
         }
+        blocks_[layer]->backward(context, saved.rows, saved.blocks.empty() ? again : saved.blocks[layer], dy, result,
+                                 gradients, of_layer);
+        dy = result;
     }
 }
 

@@ -87,14 +87,12 @@ std::string model_key(const Config& config, int outputs) {
     return key;
 }
 
-std::uint64_t trainable_values(Config config, const BackboneConfig& backbone, int outputs) {
-    // Shapes are all that is wanted: nothing is computed.
-    config.comm.reduction = "fast";
-    Backbone empty;
-    empty.config = backbone;
-    empty.label = config.model.path;
+std::uint64_t trainable_values(const Config& config, const BackboneConfig& backbone, int outputs) {
+    Backbone shapes;
+    shapes.config = backbone;
+    shapes.label = config.model.path;
     const auto alone = make_single_communicator();
-    const Engine engine(config, model_spec(config, backbone, outputs), std::move(empty), *alone);
+    const Engine engine(config, model_spec(config, backbone, outputs), std::move(shapes), *alone);
     return engine.table().total_count();
 }
 

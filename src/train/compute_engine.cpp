@@ -2,14 +2,17 @@
 #include "ladle/train/compute_engine.hpp"
 
 #include "device.hpp"
+#include "idle_kernels.hpp"
 #include "ladle/core/check.hpp"
 #include "ladle/train/agreement.hpp"
 
 namespace ladle {
 
-ComputeEngine::ComputeEngine(const Config& config, Communicator& comm)
-    : kernels_(make_kernels(config, comm)),
-      reducer_(make_reducer(comm, kernels_->memory())),
+ComputeEngine::ComputeEngine(const Config& config, BuiltFrom built_from, Communicator& comm)
+    : built_from_(built_from),
+      kernels_(built_from == BuiltFrom::shapes ? make_shape_kernels(config) : make_kernels(config, comm)),
+      // Without a GPU there is nothing to sum on it.
+      reducer_(make_reducer(comm, built_from == BuiltFrom::shapes ? host_memory() : kernels_->memory())),
       parameters_(kernels_->memory(), 0),
       // Work on a GPU is queued: a second thread would only interleave it.
       pool_(kernels_->memory().is_host() ? config.cpu.threads : 1) {
@@ -22,8 +25,9 @@ ComputeEngine::ComputeEngine(const Config& config, Communicator& comm)
 
 void ComputeEngine::place_frozen(std::size_t bytes, Communicator& comm) {
     frozen_bytes_ = bytes;
+    // Of shapes alone nothing is kept; who would share it is asked for all the same.
     frozen_memory_ = kernels_->memory().is_host()
-                         ? comm.frozen_memory(bytes)
+                         ? comm.frozen_memory(built_from_ == BuiltFrom::shapes ? 0 : bytes)
                          : FrozenMemory{std::make_unique<PrivateWeights>(kernels_->memory()), 1, "on the GPU"};
 }
 
@@ -36,9 +40,12 @@ void ComputeEngine::count_frozen(std::int64_t taken_values) {
 }
 
 void ComputeEngine::start_parameters(const Config& config) {
-    std::vector<float> initial(table_.total_count());
+    parameters_ = DeviceArray<float>(kernels_->memory(), table_.total_count());
+    if (built_from_ == BuiltFrom::shapes) {
+        return;
+    }
+    std::vector<float> initial(parameters_.size());
     table_.initialize(config.run.seed, initial.data());
-    parameters_ = DeviceArray<float>(kernels_->memory(), initial.size());
     set_parameters(initial);
 }
 

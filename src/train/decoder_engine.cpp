@@ -15,11 +15,20 @@ namespace {
 // Where a model's files do not say how long its sequences may be.
 constexpr std::size_t kMostPositions = std::size_t{1} << 20U;
 
+BuiltFrom built_from(const DecoderWeights& weights) {
+    return weights.tensors.empty() ? BuiltFrom::shapes : BuiltFrom::weights;
+}
+
+NamedTensors named_tensors(DecoderWeights& weights, const std::string& label) {
+    return built_from(weights) == BuiltFrom::shapes ? NamedTensors::zeros(label)
+                                                    : NamedTensors(std::move(weights.tensors), "", label);
+}
+
 }  // namespace
 
 DecoderEngine::DecoderEngine(const Config& config, DecoderWeights weights, Communicator& comm)
-    : ComputeEngine(config, comm) {
-    NamedTensors tensors(std::move(weights.tensors), "", config.model.path);
+    : ComputeEngine(config, built_from(weights), comm) {
+    NamedTensors tensors = named_tensors(weights, config.model.path);
     model_ = build<Decoder<float>>(tensors, comm, [&](ParameterTable&) {
         return std::make_unique<Decoder<float>>(kernels(), weights.config, precision_of(config), tensors);
     });
@@ -28,8 +37,8 @@ DecoderEngine::DecoderEngine(const Config& config, DecoderWeights weights, Commu
 
 DecoderEngine::DecoderEngine(const Config& config, DecoderWeights weights, const MoaOptions& experts,
                              Communicator& comm)
-    : ComputeEngine(config, comm), experts_(experts) {
-    NamedTensors tensors(std::move(weights.tensors), "", config.model.path);
+    : ComputeEngine(config, built_from(weights), comm), experts_(experts) {
+    NamedTensors tensors = named_tensors(weights, config.model.path);
     model_ = build<Decoder<float>>(tensors, comm, [&](ParameterTable& table) {
         return std::make_unique<Decoder<float>>(kernels(), weights.config, precision_of(config), tensors, experts,
                                                 table);

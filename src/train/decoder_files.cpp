@@ -1,6 +1,7 @@
 // Which layout a path has, and its reader.
 #include "ladle/train/decoder_files.hpp"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "ladle/core/digest.hpp"
@@ -55,6 +56,28 @@ DecoderFiles open_hugging_face_files(const std::string& path) {
             "config.json = " + config + "\n" + weights.files};
 }
 
+bool holds_weights(const std::string& directory) {
+    const std::vector<std::string> files = list_files(directory);
+    return std::any_of(files.begin(), files.end(), [](const std::string& name) {
+        return name.ends_with(".pth") || name.ends_with(".safetensors") || name.ends_with(".bin") ||
+               name.ends_with(".index.json");
+    });
+}
+
+/// The description in a directory alone.
+DecoderConfig read_shapes(const std::string& path, DecoderLayout layout) {
+    if (layout == DecoderLayout::hugging_face) {
+        return parse_llama_config(read_json_file(path + "/config.json"), path);
+    }
+    const DecoderConfig config = parse_meta_params(read_json_file(path + "/params.json"), path);
+    if (config.vocab == 0) {
+        throw DataError("cannot use the model of " + path,
+                        "params.json has no vocab_size, and there are no weights to take it from",
+                        "write vocab_size into params.json, or add consolidated.00.pth");
+    }
+    return config;
+}
+
 }  // namespace
 
 bool has_decoder_layout(const std::string& path) {
@@ -65,8 +88,12 @@ DecoderWeights open_decoder(const std::string& path) {
     return layout_of(path) == DecoderLayout::gguf ? open_gguf_decoder(path) : open_decoder_files(path).weights;
 }
 
-DecoderFiles open_decoder_files(const std::string& path) {
-    switch (layout_of(path)) {
+DecoderFiles open_decoder_files(const std::string& path, bool shapes_suffice) {
+    const DecoderLayout layout = layout_of(path);
+    if (shapes_suffice && layout != DecoderLayout::gguf && !holds_weights(path)) {
+        return {{read_shapes(path, layout), {}}, "", ""};
+    }
+    switch (layout) {
         case DecoderLayout::gguf:
             return open_gguf_files(path);
         case DecoderLayout::meta:
@@ -84,6 +111,17 @@ std::unique_ptr<const DecoderTokenizer> open_decoder_tokenizer(const std::string
             return load_rank_tokenizer(path + "/tokenizer.model");
         default:
             return load_llama_tokenizer(path);
+    }
+}
+
+bool has_decoder_tokenizer(const std::string& path) {
+    switch (layout_of(path)) {
+        case DecoderLayout::gguf:
+            return true;
+        case DecoderLayout::meta:
+            return file_exists(path + "/tokenizer.model");
+        default:
+            return file_exists(path + "/tokenizer.json");
     }
 }
 

@@ -38,6 +38,7 @@ TokenLosses token_losses(const Decoder<float>& model, const Context<float>& cont
 DecoderObjective::DecoderObjective(const Config& config, DecoderEngine& engine, const Split& train)
     : engine_(engine),
       balance_weight_(engine.experts().has_balance_loss() ? config.moa.balance_weight : 0),
+      kept_(config.train.recompute ? Kept::inputs : Kept::activations),
       targets_(count_targets(train)),
       dvalues_(engine.kernels().memory(), engine.model().balance_layout().gradients_size()) {
     for (int worker = 0; looks_ahead() && worker < engine.pool().workers(); ++worker) {
@@ -68,9 +69,7 @@ void DecoderObjective::begin_rehearsal(const PackedBatch& /*part*/) {
 }
 
 void DecoderObjective::look_ahead(int worker, const Context<float>& context, const PackedBatch& packed) {
-    DecoderSaved<float> saved;
-    engine_.model().forward(context, token_rows(packed), saved);
-    engine_.model().add_balance(context, saved, balance_[static_cast<std::size_t>(worker)]);
+    engine_.model().forward_only(context, token_rows(packed), &balance_[static_cast<std::size_t>(worker)]);
 }
 
 double DecoderObjective::finish_look(Communicator& comm) {
@@ -103,7 +102,7 @@ Losses<float> DecoderObjective::add_gradients(const Context<float>& context, con
                                               GradientSum<float>& gradients) const {
     const Decoder<float>& model = engine_.model();
     DecoderSaved<float> saved;
-    const float* states = model.forward(context, token_rows(packed), saved);
+    const float* states = model.forward(context, token_rows(packed), saved, kept_);
     const TokenLosses losses = token_losses(model, context, packed, states, weight_);
     model.backward(context, saved, losses.dstates, nullptr, gradients, looks_ahead() ? dvalues_.data() : nullptr);
     return {static_cast<std::size_t>(packed.rows()), losses.losses, nullptr};

@@ -37,7 +37,7 @@ Backbone load_backbone(const std::string& directory, bool shapes_suffice) {
     }
     PretrainedWeights weights = open_weights(directory);
     backbone.tensors = std::move(weights.tensors);
-    backbone.has_weights = true;
+    backbone.built_from = BuiltFrom::weights;
     backbone.digest = Digest().add_text(text).add_text(weights.digest).finish();
     backbone.files = "config.json = " + Digest().add(text.data(), text.size()).finish() + "\n" + weights.files;
     return backbone;
@@ -53,8 +53,8 @@ ModelSpec model_spec(const Config& config, const BackboneConfig& backbone, int n
 }
 
 Engine::Engine(const Config& config, const ModelSpec& spec, Backbone backbone, Communicator& comm)
-    : ComputeEngine(config, comm) {
-    NamedTensors tensors = backbone.has_weights
+    : ComputeEngine(config, backbone.built_from, comm) {
+    NamedTensors tensors = backbone.built_from == BuiltFrom::weights
                                ? NamedTensors(std::move(backbone.tensors),
                                               find_architecture(backbone.config.architecture).prefix, backbone.label)
                                : NamedTensors::zeros(backbone.label);

@@ -10,7 +10,6 @@
 #include "ladle/data/hold_out.hpp"
 #include "ladle/data/instruction_split.hpp"
 #include "ladle/train/decoder_experts.hpp"
-#include "ladle/train/decoder_files.hpp"
 
 namespace ladle {
 namespace {
@@ -66,20 +65,23 @@ Config settled_decoder_config(Config config, const DecoderConfig& decoder) {
     return config;
 }
 
-RunData open_instruction_data(const Config& config, const DecoderConfig& decoder) {
+RunData open_instruction_data(const Config& config, const DecoderConfig& decoder, const DecoderTokenizer* tokenizer) {
     const bool holds_out = selection_share(config) > 0;
-    const auto tokenizer = open_decoder_tokenizer(config.model.path);
     InstructionRules rules = training_rules(config, decoder);
+    const auto read = [&](const std::string& path, const std::string& name) {
+        return tokenizer == nullptr ? longest_instruction_split(path, name, rules)
+                                    : read_instruction_split(path, name, *tokenizer, rules);
+    };
     RunData data;
     data.task = instruction_task(config);
-    data.train = read_instruction_split(config.data.train, "train", *tokenizer, rules);
+    data.train = read(config.data.train, "train");
     if (holds_out) {
         data.held_out.push_back(hold_out(data.train, selection_share(config), config.eval.select_seed));
     }
     // Only the loss of training balances experts over padding.
     rules.keep_padding = rules.keep_padding && decoder_experts(config.moa, decoder.layers).sees_whole_samples();
     if (!config.data.dev.empty()) {
-        data.dev.push_back(read_instruction_split(config.data.dev, kDev, *tokenizer, rules));
+        data.dev.push_back(read(config.data.dev, kDev));
     }
     for (const Split* split : data.loaded()) {
         check_fits(*split, decoder, longest_sample(data));

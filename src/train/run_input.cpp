@@ -32,9 +32,12 @@ struct EncoderInput final : RunInput {
 };
 
 struct DecoderInput final : RunInput {
-    explicit DecoderInput(const Config& given) : files(open_decoder_files(given.model.path)) {
+    DecoderInput(const Config& given, bool shapes_suffice)
+        : files(open_decoder_files(given.model.path, shapes_suffice)) {
         config = settled_decoder_config(given, files.weights.config);
-        data = open_instruction_data(config, files.weights.config);
+        const bool lacks_tokenizer = files.weights.tensors.empty() && !has_decoder_tokenizer(config.model.path);
+        const auto tokenizer = lacks_tokenizer ? nullptr : open_decoder_tokenizer(config.model.path);
+        data = open_instruction_data(config, files.weights.config, tokenizer.get());
         files.weights.config.max_positions = longest_sample(data);
         backbone_digest = files.digest;
         backbone_files = files.files;
@@ -66,7 +69,7 @@ void require_run_options(const Config& config) {
 
 std::unique_ptr<RunInput> open_run_input(const Config& config, bool shapes_suffice) {
     if (trains_decoder(config)) {
-        return std::make_unique<DecoderInput>(config);
+        return std::make_unique<DecoderInput>(config, shapes_suffice);
     }
     return std::make_unique<EncoderInput>(config, shapes_suffice);
 }

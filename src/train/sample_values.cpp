@@ -1,6 +1,7 @@
 // Numbers of every sample of a split.
 #include "ladle/train/sample_values.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 #include <string>
@@ -36,8 +37,9 @@ std::vector<float> compute_by_sample(ComputeEngine& engine, Communicator& comm, 
     std::vector<std::uint32_t> order(split.samples());
     std::iota(order.begin(), order.end(), 0U);
     const auto dealt = deal_leaves(make_leaves(split, order, call.leaf, call.hidden_size), comm.world_size());
-    const auto micro_batches = make_micro_batches(dealt[static_cast<std::size_t>(comm.world_rank())],
-                                                  engine.micro_batch_rows(), engine.pool().workers());
+    const auto micro_batches =
+        make_micro_batches(dealt[static_cast<std::size_t>(comm.world_rank())],
+                           std::min(engine.micro_batch_rows(), call.most_rows), engine.pool().workers());
     std::vector<std::string> results(static_cast<std::size_t>(engine.pool().workers()));
     engine.pool().run(micro_batches.size(), [&](int worker, std::size_t item) {
         const PackedBatch packed = pack_leaves(split, micro_batches[item], 1);

@@ -85,7 +85,7 @@ Backbone backbone_below(const Soup& soup, const std::string& directory) {
     backbone.label = directory;
     backbone.config = parse_backbone_config(fields.dump(), directory);
     backbone.tensors = open_weights(directory).tensors;
-    backbone.has_weights = true;
+    backbone.built_from = BuiltFrom::weights;
     for (const auto& [name, tensor] : soup.tensors) {
         backbone.tensors.erase(name);
     }

@@ -6,6 +6,7 @@
 
 #include "ladle/config/options.hpp"
 #include "ladle/train/decoder_experts.hpp"
+#include "ladle/train/memory_plan.hpp"
 #include "ladle/train/sample_values.hpp"
 
 namespace ladle {
@@ -16,7 +17,10 @@ TrainedDecoder::TrainedDecoder(const Config& config, const RunData& data, Decode
       data_(data),
       backbone_digest_(std::move(digest)),
       engine_(config, weights, decoder_experts(config.moa, weights.config.layers), comm),
-      objective_(config, engine_, data.train) {
+      objective_(config, engine_, data.train),
+      planned_rows_(largest_micro_batch(data.train, config.train.batch, config.train.leaf, objective_.passes(),
+                                        engine_.micro_batch_rows())
+                        .rows()) {
     engine_.require_exact_sums(config);
 }
 
@@ -36,8 +40,7 @@ SplitScores TrainedDecoder::scores(Communicator& comm, const std::vector<const S
 double TrainedDecoder::mean_loss(Communicator& comm, const Split& split, const OnProgress& on_progress) {
     engine_.prepare();
     const auto loss_of = [&](const Context<float>& context, const PackedBatch& packed, float* values) {
-        DecoderSaved<float> saved;
-        const float* states = engine_.model().forward(context, token_rows(packed), saved);
+        const float* states = engine_.model().forward_only(context, token_rows(packed));
         const TokenLosses losses = token_losses(engine_.model(), context, packed, states, 1);
         const auto rows = static_cast<std::size_t>(packed.rows());
         auto* of_rows = context.staging.take<float>(rows);
@@ -51,8 +54,9 @@ double TrainedDecoder::mean_loss(Communicator& comm, const Split& split, const O
             values[s] = static_cast<float>(sum);
         }
     };
-    const std::vector<float> losses = compute_by_sample(
-        engine_, comm, split, {1, config_.eval.batch, engine_.model().config().dim}, loss_of, on_progress);
+    const std::vector<float> losses =
+        compute_by_sample(engine_, comm, split, {1, config_.eval.batch, engine_.model().config().dim, planned_rows_},
+                          loss_of, on_progress);
     double sum = 0;
     for (const float loss : losses) {
         sum += static_cast<double>(loss);

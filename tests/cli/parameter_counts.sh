@@ -1,6 +1,7 @@
 #!/bin/bash
-# The published numbers of parameters, from a bare config.json: what `ladle train --dry-run` counts for BERT-base and
-# RoBERTa-large. Sources: the AdaMix and AdaKron repositories, their modules built with these sizes and counted.
+# The published numbers of parameters, from a bare config.json or params.json: what `ladle train --dry-run` counts for
+# BERT-base, RoBERTa-large and LLaMA 3 8B, and what the latter takes of a GPU. Sources: the AdaMix, AdaKron and MoA
+# repositories, their modules built with these sizes and counted.
 # Usage: parameter_counts.sh LADLE_PROGRAM FIXTURES
 ladle=$1
 fixtures=$2
@@ -97,6 +98,66 @@ counts roberta 2 663984 1051650 $roberta "${partial[@]}" --adapter.num_experts 4
 counts roberta 2 1057584 1051650 $roberta "${partial[@]}" --adapter.num_experts 8
 counts roberta 2 1769472 1051650 $roberta --adapter.size 4 --adapter.kind adamix-lora --adapter.num_experts 8
 counts roberta 2 393216 1051650 $roberta --adapter.size 4 --adapter.kind lora
+
+# MoA's systems on LLaMA 3 8B; its description alone, without weights and without a tokenizer.
+mkdir llama
+cat >llama/params.json <<'JSON'
+{"dim": 4096, "n_layers": 32, "n_heads": 32, "n_kv_heads": 8, "vocab_size": 128256, "multiple_of": 1024,
+ "ffn_dim_multiplier": 1.3, "norm_eps": 1e-05, "rope_theta": 500000.0, "use_scaled_rope": true}
+JSON
+for i in $(seq 40); do
+    echo "{\"instruction\": \"What is $i + 1?\", \"output\": \"$((i + 1))\"}"
+done >items.jsonl
+
+# decoder_plan WORDS...: a dry run on the shapes of LLaMA 3 8B
+decoder_plan() {
+    timeout 120 "$ladle" train --dry-run --model.path llama --data.train items.jsonl --eval.select split:0.2 \
+        --train.device cuda --run.dir run "$@" >log 2>&1 || fail "$*: exit code $?"
+    grep -q '^shapes only' log || fail "$*: not from shapes alone"
+    grep -q '^lengths assumed.* 300 tokens$' log || fail "$*: does not say which lengths are assumed"
+}
+# decoder_counts TRAINABLE WORDS...
+decoder_counts() {
+    local expected="$1 8030261248"
+    shift
+    decoder_plan "$@"
+    local found
+    found=$(tr -d , <log | awk '$1 == "trainable" && !n {n = $2} $1 == "frozen" && !f {f = $2} END {print n, f}')
+    [ "$found" = "$expected" ] || fail "$*: $found, expected $expected"
+}
+decoder_counts 11534336 --moa.system lora
+decoder_counts 4325888 --moa.system parallel-adapter
+decoder_counts 1311744 --moa.system prompt
+decoder_counts 24520288 --moa.system soft-moa
+decoder_counts 24520288 --moa.system instance-moa
+decoder_counts 18089696 --moa.system soft-moa --moa.router_expansion 0
+decoder_counts 22289120 --moa.system sparse-moa
+decoder_counts 24651392 --moa.system sparse-moa --moa.prompt_layers 0-32
+decoder_counts 17565280 --moa.system unipelt
+decoder_counts 17170432 --moa.system hydralora --moa.num_experts 2
+decoder_counts 21823488 --moa.system hydralora --moa.num_experts 3
+decoder_counts 26476544 --moa.system hydralora --moa.num_experts 4
+decoder_counts 45088768 --moa.system hydralora --moa.num_experts 8
+decoder_counts 25034752 --moa.system molora --moa.num_experts 2
+decoder_counts 50069504 --moa.system molora --moa.num_experts 4
+decoder_counts 100139008 --moa.system molora --moa.num_experts 8
+decoder_counts 26018272 --moa.system adamole --moa.num_experts 2
+decoder_counts 51053344 --moa.system adamole --moa.num_experts 4
+decoder_counts 101123488 --moa.system adamole --moa.num_experts 8
+decoder_counts 25035072 --moa.system top-k-lora --moa.num_experts 2
+decoder_counts 50070144 --moa.system top-k-lora --moa.num_experts 4
+decoder_counts 100140288 --moa.system top-k-lora --moa.num_experts 8
+
+# The published recipe fits a GPU of 24 GB if activations are computed again, and only then.
+gigabytes_on_gpu() {
+    awk '/^on the GPU/ && $5 == "GiB" {print $4 * 1.073741824}' log
+}
+recipe=(--config "$fixtures/../../configs/moa/soft-moa.cfg")
+decoder_plan "${recipe[@]}" --train.recompute true
+sed -n '/memory per rank/,/^$/p' log
+awk -v bytes="$(gigabytes_on_gpu)" 'BEGIN {exit !(bytes > 0 && bytes < 24)}' || fail "more than 24 GB"
+decoder_plan "${recipe[@]}"
+awk -v bytes="$(gigabytes_on_gpu)" 'BEGIN {exit !(bytes > 24)}' || fail "less than 24 GB without recomputation"
 
 [ -e run ] && fail "a dry run has written"
 echo "$failures failures"

@@ -167,6 +167,17 @@ BOOST_AUTO_TEST_CASE(the_best_is_chosen_on_dev_or_on_a_share_of_train) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(recomputation_is_of_decoders_and_changes_no_identity) {
+    Config config;
+    config.moa.system = "soft-moa";
+    const std::string text = identity_text(config);
+    config.train.recompute = true;
+    BOOST_TEST(identity_text(config) == text);
+    BOOST_CHECK_NO_THROW(validate(config));
+    config.moa.system = "";
+    BOOST_CHECK_THROW(validate(config), ConfigError);
+}
+
 BOOST_AUTO_TEST_CASE(identity_holds_what_decides_the_bytes_and_nothing_else) {
     Config config;
     const std::string text = identity_text(config);

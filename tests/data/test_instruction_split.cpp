@@ -71,6 +71,19 @@ BOOST_AUTO_TEST_CASE(the_digest_is_of_all_that_is_learned) {
     BOOST_TEST(read(other, {.max_length = 400}).digest != digest);
 }
 
+BOOST_AUTO_TEST_CASE(without_a_tokenizer_samples_are_as_long_as_they_may_be) {
+    const Scratch scratch;
+    spill(scratch.path("items.json"), kItems);
+    const Split split = longest_instruction_split(scratch.path("items.json"), "train", {.max_length = 30});
+    BOOST_TEST_REQUIRE(split.samples() == 2U);
+    BOOST_TEST(split.length(0) == 30);
+    BOOST_TEST(split.length(1) == 30);
+    BOOST_TEST(split.is_target.size() == 60U);
+    BOOST_TEST(split.tokenizer_digest.empty());
+    spill(scratch.path("none.json"), "[]");
+    BOOST_CHECK_THROW(longest_instruction_split(scratch.path("none.json"), "train", {}), DataError);
+}
+
 BOOST_AUTO_TEST_CASE(a_file_without_anything_to_predict_is_refused) {
     // As published, a cut leaves the mask as long as the uncut prompt.
     BOOST_CHECK_EXCEPTION(require_targets(read(kItems, {.max_length = 20})), DataError, names("no room for a token"));

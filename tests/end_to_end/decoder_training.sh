@@ -51,6 +51,13 @@ done
 grep -q '"balance_loss":' one-adamole/metrics.jsonl || fail "AdaMoLE reports no balance loss"
 grep -q '"balance_loss":' one-soft-moa/metrics.jsonl && fail "Soft MoA reports a balance loss"
 
+# Activations that are computed again change no byte, and a run may begin and go on either way.
+for system in soft-moa adamole; do
+    train_system 2 "again-$system" "$system" --train.max_steps 3 --train.accumulate 2 --train.recompute true ||
+        fail "$system, recompute: exit code $?"
+    same_run "one-$system" "again-$system" || fail "$system: recomputation gives other bytes"
+done
+
 # The published recipe follows from the system: two epochs of one window of four batches of eight, and the first
 # learning rate is 0.
 train_system 1 recipe lora || fail "recipe: exit code $?"
@@ -72,7 +79,8 @@ grep -q 'soft-moa on instructions' report.html || fail "the report is of somethi
 train_system 1 whole soft-moa --train.max_steps 6 --checkpoint.every_steps 1 || fail "whole: exit code $?"
 LADLE_CRASH_AT=step_done@3 train_system 2 stopped soft-moa --train.max_steps 6 --checkpoint.every_steps 1
 [ -e stopped/checkpoints/step-2.h5 ] || fail "no checkpoint was left behind"
-train_system 4 stopped soft-moa --train.max_steps 6 --checkpoint.every_steps 1 || fail "resumed: exit code $?"
+train_system 4 stopped soft-moa --train.max_steps 6 --checkpoint.every_steps 1 --train.recompute true ||
+    fail "resumed: exit code $?"
 grep -q '^resumed at step 2 ' log || fail "it was not resumed"
 same_run whole stopped || fail "a resumed run has other bytes"
 train_system 1 stopped soft-moa --train.max_steps 6 --moa.lora_rank 4
@@ -165,6 +173,7 @@ refused 2 "adapter.size = 4" "${data[@]}" --moa.system lora --adapter.size 4
 refused 2 "no step would be left" "${data[@]}" --moa.system lora --train.batch 16
 refused 3 "no room for a token" "${data[@]}" --moa.system lora --data.max_length 20
 refused 2 "train.loss_group" "${data[@]}" --moa.system lora --train.loss_group 2
+refused 2 "encoders always keep" "${data[@]}" --train.recompute true
 refused 3 "absent.json" --moa.system lora --model.path model --data.train train.jsonl --data.dev absent.json
 refused 3 "positions for 64" --moa.system lora --model.path short --data.train train.jsonl --data.dev dev.jsonl
 finish

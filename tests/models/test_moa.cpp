@@ -88,19 +88,19 @@ struct Tiny {
         DecoderSaved<double> saved;
         model->prepare(*kernels, parameters.data());
         const double* states = model->forward(context(), batch.tokens, saved);
-        double sum = kCoefficient * balance_loss(model->balance_layout(), balance_sums(saved), rows());
+        double sum = kCoefficient * balance_loss(model->balance_layout(), balance_sums(), rows());
         for (std::size_t i = 0; i < size(); ++i) {
             sum += states[i] * dstates[i];
         }
         return sum;
     }
     /// The sums of GradientSum.
-    std::vector<std::int64_t> gradients() {
+    std::vector<std::int64_t> gradients(Kept kept = Kept::activations) {
         const ArenaScope scope(arena);
         DecoderSaved<double> saved;
         model->prepare(*kernels, parameters.data());
-        model->forward(context(), batch.tokens, saved);
-        const auto balance = balance_gradients(model->balance_layout(), balance_sums(saved), rows(), kCoefficient);
+        const auto balance = balance_gradients(model->balance_layout(), balance_sums(), rows(), kCoefficient);
+        model->forward(context(), batch.tokens, saved, kept);
         GradientSum<double> sum(*kernels, table);
         sum.reset(1e4);
         model->backward(context(), saved, dstates.data(), nullptr, sum, balance.data());
@@ -119,9 +119,10 @@ struct Tiny {
         };
         return (4 * difference(kStep) - difference(2 * kStep)) / 3;
     }
-    std::vector<std::int64_t> balance_sums(const DecoderSaved<double>& saved) {
+    std::vector<std::int64_t> balance_sums() {
+        const ArenaScope scope(arena);
         BalanceSum<double> sum(*kernels, model->balance_layout());
-        model->add_balance(context(), saved, sum);
+        model->forward_only(context(), batch.tokens, &sum);
         return sum.sums();
     }
     int rows() const { return batch.tokens.rows.count; }
@@ -187,6 +188,26 @@ BOOST_DATA_TEST_CASE(leaves_do_not_change_the_sums_of_gradients, boost::unit_tes
     for (std::size_t i = 0; i < tiny.table.total_count(); ++i) {
         check_equal_gradients(expected[i], found[i]);
     }
+}
+
+BOOST_DATA_TEST_CASE(activations_computed_again_are_the_same, boost::unit_test::data::make(systems()), system) {
+    Tiny tiny(system.options);
+    Tiny sparing(system.options);
+    BOOST_TEST(sparing.gradients(Kept::inputs) == tiny.gradients(), boost::test_tools::per_element());
+    BOOST_TEST(sparing.arena.peak_bytes() < tiny.arena.peak_bytes());
+}
+
+BOOST_AUTO_TEST_CASE(what_forward_computes_does_not_depend_on_what_it_keeps) {
+    Tiny tiny(moa_options("soft-moa", 2));
+    tiny.model->prepare(*tiny.kernels, tiny.parameters.data());
+    const auto copied = [&](const double* states) { return std::vector<double>(states, states + tiny.size()); };
+    DecoderSaved<double> saved;
+    const auto expected = copied(tiny.model->forward(tiny.context(), tiny.batch.tokens, saved));
+    const auto sparing = copied(tiny.model->forward(tiny.context(), tiny.batch.tokens, saved, Kept::inputs));
+    const auto alone = copied(tiny.model->forward_only(tiny.context(), tiny.batch.tokens));
+    BOOST_TEST(sparing == expected, boost::test_tools::per_element());
+    BOOST_TEST(alone == expected, boost::test_tools::per_element());
+    BOOST_TEST(copied(saved.hidden.back()) == expected, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(backward_stops_at_the_lowest_experts) {

@@ -282,7 +282,7 @@ typename LlamaCase<Real>::Pass LlamaCase<Real>::run() {
         result.loss += static_cast<double>(loss);
     }
     BalanceSum<Real> balance(kernels, model->balance_layout());
-    model->add_balance(context, saved, balance);
+    model->forward_only(context, batch.tokens(), &balance);
     const auto sums = balance.sums();
     result.loss += balance_coefficient() * balance_loss(balance.layout(), sums, batch.rows());
     const auto found = balance_gradients(balance.layout(), sums, batch.rows(), balance_coefficient());

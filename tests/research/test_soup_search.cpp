@@ -50,7 +50,7 @@ struct Kitchen {
             backbone.tensors.emplace(name, stored_tensor(tensor));
         }
         backbone.label = "tiny";
-        backbone.has_weights = true;
+        backbone.built_from = BuiltFrom::weights;
         return backbone;
     }
 

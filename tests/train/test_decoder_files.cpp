@@ -86,6 +86,46 @@ BOOST_AUTO_TEST_CASE(every_layout_is_found) {
     BOOST_CHECK_EXCEPTION(open_decoder_tokenizer(scratch.path("small.gguf")), DataError, names("tokenizer.ggml.model"));
 }
 
+BOOST_AUTO_TEST_CASE(a_description_suffices_for_shapes_where_there_are_no_weights) {
+    const std::string meta = test::fixtures_root() + "/moa/meta_tiny";
+    BOOST_TEST(!open_decoder_files(meta, true).weights.tensors.empty());
+    const Scratch scratch;
+    std::filesystem::copy_file(meta + "/params.json", scratch.path("params.json"));
+    const DecoderFiles shapes = open_decoder_files(scratch.directory(), true);
+    BOOST_TEST(shapes.weights.tensors.empty());
+    BOOST_TEST(shapes.weights.config.vocab == 128);
+    BOOST_TEST(shapes.digest.empty());
+    BOOST_TEST(!has_decoder_tokenizer(scratch.directory()));
+    BOOST_CHECK_EXCEPTION(open_decoder_files(scratch.directory()), DataError, names("consolidated.00.pth"));
+    spill(scratch.path("tokenizer.model"), "");
+    BOOST_TEST(has_decoder_tokenizer(scratch.directory()));
+    BOOST_TEST(open_decoder_files(scratch.directory(), true).weights.tensors.empty());
+    // A part of the weights is no description.
+    spill(scratch.path("consolidated.01.pth"), "");
+    BOOST_CHECK_EXCEPTION(open_decoder_files(scratch.directory(), true), DataError, names("consolidated.00.pth"));
+}
+
+BOOST_AUTO_TEST_CASE(a_description_in_the_layout_of_hugging_face_suffices_as_well) {
+    const Scratch scratch;
+    write_hugging_face(scratch, open_decoder(test::fixtures_root() + "/moa/meta_tiny"));
+    std::filesystem::remove(scratch.path("model.safetensors"));
+    const DecoderFiles shapes = open_decoder_files(scratch.directory(), true);
+    BOOST_TEST(shapes.weights.tensors.empty());
+    BOOST_TEST(shapes.weights.config.max_positions == 64);
+    BOOST_TEST(!has_decoder_tokenizer(scratch.directory()));
+    BOOST_CHECK_EXCEPTION(open_decoder_files(scratch.directory()), DataError, names("neither model.safetensors"));
+    spill(scratch.path("model-00001-of-00002.safetensors"), "");
+    BOOST_CHECK_EXCEPTION(open_decoder_files(scratch.directory(), true), DataError, names("neither model.safetensors"));
+}
+
+BOOST_AUTO_TEST_CASE(a_description_without_weights_states_the_vocabulary) {
+    const Scratch scratch;
+    std::string params = slurp(test::fixtures_root() + "/moa/meta_tiny/params.json");
+    params.replace(params.find("128}"), 3, "-1");
+    spill(scratch.path("params.json"), params);
+    BOOST_CHECK_EXCEPTION(open_decoder_files(scratch.directory(), true), DataError, names("no vocab_size"));
+}
+
 BOOST_AUTO_TEST_CASE(other_paths_are_refused) {
     const Scratch scratch;
     BOOST_CHECK_EXCEPTION(open_decoder(scratch.directory()), DataError, names("neither"));

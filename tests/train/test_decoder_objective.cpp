@@ -7,6 +7,7 @@
 #include "ladle/train/decoder_experts.hpp"
 #include "ladle/train/decoder_objective.hpp"
 #include "ladle/train/memory_plan.hpp"
+#include "ladle/train/sample_values.hpp"
 #include "support/tiny_decoder.hpp"
 
 using namespace ladle;
@@ -43,7 +44,9 @@ Config tiny_config(const std::string& system) {
 }
 
 struct Tiny {
-    explicit Tiny(const std::string& system) : config(tiny_config(system)), comm(make_single_communicator()) {
+    explicit Tiny(const std::string& system, bool recompute = false)
+        : config(tiny_config(system)), comm(make_single_communicator()) {
+        config.train.recompute = recompute;
         DecoderWeights weights;
         weights.config = tiny_decoder();
         for (auto& [name, tensor] : tiny_decoder_tensors(weights.config)) {
@@ -104,6 +107,29 @@ BatchResult run_batch(Tiny& tiny, const Split& split, std::size_t leaves_togethe
     return result;
 }
 
+/// Walks through a step and takes it.
+void check_plan(const MoaSystem& system, bool recompute) {
+    const Split split = instruction_split({5, 9, 3, 7});
+    Tiny tiny(system.name, recompute);
+    DecoderObjective objective(tiny.config, *tiny.engine, split);
+    const PackedBatch packed = pack_leaves(split, make_leaves(split, {0, 1, 2, 3}, 2, 12), 1);
+    const WorkerBytes planned = plan_activations(objective, packed);
+    Arena arena;
+    Arena scratch;
+    Arena staging;
+    const Context<float> context{tiny.engine->kernels(), arena, scratch, staging, tiny.engine->placed_parameters(), {}};
+    GradientSum<float> sum(tiny.engine->kernels(), tiny.engine->table());
+    sum.reset(1000);
+    objective.add_gradients(context, packed, sum);
+    BOOST_TEST(arena.peak_bytes() <= planned.arena, system.name);
+    BOOST_TEST(scratch.peak_bytes() <= planned.scratch, system.name);
+    BOOST_TEST(staging.peak_bytes() <= planned.staging, system.name);
+    if (!system.options.is_sparse()) {
+        BOOST_TEST(arena.peak_bytes() == planned.arena, system.name);
+        BOOST_TEST(scratch.peak_bytes() == planned.scratch, system.name);
+    }
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(decoder_objective)
@@ -147,29 +173,51 @@ BOOST_AUTO_TEST_CASE(a_batch_without_targets_has_no_loss) {
                            [](std::int64_t sum) { return sum == 0; }));
 }
 
-BOOST_AUTO_TEST_CASE(a_step_takes_at_most_what_was_planned) {
+BOOST_AUTO_TEST_CASE(recomputation_saves_memory_and_changes_no_bit) {
     const Split split = instruction_split({5, 9, 3, 7});
+    const PackedBatch packed = pack_leaves(split, make_leaves(split, {0, 1, 2, 3}, 1, 12), 1);
     for (const MoaSystem& system : moa_systems(tiny_decoder().layers)) {
-        Tiny tiny(system.name);
-        DecoderObjective objective(tiny.config, *tiny.engine, split);
-        const PackedBatch packed = pack_leaves(split, make_leaves(split, {0, 1, 2, 3}, 2, 12), 1);
-        const WorkerBytes planned = plan_activations(objective, packed);
-        Arena arena;
-        Arena scratch;
-        Arena staging;
-        const Context<float> context{tiny.engine->kernels(),           arena, scratch, staging,
-                                     tiny.engine->placed_parameters(), {}};
-        GradientSum<float> sum(tiny.engine->kernels(), tiny.engine->table());
-        sum.reset(1000);
-        objective.add_gradients(context, packed, sum);
-        BOOST_TEST(arena.peak_bytes() <= planned.arena, system.name);
-        BOOST_TEST(scratch.peak_bytes() <= planned.scratch, system.name);
-        BOOST_TEST(staging.peak_bytes() <= planned.staging, system.name);
-        if (!system.options.is_sparse()) {
-            BOOST_TEST(arena.peak_bytes() == planned.arena, system.name);
-            BOOST_TEST(scratch.peak_bytes() == planned.scratch, system.name);
+        Tiny keeping(system.name);
+        Tiny recomputing(system.name, true);
+        const BatchResult expected = run_batch(keeping, split, 2);
+        const BatchResult found = run_batch(recomputing, split, 2);
+        BOOST_TEST((found.gradients == expected.gradients), system.name);
+        BOOST_TEST(found.loss == expected.loss, system.name);
+        BOOST_TEST(found.balance == expected.balance, system.name);
+        DecoderObjective more(keeping.config, *keeping.engine, split);
+        DecoderObjective less(recomputing.config, *recomputing.engine, split);
+        BOOST_TEST(plan_activations(less, packed).arena < plan_activations(more, packed).arena, system.name);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_step_takes_at_most_what_was_planned) {
+    for (const MoaSystem& system : moa_systems(tiny_decoder().layers)) {
+        for (const bool recompute : {false, true}) {
+            check_plan(system, recompute);
         }
     }
+}
+
+BOOST_AUTO_TEST_CASE(evaluation_keeps_to_the_rows_that_memory_was_planned_for) {
+    const Split split = instruction_split({5, 9, 3, 7, 2});
+    Tiny tiny("soft-moa");
+    int most_rows = 0;
+    const auto count_rows = [&](const Context<float>&, const PackedBatch& packed, float* values) {
+        most_rows = std::max(most_rows, packed.rows());
+        for (int s = 0; s < packed.samples; ++s) {
+            values[s] = static_cast<float>(packed.segment_offsets[static_cast<std::size_t>(s) + 1] -
+                                           packed.segment_offsets[static_cast<std::size_t>(s)]);
+        }
+    };
+    const std::vector<float> lengths = {5, 9, 3, 7, 2};
+    const auto compute = [&](std::int64_t limit) {
+        return compute_by_sample(*tiny.engine, *tiny.comm, split, {1, 1, 12, limit}, count_rows, nullptr);
+    };
+    BOOST_TEST(compute(10) == lengths, boost::test_tools::per_element());
+    BOOST_TEST(most_rows > 0);
+    BOOST_TEST(most_rows <= 10);
+    BOOST_TEST(compute(1000) == lengths, boost::test_tools::per_element());
+    BOOST_TEST(most_rows == 26);
 }
 
 BOOST_AUTO_TEST_CASE(parameters_of_zero_silence_every_expert) {

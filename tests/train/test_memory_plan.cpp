@@ -33,6 +33,10 @@ struct Tiny {
         Backbone backbone;
         backbone.config = tiny_backbone("bert");
         backbone.label = "tiny";
+        backbone.built_from = BuiltFrom::weights;
+        for (auto& [name, tensor] : tiny_tensors(backbone.config)) {
+            backbone.tensors.emplace(name, stored_tensor(tensor));
+        }
         engine = std::make_unique<Engine>(config, model_spec(config, backbone.config, 2), backbone, *comm);
     }
     Config config;

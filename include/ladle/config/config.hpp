@@ -65,6 +65,7 @@ struct TrainConfig {
     double consistency = -1;         ///< weight; -1: as published (1 for RoBERTa, 0 for BERT)
     int patience = 0;                ///< evaluations without improvement before stopping; 0: off
     double min_delta = 0;
+    bool recompute = false;  ///< decoders: backward computes activations again in place of keeping them
     std::string device = "cpu";
 };
 

@@ -22,6 +22,11 @@ inline constexpr const char* kInstructionTask = "instructions";
 Split read_instruction_split(const std::string& path, const std::string& name, const DecoderTokenizer& tokenizer,
                              const InstructionRules& rules);
 
+/// What a split takes at most where there is no tokenizer to make it: each item of the file as a sample of
+/// rules.max_length tokens, id 0, all of them to be predicted. Of no use but to plan. Throws DataError as
+/// read_instructions does.
+Split longest_instruction_split(const std::string& path, const std::string& name, const InstructionRules& rules);
+
 /// Throws DataError naming file and split if none of its tokens is to be predicted.
 void require_targets(const Split& split);
 

@@ -18,12 +18,16 @@ std::vector<double> rotary_frequencies(const DecoderConfig& config);
 /// What experts see of a block.
 DecoderBlockShape block_shape(const DecoderConfig& config, int layer);
 
+/// What a forward call keeps for backward: the activations of all blocks, or each block's input alone, from which
+/// backward computes them again (gradient checkpointing).
+enum class Kept { activations, inputs };
+
 /// What backward needs of one forward call, and the hidden states for those who ask.
 template <class Real>
 struct DecoderSaved {
     Rows rows;
-    std::vector<DecoderBlockSaved<Real>> blocks;
-    std::vector<const Real*> hidden;  ///< [layers + 1] embedding output, then each block's output, [R, dim]
+    std::vector<DecoderBlockSaved<Real>> blocks;  ///< empty where inputs alone are kept
+    std::vector<const Real*> hidden;              ///< [layers + 1] embedding output, then each block's output, [R, dim]
 };
 
 /// The tokens of a micro-batch that have a loss. Arrays are where kernels read them.
@@ -61,7 +65,12 @@ public:
     const RotaryTable<Real>& rotary() const { return rotary_; }
     /// Hidden states [R, dim] of all rows, before the final norm; they live in the arena. tokens.type_ids are not read;
     /// positions are tokens.rows.origins.token, below max_positions.
-    const Real* forward(const Context<Real>& context, const TokenRows& tokens, DecoderSaved<Real>& saved) const;
+    const Real* forward(const Context<Real>& context, const TokenRows& tokens, DecoderSaved<Real>& saved,
+                        Kept kept = Kept::activations) const;
+    /// The same where no backward follows: the activations of one block at a time are in the arena. Unless it is null,
+    /// the sums for the balance loss are added to `balance`.
+    const Real* forward_only(const Context<Real>& context, const TokenRows& tokens,
+                             BalanceSum<Real>* balance = nullptr) const;
     /// logits [count, vocab] of the listed rows of states [R, dim]; index [count] where kernels read it.
     void logits(const Context<Real>& context, const Real* states, int count, const std::int32_t* index,
                 Real* logits) const;
@@ -75,8 +84,6 @@ public:
                   GradientSum<Real>& gradients, const Real* balance = nullptr) const;
     /// Where sums for the balance loss go.
     BalanceLayout balance_layout() const { return {config_.layers, experts_.num_experts}; }
-    /// Adds what a forward call left for the balance loss.
-    void add_balance(const Context<Real>& context, const DecoderSaved<Real>& saved, BalanceSum<Real>& sum) const;
     /// Weights that each layer keeps per sequence, for the cache; empty if none does.
     std::vector<int> kept_widths() const;
     /// Appends tokens to sequences of the cache; hidden states [R, dim] of these tokens, in the arena.
@@ -93,6 +100,9 @@ private:
             const MoaOptions& experts, ParameterTable* table);
     BlockExperts<Real> make_experts(const Kernels<Real>& kernels, Precision precision, int layer,
                                     ParameterTable* table) const;
+    const Real* embed(const Context<Real>& context, const TokenRows& tokens, Rows& rows) const;
+    void add_balance(const Context<Real>& context, const Rows& rows, std::size_t layer,
+                     const BlockExpertsSaved<Real>& saved, BalanceSum<Real>& sum) const;
     void place_kept_weights(const Context<Real>& context, const NextTokens& next, const std::vector<bool>& is_fresh,
                             KeptWeights<Real>& kept, Placement& placement) const;
     Extension place_extension(const Context<Real>& context, const NextTokens& next, KeyValueCache<Real>& cache) const;

@@ -16,8 +16,8 @@ enum class RotaryOrder { interleaved, half_split };
 
 struct DecoderWeights {
     DecoderConfig config;
-    /// Under Meta's names, each [out, in] or [in]; the types are those of the files. D dim, H heads * head_dim,
-    /// K kv_heads * head_dim, F ffn, V vocab; queries and keys in interleaved order.
+    /// Empty where the shapes alone are known. Under Meta's names, each [out, in] or [in]; the types are those of the
+    /// files. D dim, H heads * head_dim, K kv_heads * head_dim, F ffn, V vocab; queries and keys in interleaved order.
     ///   tok_embeddings.weight [V, D], norm.weight [D], output.weight [V, D] (absent if tied), and for each layer l
     ///   layers.{l}.attention.{wq [H, D], wk [K, D], wv [K, D], wo [D, H]}.weight,
     ///   layers.{l}.feed_forward.{w1 [F, D], w2 [D, F], w3 [F, D]}.weight, layers.{l}.{attention_norm, ffn_norm}.weight

@@ -33,6 +33,9 @@ struct WorkerBytes {
     std::size_t staging = 0;
 };
 
+/// What a model is built from: with shapes alone its memory can be planned, but nothing can be computed.
+enum class BuiltFrom { weights, shapes };
+
 class ComputeEngine {
 public:
     virtual ~ComputeEngine() = default;
@@ -67,20 +70,22 @@ public:
     Context<float> begin(int worker, const DropoutPlan& dropout);
 
 protected:
-    /// Makes the kernels of train.device. All ranks together.
-    ComputeEngine(const Config& config, Communicator& comm);
+    /// Makes the kernels of train.device, or what plans them. All ranks together.
+    ComputeEngine(const Config& config, BuiltFrom built_from, Communicator& comm);
     /// Builds a model from its frozen tensors, which are kept once per node where that is possible: `make` is called
-    /// twice, first to count their bytes, and must register the model's parameters in the table that it is given.
+    /// twice, first to count their bytes, of shapes alone only for that, and must register the model's parameters in
+    /// the table that it is given.
     template <class Model>
     std::unique_ptr<Model> build(NamedTensors& tensors, Communicator& comm,
                                  const std::function<std::unique_ptr<Model>(ParameterTable&)>& make);
-    /// Fills the parameters from run.seed.
+    /// Fills the parameters from run.seed, unless there is nothing to compute with them.
     void start_parameters(const Config& config);
 
 private:
     void place_frozen(std::size_t bytes, Communicator& comm);
     void count_frozen(std::int64_t taken_values);
 
+    BuiltFrom built_from_;
     std::unique_ptr<Kernels<float>> kernels_;
     std::unique_ptr<Reducer> reducer_;
     std::size_t frozen_bytes_ = 0;
@@ -97,12 +102,15 @@ std::unique_ptr<Model> ComputeEngine::build(NamedTensors& tensors, Communicator&
                                             const std::function<std::unique_ptr<Model>(ParameterTable&)>& make) {
     PlannedWeights planned;
     tensors.keep_in(planned);
-    ParameterTable unused;
-    make(unused);
+    ParameterTable counted;
+    std::unique_ptr<Model> model = make(built_from_ == BuiltFrom::shapes ? table_ : counted);
     place_frozen(planned.bytes(), comm);
-    tensors.keep_in(*frozen_memory_.store);
-    std::unique_ptr<Model> model = make(table_);
-    frozen_memory_.store->publish();
+    if (built_from_ == BuiltFrom::weights) {
+        tensors.keep_in(*frozen_memory_.store);
+        model.reset();
+        model = make(table_);
+        frozen_memory_.store->publish();
+    }
     count_frozen(tensors.taken_values());
     return model;
 }

@@ -19,7 +19,8 @@ namespace ladle {
 class DecoderEngine : public ComputeEngine {
 public:
     /// Builds the decoder on the kernels of train.device, its weights once per node where that is possible. Its config
-    /// must say max_positions (see fit_positions). Throws DataError or DeviceError.
+    /// must say max_positions (see fit_positions). Without tensors it is one of shapes alone. Throws DataError or
+    /// DeviceError.
     DecoderEngine(const Config& config, DecoderWeights weights, Communicator& comm);
     /// The same with experts, whose parameters are filled from run.seed. Throws ConfigError if the options make no
     /// sense.

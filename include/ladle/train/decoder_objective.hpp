@@ -32,6 +32,7 @@ private:
 
     DecoderEngine& engine_;
     double balance_weight_;
+    Kept kept_;
     std::vector<std::int64_t> targets_;  ///< [samples of train] tokens to be predicted
     float weight_ = 1;                   ///< of each token's loss
     std::int64_t tokens_ = 0;            ///< of the batch

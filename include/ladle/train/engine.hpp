@@ -16,14 +16,14 @@ struct Backbone {
     std::string label;   ///< how errors name it
     std::string digest;  ///< SHA-256 over config.json and the weights; empty without weights
     std::string files;   ///< "<file> = <SHA-256>" for each file that was read
-    bool has_weights = false;
+    BuiltFrom built_from = BuiltFrom::shapes;
 };
 
 /// Reads config.json of a Hugging Face directory; throws DataError.
 BackboneConfig load_backbone_config(const std::string& directory);
 
 /// Reads config.json and opens the weights of a Hugging Face directory; throws DataError. `shapes_suffice`: a directory
-/// with a config.json alone will do; the model's tensors are then zero.
+/// with a config.json alone will do.
 Backbone load_backbone(const std::string& directory, bool shapes_suffice = false);
 
 /// The model that a configuration asks for on this backbone.

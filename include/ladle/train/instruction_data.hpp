@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ladle/models/decoder_config.hpp"
+#include "ladle/text/decoder_tokenizer.hpp"
 #include "ladle/train/run_data.hpp"
 
 namespace ladle {
@@ -10,10 +11,11 @@ namespace ladle {
 /// does and where eval.metric is none of a decoder's.
 Config settled_decoder_config(Config config, const DecoderConfig& decoder);
 
-/// Tokenizes data.train and data.dev with the tokenizer of model.path, padded where the config's experts are to see it,
-/// and holds out rows as eval.select says. Throws ConfigError where nothing would decide the best step, and DataError
-/// where a file cannot be used or does not fit the decoder.
-RunData open_instruction_data(const Config& config, const DecoderConfig& decoder);
+/// Tokenizes data.train and data.dev, padded where the config's experts are to see it, and holds out rows as
+/// eval.select says. Without a tokenizer (null) samples are as long as they may be, see longest_instruction_split.
+/// Throws ConfigError where nothing would decide the best step, and DataError where a file cannot be used or does not
+/// fit the decoder.
+RunData open_instruction_data(const Config& config, const DecoderConfig& decoder, const DecoderTokenizer* tokenizer);
 
 /// Tokens of the longest sample.
 int longest_sample(const RunData& data);

@@ -20,6 +20,14 @@ struct MemoryPlan {
     std::size_t data = 0;  ///< prepared splits
     int sharers = 1;       ///< ranks that use the frozen weights together
     std::string why_private;
+    bool on_gpu = false;
+
+    /// Of all threads.
+    std::size_t activation_bytes() const;
+    /// With this rank's share of the frozen weights.
+    std::size_t total_bytes() const;
+    /// What of it is a GPU's memory: all but the data and what is staged.
+    std::size_t gpu_bytes() const;
 };
 
 /// What the largest micro-batch of a step takes from a thread's arenas: the step is walked through once with kernels

@@ -28,8 +28,8 @@ struct RunInput {
 void require_run_options(const Config& config);
 
 /// Opens what the config names: an encoder and shards, or with moa.system a decoder and instruction files.
-/// `shapes_suffice`: of an encoder a config.json alone will do. Throws DataError, and ConfigError where options do not
-/// fit the files.
+/// `shapes_suffice`: a description without weights will do, of a decoder without a tokenizer as well. Throws DataError,
+/// and ConfigError where options do not fit the files.
 std::unique_ptr<RunInput> open_run_input(const Config& config, bool shapes_suffice);
 
 }  // namespace ladle

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <limits>
 #include <vector>
 
 #include "ladle/comm/communicator.hpp"
@@ -15,6 +17,8 @@ struct SampleCall {
     std::size_t width = 1;  ///< numbers of a sample
     int leaf = 1;           ///< samples computed together
     int hidden_size = 1;    ///< of the model, by which leaves are dealt
+    /// Rows of a micro-batch, unless one leaf has more or the engine wants fewer.
+    std::int64_t most_rows = std::numeric_limits<std::int64_t>::max();
 };
 
 /// Writes values [packed.samples, width], which are of the process.

@@ -37,7 +37,8 @@ private:
     std::string backbone_digest_;
     DecoderEngine engine_;
     DecoderObjective objective_;
-    std::string best_digest_;  ///< of the file that load_best read
+    std::int64_t planned_rows_;  ///< of the largest micro-batch of training, for which there is memory
+    std::string best_digest_;    ///< of the file that load_best read
 };
 
 }  // namespace ladle

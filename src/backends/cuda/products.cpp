@@ -24,13 +24,11 @@ constexpr int kTypicalRows = 2048;
 class GpuMatrix final : public Matrix {
 public:
     GpuMatrix(int out, int in, Precision precision, bool backward, WeightStore& store)
-        : Matrix(out, in), precision(precision), backward(backward) {
-        const auto stored_out = static_cast<std::size_t>(stored(out));
-        const auto stored_in = static_cast<std::size_t>(stored(in));
-        weights = store.take(stored_out * stored_in * (precision == Precision::bf16 ? 2 : sizeof(float)));
-    }
-    /// Features as stored.
-    int stored(int features) const { return precision == Precision::bf16 ? operand_width(features) : features; }
+        : Matrix(out, in),
+          precision(precision),
+          backward(backward),
+          weights(store.take(gpu_matrix_bytes(out, in, precision))) {}
+    int stored(int features) const { return stored_features(features, precision); }
     Precision precision;
     bool backward;
     std::shared_ptr<void> weights;
