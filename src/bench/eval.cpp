@@ -9,6 +9,8 @@ void bench_eval(const BenchOptions& options, Communicator& comm, const BenchOutp
     const Config& config = options.config;
     TimedRun run;
     run.kind = "eval";
+    run.batch = config.train.batch;
+    run.model = adapter_record(config);
     run.lengths = options.used_lengths();
     run.flop = options.work().forward(run.lengths);
     const Split split = random_split(options.dimensions, run.lengths, config.run.seed, true);

@@ -49,6 +49,16 @@ double median(std::vector<double> values) {
     return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
+Timing median(const std::vector<Timing>& timings) {
+    std::vector<double> walls;
+    std::vector<double> cores;
+    for (const Timing& timing : timings) {
+        walls.push_back(timing.wall);
+        cores.push_back(timing.core);
+    }
+    return {median(std::move(walls)), median(std::move(cores))};
+}
+
 double rounded(double value) {
     return std::stod(fmt::format("{:.6g}", value));
 }

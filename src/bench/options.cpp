@@ -1,11 +1,17 @@
 // From a command line to the settings of a measurement.
+#include "ladle/config/options.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 #include "ladle/bench/bench.hpp"
+#include "ladle/bench/decoder_workload.hpp"
 #include "ladle/core/error.hpp"
+#include "ladle/train/decoder_experts.hpp"
+#include "ladle/train/decoder_files.hpp"
 
 namespace ladle {
 namespace {
@@ -25,6 +31,86 @@ int count_switch(const JobOptions& job, const std::string& name, int otherwise, 
                           fmt::format("it is not a whole number of 1 to {}", most), fmt::format("correct --{}", name));
     }
     return value;
+}
+
+double share_switch(const JobOptions& job, const std::string& name) {
+    const std::string text = job.value(name);
+    double value = -1;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || !(value >= 0 && value <= 1)) {
+        throw ConfigError(fmt::format("--{} {} cannot be used", name, text), "it is not a number of 0 to 1",
+                          fmt::format("correct --{}", name));
+    }
+    return value;
+}
+
+void set_encoder(const JobOptions& job, BenchOptions& options) {
+    options.dimensions = find_dimensions(job.value("dims", "minilm"));
+    Config& config = options.config;
+    config.adapter.kind = "adamix";
+    config.eval.level = 3;
+    if (!job.given("adapter.size")) {
+        config.adapter.size = options.dimensions.bottleneck;
+    }
+    config.train.consistency = count_switch(job, "passes", 2, 2) - 1;
+}
+
+void set_decoder(const JobOptions& job, BenchOptions& options) {
+    Config& config = options.config;
+    if (job.has("dims") || config.model.path.empty()) {
+        options.dimensions.name = job.value("dims", "smollm2-135m");
+        options.decoder = random_decoder(find_decoder(options.dimensions.name), config.run.seed);
+    } else {
+        options.dimensions.name = config.model.path;
+        options.decoder = open_decoder(config.model.path);
+    }
+    // Parameters stay as they are, and with them what experts select.
+    config.optim.lr = 0;
+    config.optim.base_lr = 0;
+    if (job.has("selected")) {
+        options.selected = share_switch(job, "selected");
+        // Scores are shifted until that share of them reaches one half.
+        config.moa.constant_threshold = true;
+        config.moa.max_threshold = 0.5;
+    }
+    if (trains_decoder(config)) {
+        const MoaOptions experts = decoder_experts(config.moa, options.decoder->config.layers);
+        if (options.selected && experts.router != BlockRouter::threshold) {
+            throw ConfigError(fmt::format("--selected with moa.system = {}", config.moa.system),
+                              "only Sparse MoA compares its router's scores with a threshold",
+                              "leave --selected out, or set moa.system to sparse-moa");
+        }
+    }
+    if (job.given("eval.batch")) {
+        options.prompts = {config.eval.batch};
+    }
+    options.prompt_tokens = count_switch(job, "prompt-tokens", options.prompt_tokens);
+    options.new_tokens = count_switch(job, "new-tokens", options.new_tokens);
+}
+
+/// Tokens that a sample of the measured model may have.
+int longest_length(const BenchOptions& options) {
+    if (!options.decoder) {
+        return longest_sample(options.dimensions.backbone);
+    }
+    const int positions = options.decoder->config.max_positions;
+    return positions > 0 ? positions : std::numeric_limits<int>::max();
+}
+
+void set_lengths(const JobOptions& job, BenchOptions& options) {
+    if (!job.has("lengths")) {
+        throw ConfigError("--lengths is missing", "the samples need lengths",
+                          "give a text file with one line of token counts per batch, or a prepared shard (.h5)");
+    }
+    options.lengths = read_lengths(job.value("lengths"), longest_length(options));
+    if (job.given("train.batch")) {
+        return;
+    }
+    if (options.lengths.first_line > 0) {
+        options.config.train.batch = options.lengths.first_line;
+    } else if (!options.decoder) {
+        options.config.train.batch = kPublishedBatch;
+    }
 }
 
 }  // namespace
@@ -47,36 +133,26 @@ std::vector<int> BenchOptions::used_lengths() const {
     return {lengths.lengths.begin(), lengths.lengths.begin() + static_cast<std::ptrdiff_t>(needed)};
 }
 
-BenchOptions bench_options(const JobOptions& job, bool needs_lengths) {
+BenchOptions bench_options(const JobOptions& job, const BenchSubject& subject) {
     BenchOptions options;
     options.config = job.config;
-    options.dimensions = find_dimensions(job.value("dims", "minilm"));
     options.steps = count_switch(job, "steps", options.steps);
     options.repetitions = count_switch(job, "repetitions", options.repetitions);
     options.rows = count_switch(job, "rows", options.rows);
     options.tokens = std::min(count_switch(job, "tokens", options.tokens), options.rows);
     Config& config = options.config;
     // What a config file of a real run may hold besides, and what would change the counted work.
-    config.adapter.kind = "adamix";
     config.routing.stream = "counter";
     config.train.accumulate = 1;
     config.train.loss_group = 1;
     config.train.max_steps = 0;
-    config.eval.level = 3;
-    if (!job.given("adapter.size")) {
-        config.adapter.size = options.dimensions.bottleneck;
+    if (subject.decoders && (trains_decoder(config) || !subject.encoders)) {
+        set_decoder(job, options);
+    } else {
+        set_encoder(job, options);
     }
-    config.train.consistency = count_switch(job, "passes", 2, 2) - 1;
-    if (!needs_lengths) {
-        return options;
-    }
-    if (!job.has("lengths")) {
-        throw ConfigError("--lengths is missing", "the samples need lengths",
-                          "give a text file with one line of token counts per batch, or a prepared shard (.h5)");
-    }
-    options.lengths = read_lengths(job.value("lengths"), longest_sample(options.dimensions.backbone));
-    if (!job.given("train.batch")) {
-        config.train.batch = options.lengths.first_line > 0 ? options.lengths.first_line : kPublishedBatch;
+    if (subject.lengths) {
+        set_lengths(job, options);
     }
     return options;
 }

@@ -85,38 +85,29 @@ private:
     DeviceArray<float> gradient_;
 };
 
-/// Wall and processor times of the turns.
-struct Times {
-    std::vector<double> walls;
-    std::vector<double> cores;
-
-    void add(const Timing& timing) {
-        walls.push_back(timing.wall);
-        cores.push_back(timing.core);
-    }
-    Timing middle() const { return {median(walls), median(cores)}; }
-};
-
 }  // namespace
 
 BenchRecord reduction_record(const BenchOptions& options, Communicator& comm, ComputeEngine& engine, TrainingStep& step,
                              const StepResult& last, const BenchRecord& step_record) {
     Sums sums(engine, comm.world_size(), last.leaf_uses);
-    Times exact;
-    Times plain;
-    Times check;
+    std::vector<Timing> exact_turns;
+    std::vector<Timing> plain_turns;
+    std::vector<Timing> check_turns;
     sums.exact();
     sums.plain();
     for (int turn = 0; turn < kTurns; ++turn) {
-        exact.add(time_together(comm, [&] { sums.exact(); }));
-        plain.add(time_together(comm, [&] { sums.plain(); }));
-        check.add(time_together(
+        exact_turns.push_back(time_together(comm, [&] { sums.exact(); }));
+        plain_turns.push_back(time_together(comm, [&] { sums.plain(); }));
+        check_turns.push_back(time_together(
             comm, [&] { require_same_state(comm, engine.table(), engine.parameters(), step.optimizer().state(), 0); }));
     }
     BenchRecord record;
     if (!comm.is_root()) {
         return record;
     }
+    const Timing exact = median(exact_turns);
+    const Timing plain = median(plain_turns);
+    const Timing check = median(check_turns);
     record["bench"] = "reduction";
     for (const char* key : {"dims", "lengths", "precision", "ranks", "threads", "batch", "passes"}) {
         record[key] = step_record[key];
@@ -125,16 +116,16 @@ BenchRecord reduction_record(const BenchOptions& options, Communicator& comm, Co
     record["parameters"] = engine.table().total_count();
     record["leaves"] = (options.config.train.batch + options.config.train.leaf - 1) / options.config.train.leaf;
     record["check_every"] = check_every;
-    record["exact_seconds"] = rounded(exact.middle().wall);
-    record["plain_seconds"] = rounded(plain.middle().wall);
-    record["check_seconds"] = rounded(check.middle().wall);
-    record["exact_core_seconds"] = rounded(exact.middle().core);
-    record["plain_core_seconds"] = rounded(plain.middle().core);
-    record["check_core_seconds"] = rounded(check.middle().core);
+    record["exact_seconds"] = rounded(exact.wall);
+    record["plain_seconds"] = rounded(plain.wall);
+    record["check_seconds"] = rounded(check.wall);
+    record["exact_core_seconds"] = rounded(exact.core);
+    record["plain_core_seconds"] = rounded(plain.core);
+    record["check_core_seconds"] = rounded(check.core);
     // A single rank has nobody to compare with.
     const double checks = comm.world_size() > 1 && check_every > 0 ? 1.0 / static_cast<double>(check_every) : 0.0;
     const auto share = [&](double Timing::*kind, const char* step_key) {
-        const double extra = exact.middle().*kind - plain.middle().*kind + checks * (check.middle().*kind);
+        const double extra = exact.*kind - plain.*kind + checks * (check.*kind);
         return rounded(extra / step_record[step_key].get<double>());
     };
     record["extra_share_of_step"] = share(&Timing::wall, "seconds_per_step");

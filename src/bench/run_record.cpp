@@ -20,10 +20,9 @@ void add_settings(const BenchOptions& options, const Communicator& comm, const s
     record["kernels"] = kernels;
     record["ranks"] = comm.world_size();
     record["threads"] = config.cpu.threads;
-    record["batch"] = config.train.batch;
+    record["batch"] = run.batch;
     record["passes"] = run.passes;
-    record["bottleneck"] = config.adapter.size;
-    record["experts"] = config.adapter.num_experts;
+    record.update(run.model);
     record["reduction"] = config.comm.reduction;
     record["steps"] = options.steps;
     record["repetitions"] = options.repetitions;
@@ -71,6 +70,13 @@ void add_bytes(Communicator& comm, const std::string& key, double mine, BenchRec
 }
 
 }  // namespace
+
+BenchRecord adapter_record(const Config& config) {
+    BenchRecord record;
+    record["bottleneck"] = config.adapter.size;
+    record["experts"] = config.adapter.num_experts;
+    return record;
+}
 
 void time_repetitions(const BenchOptions& options, Communicator& comm, const std::function<void()>& body,
                       TimedRun& run) {

@@ -12,7 +12,9 @@ namespace ladle {
 
 /// A timed run: the same samples, several times.
 struct TimedRun {
-    std::string kind;             ///< step | eval
+    std::string kind;             ///< step | eval | prefill | decode
+    int batch = 0;                ///< samples computed together
+    BenchRecord model;            ///< what the record says of adapters or experts
     std::vector<int> lengths;     ///< of the samples of one repetition
     double flop = 0;              ///< useful, of one repetition
     int passes = 1;               ///< forward passes per sample
@@ -21,6 +23,9 @@ struct TimedRun {
     GpuPeak gpu_peak;             ///< of this rank's GPU; only with train.device = cuda
     std::int64_t gpu_bytes = 0;   ///< in use on this rank's GPU after the last repetition
 };
+
+/// What the record of an encoder says of its adapters.
+BenchRecord adapter_record(const Config& config);
 
 /// Runs body(), which waits for its results, once to warm up and then options.repetitions times; fills timings, peak
 /// and bytes. A collective call.

@@ -7,17 +7,16 @@
 #include <numeric>
 #include <sstream>
 
-#include "ladle/bench/measure.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/core/random.hpp"
 #include "ladle/io/files.hpp"
+#include "random_tensors.hpp"
 
 namespace ladle {
 namespace {
 
 constexpr std::size_t kLargestConfigBytes = std::size_t{1} << 20U;
 constexpr std::size_t kLargestLengthsBytes = std::size_t{64} << 20U;
-constexpr float kWeightRange = 0.0346F;  // a uniform number of this range has standard deviation 0.02
 
 BackboneConfig named_backbone(const char* architecture, int hidden, int layers, int heads) {
     BackboneConfig config;
@@ -33,37 +32,6 @@ BackboneConfig named_backbone(const char* architecture, int hidden, int layers, 
     config.pad_token_id = roberta ? 1 : 0;
     return config;
 }
-
-/// One tensor after another, each from its own stream of the generator and made when it is read.
-class RandomTensors {
-public:
-    RandomTensors(std::uint64_t seed, StoredTensorMap& tensors) : tensors_(tensors), seed_(seed) {}
-
-    void add(const std::string& name, const Shape& shape, float center = 0) {
-        const auto read = [seed = seed_, number = number_++, center](std::size_t first, std::size_t count) {
-            std::vector<float> values = random_values(count, seed, number, kWeightRange, first);
-            for (float& value : values) {
-                value += center;
-            }
-            const auto* bytes = reinterpret_cast<const std::byte*>(values.data());
-            return std::vector<std::byte>(bytes, bytes + count * sizeof(float));
-        };
-        tensors_.emplace(name, StoredTensor{DType::f32, shape, read});
-    }
-    void add_norm(const std::string& name, std::int64_t width) {
-        add(name + ".weight", {width}, 1.0F);
-        add(name + ".bias", {width});
-    }
-    void add_linear(const std::string& name, std::int64_t out, std::int64_t in) {
-        add(name + ".weight", {out, in});
-        add(name + ".bias", {out});
-    }
-
-private:
-    StoredTensorMap& tensors_;
-    std::uint64_t seed_;
-    std::uint32_t number_ = 0;
-};
 
 [[noreturn]] void refuse_lengths(const std::string& path, std::size_t line, const std::string& why) {
     throw DataError(fmt::format("cannot use the lengths in {}", path),
@@ -170,8 +138,7 @@ BenchLengths read_lengths(const std::string& path, int longest) {
     return result;
 }
 
-Split random_split(const BenchDimensions& dimensions, const std::vector<int>& lengths, std::uint64_t seed,
-                   bool file_order) {
+Split random_samples(int vocab, const std::vector<int>& lengths, std::uint64_t seed, bool file_order) {
     std::vector<std::uint32_t> order(lengths.size());
     std::iota(order.begin(), order.end(), 0U);
     if (!file_order) {
@@ -184,9 +151,7 @@ Split random_split(const BenchDimensions& dimensions, const std::vector<int>& le
     Split split;
     split.task = "bench";
     split.name = "train";
-    split.model_family = dimensions.backbone.architecture;
-    split.label_names = {"0", "1"};
-    split.vocab_size = dimensions.backbone.vocab_size;
+    split.vocab_size = vocab;
     split.offsets.push_back(0);
     Stream stream;
     stream.seed = seed;
@@ -197,15 +162,25 @@ Split random_split(const BenchDimensions& dimensions, const std::vector<int>& le
         for (int token = 0; token < length; ++token) {
             const std::uint32_t word = random_word(stream, static_cast<std::uint32_t>(token));
             // Id 0 and the few behind it are padding and special tokens.
-            const auto words = static_cast<std::uint32_t>(dimensions.backbone.vocab_size);
+            const auto words = static_cast<std::uint32_t>(vocab);
             const std::uint32_t first = words > 1000 ? 999 : 2;
             split.input_ids.push_back(static_cast<std::int32_t>(first + uniform_below(word, words - first)));
         }
         split.max_length = std::max(split.max_length, length);
         split.offsets.push_back(static_cast<std::int64_t>(split.input_ids.size()));
         split.sep_pos.push_back(0);
-        split.labels.push_back(static_cast<std::int32_t>(row % 2));
         split.idx.push_back(static_cast<std::int32_t>(row));
+    }
+    return split;
+}
+
+Split random_split(const BenchDimensions& dimensions, const std::vector<int>& lengths, std::uint64_t seed,
+                   bool file_order) {
+    Split split = random_samples(dimensions.backbone.vocab_size, lengths, seed, file_order);
+    split.model_family = dimensions.backbone.architecture;
+    split.label_names = {"0", "1"};
+    for (std::size_t row = 0; row < lengths.size(); ++row) {
+        split.labels.push_back(static_cast<std::int32_t>(row % 2));
     }
     return split;
 }

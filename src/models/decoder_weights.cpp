@@ -87,6 +87,31 @@ std::string layer_prefix(Layout layout, int layer) {
     return start + std::to_string(layer) + ".";
 }
 
+/// A row of the table where a decoder has it.
+struct Place {
+    const TensorRow* row;
+    int layer;  ///< -1: outside the layers
+
+    std::string prefix(Layout layout) const { return layer < 0 ? "" : layer_prefix(layout, layer); }
+    std::string meta_name() const { return prefix(Layout::meta) + row->meta; }
+};
+
+std::vector<Place> places(const DecoderConfig& config) {
+    std::vector<Place> result;
+    for (const TensorRow& row : kModelRows) {
+        result.push_back({&row, -1});
+    }
+    if (!config.tied_output) {
+        result.push_back({&kOutputRow, -1});
+    }
+    for (int layer = 0; layer < config.layers; ++layer) {
+        for (const TensorRow& row : kLayerRows) {
+            result.push_back({&row, layer});
+        }
+    }
+    return result;
+}
+
 [[noreturn]] void refuse(const std::string& label, const std::string& why) {
     throw DataError("cannot use the model of " + label, why,
                     "use all files of one LLaMA model, and the description that belongs to them");
@@ -101,17 +126,9 @@ public:
     /// Takes every tensor that the description asks for.
     StoredTensorMap take_all(const DecoderConfig& config) {
         StoredTensorMap taken;
-        for (const TensorRow& row : kModelRows) {
-            taken.emplace(row.meta, take(row, "", config));
-        }
-        if (!config.tied_output) {
-            taken.emplace(kOutputRow.meta, take(kOutputRow, "", config));
-        }
-        for (int layer = 0; layer < config.layers; ++layer) {
-            const std::string prefix = layer_prefix(layout_, layer);
-            for (const TensorRow& row : kLayerRows) {
-                taken.emplace(layer_prefix(Layout::meta, layer) + row.meta, take(row, prefix, config));
-            }
+        for (const Place& place : places(config)) {
+            const std::string name = place.prefix(layout_) + stored_name(*place.row, layout_);
+            taken.emplace(place.meta_name(), take(*place.row, name, config));
         }
         return taken;
     }
@@ -128,8 +145,7 @@ public:
     }
 
 private:
-    StoredTensor take(const TensorRow& row, const std::string& prefix, const DecoderConfig& config) {
-        const std::string name = prefix + stored_name(row, layout_);
+    StoredTensor take(const TensorRow& row, const std::string& name, const DecoderConfig& config) {
         std::vector<StoredTensor> parts;
         for (StoredTensorMap& shard : shards_) {
             const auto found = shard.find(name);
@@ -213,6 +229,14 @@ StoredTensor interleave(StoredTensor half_split, int head_dim) {
 }
 
 }  // namespace
+
+std::vector<std::pair<std::string, Shape>> decoder_tensors(const DecoderConfig& config) {
+    std::vector<std::pair<std::string, Shape>> tensors;
+    for (const Place& place : places(config)) {
+        tensors.emplace_back(place.meta_name(), shape_of(*place.row, config));
+    }
+    return tensors;
+}
 
 DecoderWeights meta_decoder(const json& params, const std::vector<StoredTensorMap>& shards, const std::string& label) {
     DecoderWeights weights{parse_meta_params(params, label), {}, RotaryOrder::interleaved};

@@ -101,6 +101,9 @@ public:
 
     std::vector<std::vector<std::int32_t>> run() {
         NextTokens active = start();
+        if (options_.on_prompts) {
+            options_.on_prompts();
+        }
         while (!active.sequences.empty()) {
             active = advance(active);
         }

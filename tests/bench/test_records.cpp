@@ -6,7 +6,9 @@
 
 #include "ladle/backends/gpu_peak.hpp"
 #include "ladle/bench/bench.hpp"
+#include "ladle/bench/decoder_workload.hpp"
 #include "ladle/core/error.hpp"
+#include "support/tiny_decoder.hpp"
 
 namespace {
 
@@ -29,6 +31,20 @@ BenchOptions tiny_options() {
     options.repetitions = 2;
     options.rows = 70;
     options.tokens = 32;
+    return options;
+}
+
+BenchOptions tiny_decoder_options(const std::string& system) {
+    BenchOptions options = tiny_options();
+    DecoderConfig decoder = test::tiny_decoder();
+    decoder.vocab = 50;
+    options.dimensions.name = "tiny";
+    options.decoder = random_decoder(decoder, 1);
+    options.config.moa.system = system;
+    options.config.train.leaf = 1;
+    options.prompts = {2};
+    options.prompt_tokens = 2;
+    options.new_tokens = 40;
     return options;
 }
 
@@ -56,8 +72,6 @@ const std::vector<const char*> kRunKeys = {"ranks",
                                            "threads",
                                            "batch",
                                            "passes",
-                                           "bottleneck",
-                                           "experts",
                                            "steps",
                                            "repetitions",
                                            "samples",
@@ -83,6 +97,7 @@ BOOST_AUTO_TEST_CASE(step) {
     const auto records = records_of(bench_step, tiny_options());
     BOOST_REQUIRE(records.size() == 2);
     require_positive(records[0], kRunKeys);
+    require_positive(records[0], {"bottleneck", "experts"});
     BOOST_TEST(records[0]["bench"] == "step");
     BOOST_TEST(records[0]["samples"] == 8);
     BOOST_TEST(records[0]["tokens"] == 37);
@@ -96,6 +111,51 @@ BOOST_AUTO_TEST_CASE(step) {
     BOOST_TEST(records[1]["bench"] == "reduction");
     for (const char* key : {"extra_share_of_step", "extra_share_of_core_seconds"}) {
         BOOST_TEST(records[1][key].is_number(), key);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(step_of_a_decoder) {
+    BenchOptions options = tiny_decoder_options("sparse-moa");
+    options.config.moa.constant_threshold = true;
+    options.config.moa.max_threshold = 0.5;
+    options.selected = 0.5;
+    const auto records = records_of(bench_step, options);
+    BOOST_REQUIRE(records.size() == 2);
+    require_positive(records[0], kRunKeys);
+    require_positive(records[0], {"trained", "computed_pairs", "targets"});
+    BOOST_TEST(records[0]["bench"] == "step");
+    BOOST_TEST(records[0]["system"] == "sparse-moa");
+    BOOST_TEST(records[0]["passes"] == 1);
+    // Half of each sample, rounded down.
+    BOOST_TEST(records[0]["targets"] == 1 + 4 + 2 + 0 + 3 + 2 + 1 + 3);
+    // Experts move the scores that the share was set by, though little.
+    BOOST_CHECK_CLOSE(records[0]["computed_pairs"].get<double>(), 0.5, 10);
+    BOOST_TEST(records[1]["bench"] == "reduction");
+    BOOST_TEST(records[1]["parameters"] == records[0]["trained"]);
+}
+
+BOOST_AUTO_TEST_CASE(generation) {
+    const std::vector<const char*> own = {"prompt_tokens", "new_tokens", "computed_pairs"};
+    for (const char* system : {"", "soft-moa"}) {
+        const auto records = records_of(bench_generate, tiny_decoder_options(system));
+        BOOST_REQUIRE(records.size() == 2);
+        for (const BenchRecord& record : records) {
+            require_positive(record, kRunKeys);
+            require_positive(record, own);
+            BOOST_TEST(record["batch"] == 2);
+            BOOST_TEST(record["computed_pairs"] == 1.0);
+        }
+        BOOST_TEST(records[0]["bench"] == "prefill");
+        BOOST_TEST(records[0]["tokens"] == 4);
+        BOOST_TEST(records[1]["bench"] == "decode");
+        BOOST_TEST(records[1]["tokens"] == 80);
+        require_positive(records[1], {"weight_bytes_per_step", "cache_bytes_per_token", "bytes_per_token",
+                                      "gigabytes_per_second", "loop_gigabytes_per_second", "share_of_bandwidth"});
+        // Of 2 layers, keys and values of 2 heads of 4 floats; 2 to 41 tokens before the new one, and itself.
+        BOOST_TEST(records[1]["cache_bytes_per_token"] == 2 * 2 * 2 * 4 * 4 * 22.5);
+        BOOST_TEST(records[1]["bytes_per_token"].get<double>() ==
+                       records[1]["weight_bytes_per_step"].get<double>() / 2 + 2 * 2 * 2 * 4 * 4 * 22.5,
+                   boost::test_tools::tolerance(1e-5));
     }
 }
 

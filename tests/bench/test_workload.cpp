@@ -5,10 +5,14 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
+#include "ladle/bench/decoder_workload.hpp"
 #include "ladle/bench/workload.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/data/sampler.hpp"
+#include "ladle/train/decoder_experts.hpp"
+#include "support/tiny_decoder.hpp"
 
 namespace {
 
@@ -102,4 +106,53 @@ BOOST_AUTO_TEST_CASE(random_weights_have_no_zeros_and_no_denormals) {
     }
     // 768,000 uniform numbers: their root mean square is known to about 0.1 %.
     BOOST_CHECK_CLOSE(std::sqrt(squares / static_cast<double>(words.size())), 0.02, 1.0);
+}
+
+BOOST_AUTO_TEST_CASE(random_decoders_are_complete) {
+    const DecoderConfig config = test::tiny_decoder();
+    const DecoderWeights weights = random_decoder(config, 1);
+    std::map<std::string, Shape> shapes;
+    for (const auto& [name, tensor] : weights.tensors) {
+        shapes[name] = tensor.shape;
+    }
+    std::map<std::string, Shape> expected;
+    for (const auto& [name, tensor] : test::tiny_decoder_tensors(config)) {
+        expected[name] = tensor.shape;
+    }
+    BOOST_TEST((shapes == expected));
+    BOOST_CHECK_CLOSE(weights.tensors.at("norm.weight").load().to_floats().front(), 1.0F, 4);
+    BOOST_CHECK_THROW(find_decoder("smollm3"), ConfigError);
+    BOOST_TEST(find_decoder("smollm2-135m").tied_output);
+}
+
+BOOST_AUTO_TEST_CASE(second_halves_are_to_be_predicted) {
+    const Split split = random_instructions(50, {1, 4, 5}, 1, true);
+    BOOST_TEST(split.is_target == (std::vector<std::uint8_t>{0, 0, 0, 1, 1, 0, 0, 0, 1, 1}),
+               boost::test_tools::per_element());
+    BOOST_TEST(split.labels.empty());
+}
+
+// Every expert of every layer gets its share, of all tokens together, also where the scores are all but equal.
+BOOST_AUTO_TEST_CASE(selected_shares) {
+    Config config;
+    config.moa.system = "sparse-moa";
+    config.moa.constant_threshold = true;
+    config.moa.max_threshold = 0.5;
+    DecoderConfig decoder = test::tiny_decoder();
+    // Equal tokens have equal scores in the first layer.
+    decoder.vocab = 20000;
+    const DecoderWeights weights = random_decoder(decoder, 1);
+    const auto comm = make_single_communicator();
+    const Split split = random_instructions(weights.config.vocab, {12, 16, 4, 8}, 1, true);
+    for (const double share : {0.0, 0.25, 0.5, 1.0}) {
+        DecoderEngine engine(config, weights, decoder_experts(config.moa, weights.config.layers), *comm);
+        select_share(engine, split, share);
+        const ComputedShares computed = computed_shares(engine, split);
+        // LoRA begins with zeros and adapters nearly so: a few of 40 tokens in the second layer may change sides.
+        BOOST_TEST(computed.all == share, boost::test_tools::tolerance(0.05));
+        BOOST_TEST(computed.lora[0] == share, boost::test_tools::tolerance(0.1));
+        BOOST_TEST(computed.adapter == share, boost::test_tools::tolerance(0.1));
+        // No experts there.
+        BOOST_TEST(computed.lora[static_cast<std::size_t>(DecoderProjection::up)] == 1.0);
+    }
 }

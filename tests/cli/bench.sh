@@ -42,11 +42,30 @@ expect 0 '"bench":"eval"' eval "${tiny[@]}"
 expect 0 '"product":"adapter_down"' gemm --dims config.json --rows 8 --repetitions 1
 expect 0 '"kernel":"gelu_backward"' kernels --dims "$work" --rows 8 --repetitions 1
 
-expect 2 'name one of step, eval, gemm, kernels'
+
+cat >decoder.json <<'JSON'
+{"model_type": "llama", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+ "intermediate_size": 48, "vocab_size": 60, "max_position_embeddings": 40, "rms_norm_eps": 1e-5, "rope_theta": 10000,
+ "hidden_act": "silu", "tie_word_embeddings": true}
+JSON
+decoder=(--dims decoder.json --lengths lengths --steps 2 --repetitions 1)
+expect 0 '"system":"soft-moa"' step "${decoder[@]}" --moa.system soft-moa
+[ "$(wc -l <out)" -eq 2 ] || fail "step of a decoder: not two lines"
+expect 0 '"computed_pairs":0.0,' step "${decoder[@]}" --moa.system sparse-moa --selected 0
+short=(--dims decoder.json --repetitions 1 --prompt-tokens 3 --new-tokens 4)
+expect 0 '"bench":"decode"' generate "${short[@]}"
+[ "$(wc -l <out)" -eq 4 ] || fail "generate: not two lines for each of two batches"
+expect 0 '"batch":3,' generate "${short[@]}" --eval.batch 3 --moa.system soft-moa
+
+expect 2 'only Sparse MoA compares' step "${decoder[@]}" --moa.system soft-moa --selected 0.5
+expect 2 '--selected 1.5 cannot be used' step "${decoder[@]}" --moa.system sparse-moa --selected 1.5
+expect 2 'only step and generate measure decoders' eval "${tiny[@]}" --moa.system soft-moa
+expect 2 'unknown dimensions of a decoder "minilm"' generate --dims minilm
+expect 2 'name one of step, eval, generate, gemm, kernels'
 expect 2 'did you mean "step"?' steps
 expect 2 'takes one measurement: 2 are given' step eval
-expect 2 'only step and eval measure GPUs' gemm --dims config.json --train.device cuda
-expect 2 'only step and eval measure GPUs' kernels --dims config.json --train.device cuda
+expect 2 'only step, eval and generate measure GPUs' gemm --dims config.json --train.device cuda
+expect 2 'only step, eval and generate measure GPUs' kernels --dims config.json --train.device cuda
 expect 2 'unknown dimensions "minilmm": they are minilm, bert-base, roberta-large' step --dims minilmm --lengths lengths
 expect 2 '--lengths is missing' step
 expect 2 '--steps 0 cannot be used' step "${tiny[@]:0:4}" --steps 0

@@ -44,6 +44,9 @@ struct Timing {
     double core = 0;  ///< seconds of processor time, summed over threads and ranks
 };
 
+/// The median of each of the two.
+Timing median(const std::vector<Timing>& timings);
+
 /// Runs body() on every rank and times it; the result is valid on rank 0.
 template <class Body>
 Timing time_together(Communicator& comm, Body body) {

@@ -37,9 +37,12 @@ struct BenchLengths {
 /// DataError naming file and line if a word is not a count of 1 to `longest`, or if there is none.
 BenchLengths read_lengths(const std::string& path, int longest);
 
-/// A two-class split of samples with these lengths: ids and labels from the counter generator. Sample k of the first
-/// epoch's order under this seed has lengths[k], so that global batches follow the lengths in the given order;
-/// with `file_order`, row k has lengths[k].
+/// Samples with these lengths, without labels: ids below `vocab` from the counter generator. Sample k of the first
+/// epoch's order under this seed has lengths[k], so that global batches follow the lengths in the given order; with
+/// `file_order`, row k has lengths[k].
+Split random_samples(int vocab, const std::vector<int>& lengths, std::uint64_t seed, bool file_order);
+
+/// The same as a two-class split.
 Split random_split(const BenchDimensions& dimensions, const std::vector<int>& lengths, std::uint64_t seed,
                    bool file_order);
 

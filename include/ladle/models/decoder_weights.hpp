@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ladle/core/tensor.hpp"
@@ -24,6 +25,9 @@ struct DecoderWeights {
     StoredTensorMap tensors;
     RotaryOrder stored_order = RotaryOrder::interleaved;  ///< of queries and keys in the files
 };
+
+/// Names and shapes of the tensors of DecoderWeights.
+std::vector<std::pair<std::string, Shape>> decoder_tensors(const DecoderConfig& config);
 
 /// params.json of Meta's layout. vocab is 0 where it says -1 or nothing. max_seq_len and max_batch_size are sizes of
 /// the published program's buffers, not of the model, and are not used: max_positions is 0. Throws DataError for a

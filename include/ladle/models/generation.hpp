@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "ladle/models/decoder.hpp"
@@ -24,6 +25,8 @@ struct GenerationOptions {
     /// Only tokens below this number are chosen: the last rows of a padded vocabulary stand for none; 0: all.
     int choosable_tokens = 0;
     Sampling sampling;
+    /// Called once, if set, when the prompts are computed and the first new tokens chosen: for measurements.
+    std::function<void()> on_prompts;
 };
 
 /// The next token from its logits [count]. `row` is the prompt's number in its file and `index` the number of the new
