@@ -183,13 +183,22 @@ def poke(pid, pattern, change):
     return places
 
 
+def settled(run):
+    """The run's files once the ranks that wait for a stopped one have written what they had."""
+    before = None
+    while (now := harness.digests(run)) != before:
+        before = now
+        time.sleep(0.3)
+    return now
+
+
 def poked(run, rank, change, what, code, *more):
     """Runs with learning rate 0 until one rank's parameters change by themselves. Returns the tensor's name, or None."""
     name, pattern = parameter_bytes()
     process = begun(3, run, *more, steps=100000, lr="0")
     victim = pid_of(rank)
     os.kill(victim, signal.SIGSTOP)
-    before = harness.digests(run)
+    before = settled(run)
     try:
         places = poke(victim, pattern, change)
     except OSError as error:
