@@ -1,11 +1,14 @@
-// Adapters of decoders between ladle's own file and the published form.
+// Experts of decoders between the formats that hold them.
 #include "convert_adapter.hpp"
 
 #include <fmt/format.h>
 
 #include "ladle/core/error.hpp"
 #include "ladle/data/instruction_split.hpp"
+#include "ladle/io/adapter_formats.hpp"
+#include "ladle/io/adapter_safetensors.hpp"
 #include "ladle/io/moa_adapter.hpp"
+#include "ladle/io/peft_adapter.hpp"
 #include "ladle/models/decoder.hpp"
 #include "ladle/train/decoder_experts.hpp"
 #include "ladle/train/decoder_files.hpp"
@@ -22,9 +25,8 @@ void require_equal(const AdapterFile& written, const AdapterFile& read, const st
     }
 }
 
-/// What the published files leave open, from moa.system and the model.
-AdapterFile published_description(const JobOptions& job) {
-    require_option(job, "moa.system");
+/// What files of others leave open: what model.path says.
+AdapterFile model_description(const JobOptions& job) {
     require_option(job, "model.path");
     const DecoderFiles files = open_decoder_files(job.config.model.path);
     AdapterFile adapter;
@@ -32,17 +34,93 @@ AdapterFile published_description(const JobOptions& job) {
     adapter.layers = files.weights.config.layers;
     adapter.backbone_digest = files.digest;
     adapter.tokenizer_digest = open_decoder_tokenizer(job.config.model.path)->facts().digest;
-    adapter.system = job.config.moa.system;
-    adapter.experts = decoder_experts(job.config.moa, adapter.layers);
     adapter.task = kInstructionTask;
     adapter.labels = "published";
     return adapter;
 }
 
+/// The same with the system of moa.system and its options.
+AdapterFile published_description(const JobOptions& job) {
+    require_option(job, "moa.system");
+    AdapterFile adapter = model_description(job);
+    adapter.system = job.config.moa.system;
+    adapter.experts = decoder_experts(job.config.moa, adapter.layers);
+    return adapter;
+}
+
+std::optional<AdapterFile> given_model(const JobOptions& job) {
+    return job.config.model.path.empty() ? std::nullopt : std::optional(model_description(job));
+}
+
+AdapterFile read_adapter(const JobOptions& job, const std::string& path) {
+    const auto format = detect_adapter_format(path);
+    if (!format.has_value()) {
+        throw DataError("cannot convert " + path, "it holds no experts of a decoder that ladle knows",
+                        "name an adapter file, or the files of MoA or PEFT");
+    }
+    switch (*format) {
+        case AdapterFormat::adapter:
+            return adapter_of(Hdf5Reader::isolated(path, Hdf5Origin::ladle));
+        case AdapterFormat::moa:
+            return read_moa_adapter(path, published_description(job));
+        case AdapterFormat::checkpoint:
+            return read_moa_checkpoint(path, published_description(job));
+        case AdapterFormat::peft:
+            return read_peft_adapter(path, given_model(job));
+        default:
+            return read_adapter_safetensors(path);
+    }
+}
+
+void write_adapter(const std::string& path, AdapterFormat format, AdapterFile& adapter) {
+    switch (format) {
+        case AdapterFormat::moa:
+            return write_moa_adapter(path, adapter);
+        case AdapterFormat::peft:
+            return write_peft_adapter(path, adapter);
+        case AdapterFormat::safetensors:
+            return write_adapter_safetensors(path, adapter);
+        default:
+            return write_adapter_file(path, adapter);
+    }
+}
+
+AdapterFile read_back(const std::string& path, AdapterFormat format, AdapterFile description) {
+    description.tensors.clear();
+    switch (format) {
+        case AdapterFormat::moa:
+            return read_moa_adapter(path, std::move(description));
+        case AdapterFormat::peft:
+            return read_peft_adapter(path, std::nullopt);
+        case AdapterFormat::safetensors:
+            return read_adapter_safetensors(path);
+        default:
+            return read_adapter_file(path);
+    }
+}
+
+/// auto is the format that other programs open, where there is one.
+AdapterFormat target_format(const JobOptions& job, const AdapterFile& adapter) {
+    const std::string to = job.value("to", "auto");
+    if (to != "auto") {
+        return adapter_format(to);
+    }
+    return fits_peft(adapter) ? AdapterFormat::peft : AdapterFormat::safetensors;
+}
+
 }  // namespace
 
 bool converts_adapter(const JobOptions& job) {
-    return job.value("to") == "moa" || job.value("to") == "adapter";
+    const std::string to = job.value("to", "auto");
+    if (to == "moa" || to == "adapter") {
+        return true;
+    }
+    if (job.positional.empty()) {
+        return false;
+    }
+    // A torch file may as well be a soup.
+    const auto format = detect_adapter_format(job.positional[0]);
+    return format.has_value() && *format != AdapterFormat::checkpoint;
 }
 
 std::string convert_adapter(const JobOptions& job) {
@@ -51,23 +129,15 @@ std::string convert_adapter(const JobOptions& job) {
                           fmt::format("{} paths are given", job.positional.size()),
                           "for instance: ladle convert runs/math/best.h5 --to moa export/math");
     }
-    const std::string& from = job.positional[0];
     const std::string& to = job.positional[1];
-    const bool is_export = job.value("to") == "moa";
-    AdapterFile adapter = is_export ? adapter_of(Hdf5Reader::isolated(from, Hdf5Origin::ladle))
-                                    : read_moa_adapter(from, published_description(job));
-    if (is_export) {
-        write_moa_adapter(to, adapter);
-    } else {
-        write_adapter_file(to, adapter);
-    }
+    AdapterFile adapter = read_adapter(job, job.positional[0]);
+    const AdapterFormat format = target_format(job, adapter);
+    write_adapter(to, format, adapter);
     if (job.has("verify")) {
-        AdapterFile description = adapter;
-        description.tensors.clear();
-        require_equal(adapter, is_export ? read_moa_adapter(to, std::move(description)) : read_adapter_file(to), to);
+        require_equal(adapter, read_back(to, format, adapter), to);
     }
-    return fmt::format("{}: {}, {}, {} tensors{}\n", to, job.value("to"), adapter.system, adapter.tensors.size(),
-                       job.has("verify") ? ", read back and equal" : "");
+    return fmt::format("{}: {}, {}, {} tensors{}\n", to, adapter_format_name(format), adapter.system,
+                       adapter.tensors.size(), job.has("verify") ? ", read back and equal" : "");
 }
 
 }  // namespace ladle
