@@ -117,8 +117,8 @@ class ExpertLoader(unittest.TestCase):
         files = Files("soft_moa")
 
         def refused(words, description=None, tensors=None):
-            path = support.write_safetensors(self.folder / "bad.safetensors", {**files.description, **(description or {})},
-                                             tensors or files.tensors)
+            changed = {**files.description, **(description or {})}
+            path = support.write_safetensors(self.folder / "bad.safetensors", changed, tensors or files.tensors)
             self.assert_refused(words, files, path)
 
         gate = "layers.0.attention.prompt_gate"

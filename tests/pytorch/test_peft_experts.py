@@ -23,11 +23,12 @@ from ladle_soup import experts, load_experts
 TOKENS = support.ROOT / "tests" / "fixtures" / "tokens" / "decoder_smollm.json"
 SEQUENCES = ([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5], [7], list(range(20, 60)))
 # A scale of 7/5, which is not PEFT's default. Some places in some layers: PEFT must find no others.
-EVERYWHERE = {"lora_layers": "0-2", "lora_targets": "Q,K,V,O,FFN_UP,FFN_GATE,FFN_DOWN", "lora_rank": 5, "lora_alpha": 7.0}
+EVERYWHERE = {"lora_layers": "0-2", "lora_targets": "Q,K,V,O,FFN_UP,FFN_GATE,FFN_DOWN", "lora_rank": 5,
+              "lora_alpha": 7.0}
 SOMEWHERE = {"lora_layers": "1-2", "lora_targets": "K,FFN_DOWN", "lora_rank": 3, "lora_alpha": 3.0}
-FIELDS = {"format": "ladle.adapter 1", "backbone_sha256": "", "tokenizer_sha256": "", "system": "lora", "router": "none",
-          "rule": "softmax", "router_expansion": 4, "max_threshold": 0.5, "constant_threshold": False, "num_experts": 1,
-          "top_k": 1, "share_lora_a": False, "share_down": False, "adapter_layers": "0-0", "adapter_size": 16,
+FIELDS = {"format": "ladle.adapter 1", "backbone_sha256": "", "tokenizer_sha256": "", "system": "lora",
+          "router": "none", "rule": "softmax", "router_expansion": 4, "max_threshold": 0.5,
+          "constant_threshold": False, "num_experts": 1, "top_k": 1, "share_lora_a": False, "share_down": False, "adapter_layers": "0-0", "adapter_size": 16,
           "prompt_layers": "0-0", "prompt_length": 10, "task": "instructions", "max_length": 300, "labels": "published",
           "config": "", "machine": "", "seed": 1, "step": 2, "score": 1.5, "metric": "perplexity", "selected_on": "dev"}
 
@@ -131,8 +132,8 @@ def check_foreign(ladle, decoder):
     check_equal(decoder, model, convert(directory), "LoRA of PEFT")
     model, directory = save("layer", target_modules=["k_proj"], layers_to_transform=1, lora_alpha=6)
     check_equal(decoder, model, convert(directory), "LoRA of PEFT in one layer")
-    for name, why, settings in (("rslora", "use_rslora", {"use_rslora": True}), ("dora", "use_dora", {"use_dora": True}),
-                                ("bias", "bias is", {"bias": "lora_only"}),
+    for name, why, settings in (("rslora", "use_rslora", {"use_rslora": True}),
+                                ("dora", "use_dora", {"use_dora": True}), ("bias", "bias is", {"bias": "lora_only"}),
                                 ("patterns", "rank_pattern", {"rank_pattern": {"q_proj": 2}}),
                                 ("saved", "modules_to_save", {"modules_to_save": ["lm_head"]})):
         _, directory = save(name, target_modules=["q_proj", "v_proj"], **settings)

@@ -101,7 +101,8 @@ def _described(arguments, system, what):
 def _problems(d):
     """What contradicts itself or the bounds of the published programs, as "field = value"."""
     rules = [(d["router"] in experts.ROUTERS, "router"), (d["rule"] in experts.RULES, "rule")]
-    rules += [(0 < d[field] <= LARGEST, field) for field in ("num_experts", "lora_rank", "adapter_size", "prompt_length")]
+    rules += [(0 < d[field] <= LARGEST, field)
+              for field in ("num_experts", "lora_rank", "adapter_size", "prompt_length")]
     rules += [(0 <= d["router_expansion"] <= LARGEST, "router_expansion"),
               (d["rule"] != "top_k" or 0 < d["top_k"] <= d["num_experts"], "top_k"),
               (math.isfinite(d["lora_alpha"]) and d["lora_alpha"] > 0, "lora_alpha"),
@@ -110,7 +111,8 @@ def _problems(d):
               (d["rule"] == "softmax" or not d["share_lora_a"], "share_lora_a")]
     targets = d["lora_targets"].split(",") if d["lora_targets"] else []
     rules.append((len(set(targets)) == len(targets) and set(targets) <= set(experts.TARGETS), "lora_targets"))
-    rules += [(_layers_fit(d[field], d["layers"]), field) for field in ("lora_layers", "adapter_layers", "prompt_layers")]
+    rules += [(_layers_fit(d[field], d["layers"]), field)
+              for field in ("lora_layers", "adapter_layers", "prompt_layers")]
     return [f"{field} = {d[field]!r}" for holds, field in rules if not holds] or _kind_problems(d)
 
 

@@ -28,12 +28,12 @@ def load_experts(model: nn.Module, path: str | os.PathLike, *, system: str | Non
     """Attaches the experts of a file to a LlamaForCausalLM or the bare LlamaModel; returns the same model.
 
     `path` is a file of `ladle convert ADAPTER --to safetensors`, or a directory with the published adapter.pth and
-    adapter_params.json, which do not say of which system they are: `system` does, by ladle's name (soft-moa, sparse-moa,
-    instance-moa, hydralora, molora, adamole, top-k-lora, unipelt, lora, parallel-adapter, prompt).
-    Experts take the type and the device of the layer they stand on; they are ordinary parameters that require gradients,
-    and expert_parameters lists them. Nothing else is frozen or changed. The routers of instance-moa and unipelt see the
-    mean over a sample's tokens that attention_mask shows (without one over all); with a cache, the weights of the prompt
-    stay in force for what is generated.
+    adapter_params.json, which do not say of which system they are: `system` does, by ladle's name (soft-moa,
+    sparse-moa, instance-moa, hydralora, molora, adamole, top-k-lora, unipelt, lora, parallel-adapter, prompt).
+    Experts take the type and the device of the layer they stand on; they are ordinary parameters that require
+    gradients, and expert_parameters lists them. Nothing else is frozen or changed. The routers of instance-moa and
+    unipelt see the mean over a sample's tokens that attention_mask shows (without one over all); with a cache, the
+    weights of the prompt stay in force for what is generated.
     Raises SoupError, with the model unchanged, if the files are not whole or belong to a model of another shape.
     """
     what = f"cannot load {path}"

@@ -40,7 +40,7 @@ def targets_in(description: dict, layer: int) -> list[str]:
 
 
 def kinds_in(description: dict, layer: int) -> list[str]:
-    """The kinds of experts of a layer in the order of a type router's weights: targets, "prompt" before O, "adapter"."""
+    """The kinds of experts of a layer in the order of its router's weights: targets, "prompt" before O, "adapter"."""
     lora = targets_in(description, layer)
     before_output = [target for target in lora if target in ("Q", "K", "V")]
     prompt = ["prompt"] if in_layers(description["prompt_layers"], layer) else []
