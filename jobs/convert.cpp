@@ -93,15 +93,14 @@ int convert(const JobOptions& job, Communicator& comm) {
 Job convert_job() {
     JobSpec spec;
     spec.name = "convert";
-    spec.purpose =
-        "Convert soups to and from files that PyTorch opens, and adapters of decoders to and from MoA's files.";
+    spec.purpose = "Convert soups and experts of decoders to and from files that PyTorch opens.";
     spec.options = {"data.task", "model.path", "moa"};
     spec.switches = {
         {"to", "FORMAT",
          "The output is in this format: soup, adamix, safetensors, adapters, peft or model; auto, the default, takes "
-         "the first of adapters and peft that holds the soup exactly, else safetensors. Of decoders: moa makes a "
-         "directory with adapter.pth and adapter_params.json of an adapter file, and adapter makes the file of such a "
-         "directory, with moa.system and model.path."},
+         "the first of adapters and peft that holds the soup exactly, else safetensors. Experts of decoders: adapter, "
+         "moa (a directory with adapter.pth and adapter_params.json), peft (plain LoRA) or safetensors, from any of "
+         "these or from a training checkpoint of MoA; the files of MoA need moa.system and model.path."},
         {"from", "FORMAT", "The input must be in this format; auto, the default, tells it by the content."},
         {"labels", "A,B,...", "The outputs of a file that does not name them are these classes, in this order."},
         {"verify", "",
@@ -114,7 +113,8 @@ Job convert_job() {
                      "ladle convert pytorch_model_mnli_expert_soup.bin --data.task mnli --to soup mnli.h5",
                      "ladle convert mine.safetensors --data.task mine --labels bad,good --to soup mine.h5",
                      "ladle convert runs/math/best.h5 --to moa export/math --verify",
-                     "ladle convert export/math --to adapter math.h5 --moa.system soft-moa --model.path MODEL"};
+                     "ladle convert export/math --to adapter math.h5 --moa.system soft-moa --model.path MODEL",
+                     "ladle convert checkpoint-1.pth --to adapter math.h5 --moa.system soft-moa --model.path MODEL"};
     return {spec, convert, false};
 }
 

@@ -1,4 +1,4 @@
-// Adapters of decoders between ladle's own file and the published form.
+// Experts of decoders between the formats that hold them.
 #include "convert_adapter.hpp"
 
 #include <fmt/format.h>
@@ -6,7 +6,10 @@
 #include "ladle/config/options.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/data/instruction_split.hpp"
+#include "ladle/io/adapter_formats.hpp"
+#include "ladle/io/adapter_safetensors.hpp"
 #include "ladle/io/moa_adapter.hpp"
+#include "ladle/io/peft_adapter.hpp"
 #include "ladle/models/decoder.hpp"
 #include "ladle/train/decoder_experts.hpp"
 #include "ladle/train/decoder_files.hpp"
@@ -27,9 +30,8 @@ void require_equal(const AdapterFile& written, const AdapterFile& read, const st
     }
 }
 
-/// What the published files leave open, from moa.system and the model.
-AdapterFile published_description(const JobOptions& job) {
-    require_option(job, "moa.system");
+/// What files of others leave open: what model.path says.
+AdapterFile model_description(const JobOptions& job) {
     require_option(job, "model.path");
     const DecoderFiles files = open_decoder_files(job.config.model.path);
     AdapterFile adapter;
@@ -37,34 +39,112 @@ AdapterFile published_description(const JobOptions& job) {
     adapter.layers = files.weights.config.layers;
     adapter.backbone_digest = files.digest;
     adapter.tokenizer_digest = open_decoder_tokenizer(job.config.model.path)->facts().digest;
-    adapter.system = job.config.moa.system;
-    adapter.experts = decoder_experts(job.config.moa, adapter.layers);
     adapter.task = kInstructionTask;
     adapter.labels = "published";
     return adapter;
 }
 
 /// What only soups have, and what the files say themselves.
-void refuse_without_effect(const JobOptions& job) {
+void refuse_without_effect(const JobOptions& job, AdapterFormat from) {
     for (const char* name : {"from", "labels", "merged-as", "experts"}) {
         if (job.has(name)) {
             throw ConfigError(fmt::format("--{} has no effect on adapters of decoders", name), "it is for soups",
                               "leave it out");
         }
     }
+    const bool lacks_system = from == AdapterFormat::moa || from == AdapterFormat::checkpoint;
     for (const std::string& name : option_names()) {
-        const bool is_needed = job.value("to") == "adapter" && name == "moa.system";
-        if (job.given(name) && name != "model.path" && !is_needed) {
-            throw ConfigError(fmt::format("--{} has no effect on convert --to {}", name, job.value("to")),
-                              "the files say it", "leave it out");
+        if (job.given(name) && name != "model.path" && !(lacks_system && name == "moa.system")) {
+            throw ConfigError(fmt::format("--{} has no effect on {}", name, job.positional[0]),
+                              "the files say all of it", "leave it out");
         }
     }
+}
+
+/// The same with the system of moa.system and its options.
+AdapterFile published_description(const JobOptions& job) {
+    require_option(job, "moa.system");
+    AdapterFile adapter = model_description(job);
+    adapter.system = job.config.moa.system;
+    adapter.experts = decoder_experts(job.config.moa, adapter.layers);
+    return adapter;
+}
+
+std::optional<AdapterFile> given_model(const JobOptions& job) {
+    return job.config.model.path.empty() ? std::nullopt : std::optional(model_description(job));
+}
+
+AdapterFile read_adapter(const JobOptions& job, const std::string& path) {
+    const auto format = detect_adapter_format(path);
+    if (!format.has_value()) {
+        throw DataError("cannot convert " + path, "it holds no experts of a decoder that ladle knows",
+                        "name an adapter file, or the files of MoA or PEFT");
+    }
+    refuse_without_effect(job, *format);
+    switch (*format) {
+        case AdapterFormat::adapter:
+            return adapter_of(Hdf5Reader::isolated(path, Hdf5Origin::ladle));
+        case AdapterFormat::moa:
+            return read_moa_adapter(path, published_description(job));
+        case AdapterFormat::checkpoint:
+            return read_moa_checkpoint(path, published_description(job));
+        case AdapterFormat::peft:
+            return read_peft_adapter(path, given_model(job));
+        default:
+            return read_adapter_safetensors(path);
+    }
+}
+
+void write_adapter(const std::string& path, AdapterFormat format, AdapterFile& adapter) {
+    switch (format) {
+        case AdapterFormat::moa:
+            return write_moa_adapter(path, adapter);
+        case AdapterFormat::peft:
+            return write_peft_adapter(path, adapter);
+        case AdapterFormat::safetensors:
+            return write_adapter_safetensors(path, adapter);
+        default:
+            return write_adapter_file(path, adapter);
+    }
+}
+
+AdapterFile read_back(const std::string& path, AdapterFormat format, AdapterFile description) {
+    description.tensors.clear();
+    description.experts = moa_options(description.system, description.layers);
+    switch (format) {
+        case AdapterFormat::moa:
+            return read_moa_adapter(path, std::move(description));
+        case AdapterFormat::peft:
+            return read_peft_adapter(path, std::nullopt);
+        case AdapterFormat::safetensors:
+            return read_adapter_safetensors(path);
+        default:
+            return read_adapter_file(path);
+    }
+}
+
+/// auto is the format that other programs open, where there is one.
+AdapterFormat target_format(const JobOptions& job, const AdapterFile& adapter) {
+    const std::string to = job.value("to", "auto");
+    if (to != "auto") {
+        return adapter_format(to);
+    }
+    return fits_peft(adapter) ? AdapterFormat::peft : AdapterFormat::safetensors;
 }
 
 }  // namespace
 
 bool converts_adapter(const JobOptions& job) {
-    return job.value("to") == "moa" || job.value("to") == "adapter";
+    const std::string to = job.value("to", "auto");
+    if (to == "moa" || to == "adapter") {
+        return true;
+    }
+    if (job.positional.empty()) {
+        return false;
+    }
+    // A torch file may as well be a soup.
+    const auto format = detect_adapter_format(job.positional[0]);
+    return format.has_value() && *format != AdapterFormat::checkpoint;
 }
 
 std::string convert_adapter(const JobOptions& job) {
@@ -73,25 +153,15 @@ std::string convert_adapter(const JobOptions& job) {
                           fmt::format("{} paths are given", job.positional.size()),
                           "for instance: ladle convert runs/math/best.h5 --to moa export/math");
     }
-    refuse_without_effect(job);
-    const std::string& from = job.positional[0];
     const std::string& to = job.positional[1];
-    const bool is_export = job.value("to") == "moa";
-    AdapterFile adapter = is_export ? adapter_of(Hdf5Reader::isolated(from, Hdf5Origin::ladle))
-                                    : read_moa_adapter(from, published_description(job));
-    if (is_export) {
-        write_moa_adapter(to, adapter);
-    } else {
-        write_adapter_file(to, adapter);
-    }
+    AdapterFile adapter = read_adapter(job, job.positional[0]);
+    const AdapterFormat format = target_format(job, adapter);
+    write_adapter(to, format, adapter);
     if (job.has("verify")) {
-        AdapterFile description = adapter;
-        description.tensors.clear();
-        description.experts = moa_options(adapter.system, adapter.layers);
-        require_equal(adapter, is_export ? read_moa_adapter(to, std::move(description)) : read_adapter_file(to), to);
+        require_equal(adapter, read_back(to, format, adapter), to);
     }
-    return fmt::format("{}: {}, {}, {} tensors{}\n", to, job.value("to"), adapter.system, adapter.tensors.size(),
-                       job.has("verify") ? ", read back and equal" : "");
+    return fmt::format("{}: {}, {}, {} tensors{}\n", to, adapter_format_name(format), adapter.system,
+                       adapter.tensors.size(), job.has("verify") ? ", read back and equal" : "");
 }
 
 }  // namespace ladle

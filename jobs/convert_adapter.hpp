@@ -7,10 +7,10 @@
 
 namespace ladle {
 
-/// True if --to asks for adapters of decoders: moa, or adapter.
+/// True if --to asks for experts of decoders (moa, adapter), or the input holds some.
 bool converts_adapter(const JobOptions& job);
 
-/// An adapter file to the published form (--to moa), or back (--to adapter). Returns the line for the user.
+/// Experts from any format to the one that --to names. Returns the line for the user.
 std::string convert_adapter(const JobOptions& job);
 
 }  // namespace ladle

@@ -87,4 +87,15 @@ StoredTensor take_rows(StoredTensor matrix, std::function<std::size_t(std::size_
     return taken;
 }
 
+std::size_t half_split_row(std::size_t interleaved, std::size_t head_dim) {
+    const std::size_t inside = interleaved % head_dim;
+    return interleaved - inside + inside / 2 + inside % 2 * (head_dim / 2);
+}
+
+std::size_t interleaved_row(std::size_t half_split, std::size_t head_dim) {
+    const std::size_t inside = half_split % head_dim;
+    const std::size_t half = head_dim / 2;
+    return half_split - inside + (inside < half ? 2 * inside : 2 * (inside - half) + 1);
+}
+
 }  // namespace ladle

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -65,6 +66,18 @@ void BinaryFile::read_into(void* to, std::size_t offset, std::size_t count) cons
         offset += static_cast<std::size_t>(taken);
         count -= static_cast<std::size_t>(taken);
     }
+}
+
+FileSignature file_signature(const std::string& path) {
+    const BinaryFile file(path);
+    const std::string start = file.read_text(0, std::min<std::size_t>(8, file.size()));
+    if (start.starts_with("\x89HDF")) {
+        return FileSignature::hdf5;
+    }
+    // A safetensors file starts with a length below 100 MB; torch < 1.6 starts with 80 02 and has bytes other than zero
+    // where such a length has none.
+    const bool old_torch = start.starts_with("\x80\x02") && start.size() == 8 && start[7] != '\0';
+    return start.starts_with("PK\x03\x04") || old_torch ? FileSignature::torch : FileSignature::other;
 }
 
 }  // namespace ladle

@@ -33,4 +33,10 @@ private:
     std::size_t size_ = 0;
 };
 
+/// What the first bytes of a file say it is.
+enum class FileSignature { hdf5, torch, other };
+
+/// Throws DataError if the file cannot be opened.
+FileSignature file_signature(const std::string& path);
+
 }  // namespace ladle

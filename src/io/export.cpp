@@ -96,15 +96,14 @@ SoupFormat detect_soup_format(const std::string& path) {
     if (directory_exists(path)) {
         return detect_directory(path);
     }
-    const BinaryFile file(path);
-    const std::string start = file.read_text(0, std::min<std::size_t>(8, file.size()));
-    if (start.starts_with("\x89HDF")) {
-        return SoupFormat::soup;
+    switch (file_signature(path)) {
+        case FileSignature::hdf5:
+            return SoupFormat::soup;
+        case FileSignature::torch:
+            return SoupFormat::adamix;
+        default:
+            return SoupFormat::safetensors;
     }
-    // A safetensors file starts with a length below 100 MB; torch < 1.6 starts with 80 02 and has bytes other than zero
-    // where such a length has none.
-    const bool old_torch = start.starts_with("\x80\x02") && start.size() == 8 && start[7] != '\0';
-    return start.starts_with("PK\x03\x04") || old_torch ? SoupFormat::adamix : SoupFormat::safetensors;
 }
 
 Soup import_soup(const std::string& path) {

@@ -1,9 +1,7 @@
 // Description and tensors of a soup, taken apart and put together strictly.
 #include <fmt/format.h>
 
-#include <cmath>
-#include <limits>
-
+#include "description_fields.hpp"
 #include "export_parts.hpp"
 #include "ladle/core/error.hpp"
 
@@ -17,17 +15,6 @@ constexpr const char* kFormatName = "ladle.soup 1";
 
 [[noreturn]] void refuse(const std::string& label, const std::string& why) {
     throw DataError("cannot read " + label, why, "use a file that ladle or the published code wrote");
-}
-
-/// JSON numbers beyond the type, and fractions, are not cut to size.
-std::int64_t whole_number(const json& value, const char* key, const std::string& label) {
-    const bool whole = value.is_number_integer() &&
-                       (!value.is_number_unsigned() ||
-                        value.get<std::uint64_t>() <= std::uint64_t{std::numeric_limits<std::int64_t>::max()});
-    if (!whole) {
-        refuse(label, fmt::format("its {} is {}", key, value.dump()));
-    }
-    return value.get<std::int64_t>();
 }
 
 Tensor as_float32(const Tensor& tensor) {
@@ -53,20 +40,7 @@ Soup parse_description(const json& description, const std::string& label) {
             if (is_since_1_1(key) && !description.contains(key)) {
                 return;
             }
-            const json& value = description.at(key);
-            // JSON has no NaN.
-            if constexpr (std::is_same_v<decltype(field), double Soup::*>) {
-                soup.*field = value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
-            } else if constexpr (std::is_same_v<decltype(field), std::int64_t Soup::*>) {
-                soup.*field = whole_number(value, key, label);
-            } else if constexpr (std::is_same_v<decltype(field), std::uint64_t Soup::*>) {
-                if (!value.is_number_unsigned()) {
-                    refuse(label, fmt::format("its {} is {}", key, value.dump()));
-                }
-                soup.*field = value.get<std::uint64_t>();
-            } else {
-                value.get_to(soup.*field);
-            }
+            read_description_field(description.at(key), key, label, soup.*field);
         });
     } catch (const json::exception& error) {
         refuse(label, std::string("its description is incomplete: ") + error.what());

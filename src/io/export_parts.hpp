@@ -85,6 +85,9 @@ Soup parse_description(const nlohmann::json& description, const std::string& lab
 /// AdaMix or AdaKron repository, told apart by their down projections. Throws DataError if they are neither.
 Soup guess_description(const TensorMap& tensors, const std::string& label);
 
+/// SHA-256 over names, shapes and values, in the order of the names.
+std::string tensor_digest(const TensorList& tensors);
+
 /// The tensors of a torch file, of a safetensors file, or of both if they are equal; throws DataError.
 TensorMap read_either(const std::string& directory, const char* torch_file, const char* safetensors_file);
 

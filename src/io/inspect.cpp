@@ -94,13 +94,20 @@ FileReport inspect_safetensors(const std::string& path) {
     FileReport report;
     report.kind = "safetensors";
     report.digest = "sha256 " + file_digest(path);
+    bool has_experts = false;
     for (const auto& [key, value] : file.metadata) {
-        if (key != "ladle.soup") {
+        nlohmann::ordered_json description;
+        if (key == "ladle.adapter" && try_parse_json(value, description).empty()) {
+            add_json(description, "experts", report);
+            has_experts = true;
+        } else if (key != "ladle.soup") {
             report.facts.emplace_back(key, value);
         }
     }
     report.tensors = std::move(file.tensors);
-    add_soup_facts(path, report);
+    if (!has_experts) {
+        add_soup_facts(path, report);
+    }
     return report;
 }
 

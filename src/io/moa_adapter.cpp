@@ -1,4 +1,4 @@
-// adapter.pth and adapter_params.json.
+// adapter.pth and adapter_params.json, and the checkpoints they are extracted from.
 #include "ladle/io/moa_adapter.hpp"
 
 #include <fmt/format.h>
@@ -6,7 +6,6 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <set>
 
 #include "adapter_parts.hpp"
@@ -37,7 +36,7 @@ Folder folder_of(const MoaOptions& experts) {
 }
 
 [[noreturn]] void refuse(const std::string& path, const std::string& why) {
-    throw DataError("cannot read " + path, why, "use what the published extract script has written");
+    throw DataError("cannot read " + path, why, "use what the published training or extract script has written");
 }
 
 /// One reader per argument; those without an effect on the experts are only known.
@@ -117,7 +116,10 @@ private:
     std::set<std::string> taken_;
 };
 
-void read_params(const nlohmann::json& object, const std::string& path, AdapterFile& adapter) {
+/// Whether arguments that are not those of experts may be there.
+enum class OtherArguments { refused, ignored };
+
+void take_params(const nlohmann::json& object, const std::string& path, OtherArguments others, AdapterFile& adapter) {
     Params params(object, path);
     MoaOptions& experts = adapter.experts;
     bool trains_biases = false;
@@ -148,7 +150,9 @@ void read_params(const nlohmann::json& object, const std::string& path, AdapterF
     }
     params.know({"expert_weight", "flash_attention2", "bf16", "bool_weights", "adapter_noisy", "noisy_router",
                  "lb_loss_coeff"});
-    params.finish();
+    if (others == OtherArguments::refused) {
+        params.finish();
+    }
 }
 
 /// The arguments of adapter_params.json that the published program of the system writes.
@@ -207,12 +211,29 @@ void require_all_arguments(const nlohmann::json& params, const std::string& path
     }
 }
 
+void read_params(const nlohmann::json& object, const std::string& path, OtherArguments others, AdapterFile& adapter) {
+    try {
+        take_params(object, path, others, adapter);
+        require_all_arguments(object, path, adapter);
+        check_moa_options(adapter.experts, adapter.layers);
+    } catch (const ConfigError& error) {
+        refuse(path, error.cause());
+    }
+}
+
+/// The rule of the published extract script.
+bool is_expert_tensor(const std::string& name) {
+    return name.find("adapter") != std::string::npos || name.find("lora") != std::string::npos ||
+           name.find("prompt") != std::string::npos;
+}
+
 /// Throws ConfigError where an option of the experts differs from the system's own and no argument says so.
 void require_described(const Json& params, const AdapterFile& adapter) {
     AdapterFile described;
     described.system = adapter.system;
+    described.layers = adapter.layers;
     described.experts = moa_options(adapter.system, adapter.layers);
-    read_params(params, kParamsFile, described);
+    read_params(params, kParamsFile, OtherArguments::refused, described);
     if (described.experts != adapter.experts) {
         throw ConfigError(
             "these experts have no published form",
@@ -241,30 +262,27 @@ AdapterFile read_moa_adapter(const std::string& directory, AdapterFile adapter) 
     const std::string params_path = directory + kParamsFile;
     const std::string path = directory + kTensorFile;
     const nlohmann::json params = read_json_file(params_path);
-    try {
-        read_params(params, params_path, adapter);
-        require_all_arguments(params, params_path, adapter);
-        check_moa_options(adapter.experts, adapter.layers);
-    } catch (const ConfigError& error) {
-        refuse(params_path, error.cause());
-    }
-    std::map<std::string, StoredTensor> held;
+    read_params(params, params_path, OtherArguments::refused, adapter);
+    StoredTensorMap tensors;
     for (auto& [name, tensor] : open_torch(path)) {
-        held.emplace(name, std::move(tensor));
+        tensors.emplace(name, std::move(tensor));
     }
-    const ParameterTable table = expert_table(adapter, held.size(), path);
-    for (const Parameter& parameter : table.all()) {
-        const auto found = held.find(kPrefix + parameter.name);
-        if (found == held.end() || found->second.shape != parameter.shape) {
-            refuse(path, found == held.end()
-                             ? fmt::format("the tensor {}{} is missing", kPrefix, parameter.name)
-                             : fmt::format("{} is {}, not {}", found->first, shape_text(found->second.shape),
-                                           shape_text(parameter.shape)));
+    take_expert_tensors(adapter, tensors, kPrefix, path);
+    return adapter;
+}
+
+AdapterFile read_moa_checkpoint(const std::string& path, AdapterFile adapter) {
+    read_params(read_torch_arguments(path, "args"), path, OtherArguments::ignored, adapter);
+    StoredTensorMap tensors;
+    for (auto& [name, tensor] : open_torch_entry(path, "model")) {
+        if (!name.starts_with(kPrefix)) {
+            refuse(path, "the tensor " + name + " is surplus");
         }
-        std::vector<float> values(parameter.count);
-        found->second.read_floats(values.data());
-        adapter.tensors.emplace_back(parameter.name, Tensor::from_floats(parameter.shape, values.data()));
+        if (is_expert_tensor(name)) {
+            tensors.emplace(name, std::move(tensor));
+        }
     }
+    take_expert_tensors(adapter, tensors, kPrefix, path);
     return adapter;
 }
 

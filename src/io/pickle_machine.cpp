@@ -1,6 +1,8 @@
 // Operations of the pickle machine on its stack, memo and dictionaries.
 #include "pickle_machine.hpp"
 
+#include <algorithm>
+
 #include "ladle/core/utf8.hpp"
 
 namespace ladle {
@@ -71,16 +73,16 @@ bool PickleMachine::push_constant(std::uint8_t operation) {
             return true;
         case 0x88:
         case 0x89:
-            push_integer(operation == 0x88 ? 1 : 0);
+            push_number(PickleKind::boolean, operation == 0x88 ? 1 : 0);
             return true;
         case 'K':
-            push_integer(take<std::uint8_t>());
+            push_number(PickleKind::integer, take<std::uint8_t>());
             return true;
         case 'M':
-            push_integer(take<std::uint16_t>());
+            push_number(PickleKind::integer, take<std::uint16_t>());
             return true;
         case 'J':
-            push_integer(take<std::int32_t>());
+            push_number(PickleKind::integer, take<std::int32_t>());
             return true;
         case 0x8a:
             push_long();
@@ -120,12 +122,10 @@ bool PickleMachine::use_opaque(std::uint8_t operation) {
     }
     switch (operation) {
         case 'G':
-            take_bytes(sizeof(double));
-            push_plain(PickleKind::opaque);
+            push_real();
             return true;
-        case 0x81:  // NEWOBJ: class and arguments
-            pop_count(2);
-            push_plain(PickleKind::opaque);
+        case 0x81:
+            push_object();
             return true;
         case 'a':
             pop();
@@ -140,6 +140,26 @@ bool PickleMachine::use_opaque(std::uint8_t operation) {
     }
 }
 
+/// A double with its highest byte first.
+void PickleMachine::push_real() {
+    auto bits = take<std::uint64_t>();
+    char* bytes = reinterpret_cast<char*>(&bits);
+    std::reverse(bytes, bytes + sizeof(bits));
+    PickleValue value{PickleKind::real, 0, {}, {}, 0, {}, 0};
+    std::memcpy(&value.real, &bits, sizeof(bits));
+    push(std::move(value));
+}
+
+/// NEWOBJ: class and arguments.
+void PickleMachine::push_object() {
+    const auto parts = pop_count(2);
+    if (parts[0]->kind == PickleKind::arguments_class) {
+        push_arguments();
+    } else {
+        push_plain(PickleKind::opaque);
+    }
+}
+
 /// What is added to a list is forgotten: no tensor is taken from one.
 void PickleMachine::expect_list() {
     const PickleValuePtr target = pop();
@@ -149,10 +169,11 @@ void PickleMachine::expect_list() {
     stack_.push_back(target);
 }
 
-/// The dictionary or opaque object on top of the stack, which stays there.
+/// The dictionary or object on top of the stack, which stays there.
 PickleValuePtr PickleMachine::target() {
     PickleValuePtr value = pop();
-    if (value->kind != PickleKind::dictionary && value->kind != PickleKind::opaque) {
+    if (value->kind != PickleKind::dictionary && value->kind != PickleKind::opaque &&
+        value->kind != PickleKind::arguments) {
         refuse("an object is of the wrong kind");
     }
     stack_.push_back(value);
@@ -167,7 +188,7 @@ void PickleMachine::push_long() {
     // Two's complement of any length: the last byte carries the sign.
     std::int64_t value = !bytes.empty() && (static_cast<std::uint8_t>(bytes.back()) & 0x80U) != 0 ? -1 : 0;
     std::memcpy(&value, bytes.data(), bytes.size());
-    push_integer(value);
+    push_number(PickleKind::integer, value);
 }
 
 void PickleMachine::push_text() {
@@ -175,7 +196,7 @@ void PickleMachine::push_text() {
     if (!is_plain_text(text)) {
         refuse("a text is malformed UTF-8 or holds a NUL");
     }
-    push({PickleKind::text, 0, std::string(text), {}, 0, {}});
+    push({PickleKind::text, 0, std::string(text), {}, 0, {}, 0});
 }
 
 void PickleMachine::set_items(const std::vector<PickleValuePtr>& items) {
@@ -183,7 +204,7 @@ void PickleMachine::set_items(const std::vector<PickleValuePtr>& items) {
     if (items.size() % 2 != 0) {
         refuse("a key has no value");
     }
-    if (changed->kind == PickleKind::opaque) {
+    if (changed->kind != PickleKind::dictionary) {
         return;
     }
     PickleEntries& entries = dictionaries_[static_cast<std::size_t>(changed->integer)];
@@ -195,10 +216,14 @@ void PickleMachine::set_items(const std::vector<PickleValuePtr>& items) {
     }
 }
 
-/// Attributes of a dictionary (state_dict() adds _metadata) say nothing about tensors.
+/// Attributes of arguments are what they hold; those of a dictionary (state_dict() adds _metadata) say nothing about
+/// tensors.
 void PickleMachine::build() {
-    pop();
-    target();
+    PickleValuePtr state = pop();
+    const PickleValuePtr changed = target();
+    if (changed->kind == PickleKind::arguments && state->kind == PickleKind::dictionary) {
+        states_[static_cast<std::size_t>(changed->integer)] = std::move(state);
+    }
 }
 
 }  // namespace ladle

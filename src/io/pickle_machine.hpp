@@ -19,7 +19,9 @@ namespace ladle {
 enum class PickleKind {
     mark,
     none,
+    boolean,
     integer,
+    real,
     text,
     tuple,
     dictionary,
@@ -30,7 +32,9 @@ enum class PickleKind {
     ordered,
     storage,
     tensor,
-    opaque  ///< something that is not understood; it can be passed on, and nothing is taken from it
+    arguments_class,  ///< argparse.Namespace
+    arguments,        ///< an object of that class
+    opaque            ///< something that is not understood; it can be passed on, and nothing is taken from it
 };
 
 /// What a pickle may hold beside dictionaries of tensors.
@@ -41,11 +45,12 @@ using PickleValuePtr = std::shared_ptr<const PickleValue>;
 
 struct PickleValue {
     PickleKind kind = PickleKind::none;
-    std::int64_t integer = 0;  ///< integers and booleans; the number of a dictionary
+    std::int64_t integer = 0;  ///< integers and booleans; the number of a dictionary or of arguments
     std::string text;
     std::vector<PickleValuePtr> items;  ///< of a tuple
     std::size_t depth = 0;              ///< nesting of tuples
     PickledTensor tensor;               ///< of storage_type (dtype), storage and tensor
+    double real = 0;
 };
 
 /// Keys are texts, shared and not copied: a pickle can store one text and name it any number of times.
@@ -75,6 +80,10 @@ public:
     /// Of a dictionary that run() gave, or that is one of its entries. With opaque extras keys may be other than texts.
     const PickleEntries& entries_of(const PickleValue& dictionary) const {
         return dictionaries_[static_cast<std::size_t>(dictionary.integer)];
+    }
+    /// The dictionary that an object of argparse.Namespace was given; null if there was none.
+    PickleValuePtr state_of(const PickleValue& arguments) const {
+        return states_[static_cast<std::size_t>(arguments.integer)];
     }
 
 private:
@@ -112,11 +121,15 @@ private:
     static constexpr std::size_t kMaxSteps = std::size_t{1} << 20U;
 
     void push(PickleValue value) { stack_.push_back(std::make_shared<const PickleValue>(std::move(value))); }
-    void push_integer(std::int64_t value) { push({PickleKind::integer, value, {}, {}, 0, {}}); }
-    void push_plain(PickleKind kind) { push({kind, 0, {}, {}, 0, {}}); }
+    void push_number(PickleKind kind, std::int64_t value) { push({kind, value, {}, {}, 0, {}, 0}); }
+    void push_plain(PickleKind kind) { push_number(kind, 0); }
     void push_dictionary() {
-        push({PickleKind::dictionary, static_cast<std::int64_t>(dictionaries_.size()), {}, {}, 0, {}});
+        push_number(PickleKind::dictionary, static_cast<std::int64_t>(dictionaries_.size()));
         dictionaries_.emplace_back();
+    }
+    void push_arguments() {
+        push_number(PickleKind::arguments, static_cast<std::int64_t>(states_.size()));
+        states_.emplace_back();
     }
     void push_tuple(std::vector<PickleValuePtr> items) {
         std::size_t depth = 0;
@@ -126,7 +139,7 @@ private:
         if (depth >= 16) {
             refuse("tuples are nested too deeply");
         }
-        push({PickleKind::tuple, 0, {}, std::move(items), depth + 1, {}});
+        push({PickleKind::tuple, 0, {}, std::move(items), depth + 1, {}, 0});
     }
     PickleValuePtr pop() {
         if (stack_.empty() || stack_.back()->kind == PickleKind::mark) {
@@ -187,6 +200,8 @@ private:
     void push_storage();
     void push_tensor(const PickleValue& arguments);
     void set_items(const std::vector<PickleValuePtr>& items);
+    void push_real();
+    void push_object();
     void build();
     std::int64_t integer_of(const PickleValue& value, const char* what) const;
     Shape extents_of(const PickleValue& value, const char* what) const;
@@ -197,6 +212,7 @@ private:
     std::vector<PickleValuePtr> stack_;
     std::unordered_map<std::uint32_t, PickleValuePtr> memo_;
     std::vector<PickleEntries> dictionaries_;
+    std::vector<PickleValuePtr> states_;
 };
 
 }  // namespace ladle

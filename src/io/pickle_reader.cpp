@@ -46,6 +46,39 @@ PickledTensors tensors_of(const PickleEntries& entries, const std::string& label
     return tensors;
 }
 
+/// Runs the machine; the value under the key, or null.
+PickleValuePtr find_entry(PickleMachine& machine, const std::string& label, const std::string& entry) {
+    PickleValuePtr wanted;
+    for (const auto& [key, value] : machine.entries_of(*machine.run())) {
+        if (key->kind == PickleKind::text && key->text == entry) {
+            if (wanted != nullptr) {
+                throw DataError("cannot read " + label, "its entry \"" + entry + "\" occurs twice",
+                                "save the file again");
+            }
+            wanted = value;
+        }
+    }
+    return wanted;
+}
+
+/// What is no number, text or truth value becomes an empty list.
+nlohmann::json plain_value(const PickleValue& value) {
+    switch (value.kind) {
+        case PickleKind::none:
+            return nullptr;
+        case PickleKind::boolean:
+            return value.integer != 0;
+        case PickleKind::integer:
+            return value.integer;
+        case PickleKind::real:
+            return value.real;
+        case PickleKind::text:
+            return value.text;
+        default:
+            return nlohmann::json::array();
+    }
+}
+
 }  // namespace
 
 void PickleMachine::push_global() {
@@ -62,13 +95,14 @@ void PickleMachine::push_global() {
     }
     for (const StorageClass& known : kStorageClasses) {
         if (module == "torch" && name == known.name) {
-            PickleValue value{PickleKind::storage_type, 0, {}, {}, 0, {}};
+            PickleValue value{PickleKind::storage_type, 0, {}, {}, 0, {}, 0};
             value.tensor.dtype = known.dtype;
             return push(std::move(value));
         }
     }
     if (extras_ == PickleExtras::opaque) {
-        return push_plain(PickleKind::opaque);
+        const bool arguments = module == "argparse" && name == "Namespace";
+        return push_plain(arguments ? PickleKind::arguments_class : PickleKind::opaque);
     }
     refuse("it names " + module + "." + name + ", which is not a tensor and is never executed");
 }
@@ -87,7 +121,7 @@ void PickleMachine::reduce() {
         stack_.push_back(arguments->items[0]);
         return;
     }
-    if (callable->kind == PickleKind::opaque) {
+    if (callable->kind == PickleKind::opaque || callable->kind == PickleKind::arguments_class) {
         return push_plain(PickleKind::opaque);
     }
     refuse("it calls something with unexpected arguments");
@@ -101,7 +135,7 @@ void PickleMachine::push_storage() {
         items[2]->kind != PickleKind::text || items[3]->kind != PickleKind::text) {
         refuse("a storage is described in an unknown way");
     }
-    PickleValue value{PickleKind::storage, 0, {}, {}, 0, {}};
+    PickleValue value{PickleKind::storage, 0, {}, {}, 0, {}, 0};
     value.tensor.dtype = items[1]->tensor.dtype;
     value.tensor.storage = items[2]->text;
     if (value.tensor.storage.size() > kMaxStorageName) {
@@ -117,7 +151,7 @@ void PickleMachine::push_tensor(const PickleValue& arguments) {
     if (items.size() < 6 || items[0]->kind != PickleKind::storage) {
         refuse("a tensor is described in an unknown way");
     }
-    PickleValue value{PickleKind::tensor, 0, {}, {}, 0, items[0]->tensor};
+    PickleValue value{PickleKind::tensor, 0, {}, {}, 0, items[0]->tensor, 0};
     value.tensor.offset = integer_of(*items[1], "the offset of a tensor");
     value.tensor.shape = extents_of(*items[2], "the shape of a tensor");
     value.tensor.strides = extents_of(*items[3], "the strides of a tensor");
@@ -161,21 +195,30 @@ PickledTensors read_tensor_pickle(std::string_view pickle, const std::string& la
 
 PickledTensors read_tensor_pickle_entry(std::string_view pickle, const std::string& label, const std::string& entry) {
     PickleMachine machine(pickle, label, PickleExtras::opaque);
-    PickleValuePtr wanted;
-    for (const auto& [key, value] : machine.entries_of(*machine.run())) {
-        if (key->kind == PickleKind::text && key->text == entry) {
-            if (wanted != nullptr) {
-                throw DataError("cannot read " + label, "its entry \"" + entry + "\" occurs twice",
-                                "save the file again");
-            }
-            wanted = value;
-        }
-    }
+    const PickleValuePtr wanted = find_entry(machine, label, entry);
     if (wanted == nullptr || wanted->kind != PickleKind::dictionary) {
         throw DataError("cannot read " + label, "it has no dictionary under \"" + entry + "\"",
                         "name a training checkpoint, or read it as a flat dictionary of tensors");
     }
     return tensors_of(machine.entries_of(*wanted), label);
+}
+
+nlohmann::json read_pickle_arguments(std::string_view pickle, const std::string& label, const std::string& entry) {
+    PickleMachine machine(pickle, label, PickleExtras::opaque);
+    const PickleValuePtr wanted = find_entry(machine, label, entry);
+    const PickleValuePtr state =
+        wanted == nullptr || wanted->kind != PickleKind::arguments ? nullptr : machine.state_of(*wanted);
+    if (state == nullptr) {
+        throw DataError("cannot read " + label, "it has no arguments of a program under \"" + entry + "\"",
+                        "name a training checkpoint");
+    }
+    nlohmann::json arguments = nlohmann::json::object();
+    for (const auto& [key, value] : machine.entries_of(*state)) {
+        if (key->kind == PickleKind::text) {
+            arguments[key->text] = plain_value(*value);
+        }
+    }
+    return arguments;
 }
 
 }  // namespace ladle

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -33,6 +34,10 @@ PickledTensors read_tensor_pickle(std::string_view pickle, const std::string& la
 /// else: objects of unknown classes stand for nothing, and no code is run for them. Throws DataError if one of the
 /// wanted entries is not a tensor.
 PickledTensors read_tensor_pickle_entry(std::string_view pickle, const std::string& label, const std::string& entry);
+
+/// The attributes of the argparse.Namespace under the key `entry`, as an object: numbers, texts, truth values and null;
+/// anything else becomes an empty list. Nothing is executed. Throws DataError if there is none.
+nlohmann::json read_pickle_arguments(std::string_view pickle, const std::string& label, const std::string& entry);
 
 /// The class torch.<name>Storage of a type, e.g. "FloatStorage".
 std::string storage_class(DType dtype);

@@ -196,6 +196,10 @@ std::vector<std::pair<std::string, StoredTensor>> open_torch_entry(const std::st
     return stored_tensors(torch, read_tensor_pickle_entry(pickle_of(*torch), path, entry));
 }
 
+nlohmann::json read_torch_arguments(const std::string& path, const std::string& entry) {
+    return read_pickle_arguments(pickle_of(TorchFile(path)), path, entry);
+}
+
 TensorList read_torch(const std::string& path) {
     TensorList tensors;
     for (const auto& [name, stored] : open_torch(path)) {

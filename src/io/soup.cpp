@@ -232,8 +232,12 @@ std::vector<Bank> soup_banks(const Soup& soup, std::int64_t layer) {
 }
 
 std::string tensor_digest(const Soup& soup) {
+    return tensor_digest(soup.tensors);
+}
+
+std::string tensor_digest(const TensorList& tensors) {
     std::vector<const std::pair<std::string, Tensor>*> sorted;
-    for (const auto& entry : soup.tensors) {
+    for (const auto& entry : tensors) {
         sorted.push_back(&entry);
     }
     std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return a->first < b->first; });

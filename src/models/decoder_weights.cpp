@@ -219,12 +219,9 @@ int count_vocab(const std::vector<StoredTensorMap>& shards, const std::string& l
     return static_cast<int>(rows);
 }
 
-/// Interleaved rows from half-split ones: pair i of a head lies in rows i and i + head_dim / 2.
 StoredTensor interleave(StoredTensor half_split, int head_dim) {
-    const auto size = static_cast<std::size_t>(head_dim);
-    return take_rows(std::move(half_split), [size](std::size_t row) {
-        const std::size_t inside = row % size;
-        return row - inside + inside / 2 + inside % 2 * (size / 2);
+    return take_rows(std::move(half_split), [size = static_cast<std::size_t>(head_dim)](std::size_t row) {
+        return half_split_row(row, size);
     });
 }
 

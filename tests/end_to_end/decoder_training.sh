@@ -139,6 +139,18 @@ cmp one-unipelt.jsonl back.jsonl || fail "an adapter has other texts after it wa
 "$ladle" convert export-soft-moa --to adapter wrong.h5 --moa.system soft-moa --moa.lora_rank 4 --model.path model >out 2>log
 [ $? -eq 2 ] || fail "an option that the files decide: not exit code 2"
 
+# Plain LoRA becomes a directory of PEFT, other experts safetensors; from both come the bytes of the adapter file.
+"$ladle" convert recipe/best.h5 lora-peft --verify >log 2>&1 || fail "to peft"
+grep -q ': peft, lora, .* read back and equal$' log || fail "auto is not peft for LoRA"
+"$ladle" convert lora-peft --to adapter lora-back.h5 >log 2>&1 || fail "from peft"
+cmp recipe/best.h5 lora-back.h5 || fail "another adapter comes back from PEFT"
+"$ladle" convert one-unipelt/best.h5 --to peft no-peft >out 2>log
+[ $? -eq 2 ] || fail "unipelt to peft: not exit code 2"
+grep -q "unipelt needs the router of each block" log || fail "it does not say what PEFT lacks"
+"$ladle" convert one-unipelt/best.h5 unipelt.safetensors --verify >log 2>&1 || fail "to safetensors"
+"$ladle" convert unipelt.safetensors --to adapter unipelt-back.h5 >log 2>&1 || fail "from safetensors"
+cmp one-unipelt/best.h5 unipelt-back.h5 || fail "another adapter comes back from safetensors"
+
 # Answers are scored by the published rules; items that were trained on are named.
 sed 's/}$/, "answer": "7"}/' dev.jsonl >questions.jsonl
 "$ladle" generate --model.path model --adapter learned/best.h5 --instructions questions.jsonl --max-new-tokens 4 \

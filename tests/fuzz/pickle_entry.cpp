@@ -4,6 +4,13 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
     const ladle_fuzz::TimeLimit limit;
+    try {
+        ladle_fuzz::require(
+            ladle::read_pickle_arguments(ladle_fuzz::text_of(bytes, count), "input", "args").is_object(),
+            "arguments have names");
+    } catch (const ladle::DataError&) {
+        // Most inputs have none.
+    }
     ladle::PickledTensors read;
     try {
         read = ladle::read_tensor_pickle_entry(ladle_fuzz::text_of(bytes, count), "input", "model");

@@ -53,6 +53,15 @@ void refuses_model(const std::string& items, const char* named) {
     BOOST_CHECK_EXCEPTION(read_model(dictionary(items)), ladle::DataError, names(named));
 }
 
+/// The arguments under "args" of an archive.
+nlohmann::json read_arguments(const std::string& items) {
+    const Scratch scratch;
+    spill(scratch.path("t.pth"), archive_of(dictionary(items)));
+    return ladle::read_torch_arguments(scratch.path("t.pth"), "args");
+}
+
+const std::string name_space = "cargparse\nNamespace\n";
+
 std::string put_at(std::string bytes, std::size_t at, const std::string& change) {
     return bytes.replace(at, change.size(), change);
 }
@@ -405,6 +414,26 @@ BOOST_AUTO_TEST_CASE(flat_dictionaries_stay_strict) {
     refuses(archive_of(dictionary(a + "G12345678")), "operation 71");
     refuses(archive_of(dictionary(a + "cargparse\nNamespace\n)\x81")), "argparse.Namespace");
     refuses(archive_of(dictionary(a + "](K\1e")), "operation 101");
+}
+
+BOOST_AUTO_TEST_CASE(arguments_of_a_program) {
+    const std::string eight = "G\x40\x20\0\0\0\0\0\0"s;
+    const std::string state = "}(" + text("n") + small(3) + text("r") + eight + text("l") + "]" + text("z") + "N" +
+                              text("t") + "\x88" + text("s") + text("Q,K") + small(1) + small(2) + "u";
+    const nlohmann::json expected = {{"n", 3},       {"r", 8.0},  {"l", nlohmann::json::array()},
+                                     {"z", nullptr}, {"t", true}, {"s", "Q,K"}};
+    BOOST_TEST(read_arguments(text("args") + name_space + ")\x81" + state + "b") == expected);
+    const auto refuses_arguments = [](const std::string& items) {
+        BOOST_CHECK_EXCEPTION(read_arguments(items), ladle::DataError, names("no arguments"));
+    };
+    refuses_arguments(model);
+    refuses_arguments(text("args") + state);
+    refuses_arguments(text("args") + name_space + ")\x81");
+    refuses_arguments(text("args") + name_space + ")\x81" + text("state") + "b");
+    refuses_arguments(text("args") + "cos\nsystem\n)\x81" + state + "b");
+    // Called, not made: whatever that gives is not looked at.
+    refuses_arguments(text("args") + name_space + "(" + text("id") + "tR" + state + "b");
+    refuses_arguments(text("args") + "cos\nsystem\n(" + text("id") + "tR");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -17,4 +17,8 @@ void write_moa_adapter(const std::string& directory, const AdapterFile& adapter)
 /// replace options. Throws DataError for an argument or tensor that is missing, surplus, misshapen or out of range.
 AdapterFile read_moa_adapter(const std::string& directory, AdapterFile published);
 
+/// The same from a training checkpoint, checkpoint-N.pth: arguments from its args, experts from its model, which may
+/// hold the frozen tensors as well. Nothing is executed, and neither frozen tensors nor the optimizer's are read.
+AdapterFile read_moa_checkpoint(const std::string& path, AdapterFile published);
+
 }  // namespace ladle

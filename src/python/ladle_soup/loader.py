@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from . import attach
-from .soup_file import read_soup, refuse, write_soup
+from .soup_file import check_shapes, read_soup, refuse, write_soup
 
 BARE_CLASSES = {"BertModel", "RobertaModel"}
 CLASSIFIER_CLASSES = {"BertForSequenceClassification", "RobertaForSequenceClassification"}
@@ -143,15 +143,7 @@ def _check_tensors(model, description, outputs, tensors, what):
     if description["num_experts"] > len(tensors) and not description["merged"] and attach.bank_specs(description):
         refuse(what, f"it holds {len(tensors)} tensors for {description['num_experts']} experts", "export it again")
     expected = {**_bank_shapes(description), **_bias_shapes(model, description), **_head_shapes(description, outputs)}
-    problems = {"missing": [name for name in expected if name not in tensors],
-                "surplus": [name for name in tensors if name not in expected],
-                "of another shape": [f"{name} {list(tensors[name].shape)} instead of {expected[name]}"
-                                     for name in expected if name in tensors
-                                     and list(tensors[name].shape) != expected[name]]}
-    found = [f"{problem}: {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
-             for problem, names in problems.items() if names]
-    if found:
-        refuse(what, f"tensors are {'; '.join(found)}", "load the backbone it was trained on, or export the soup again")
+    check_shapes(expected, tensors, what)
 
 
 def _bank_shapes(description):

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from . import attach
 
 FORMAT = "ladle.soup 1"
+KEY = "ladle.soup"
 WRITTEN_BY = "give a file that `ladle convert SOUP --to safetensors FILE` wrote"
 KINDS = attach.BOTTLENECK_KINDS + attach.FACTOR_KINDS + attach.LORA_KINDS + ("bias", "head")
 NUMBER = (int, float)
@@ -36,25 +37,19 @@ def refuse(what: str, why: str, fix: str) -> None:
 
 def read_description(path: str | os.PathLike) -> dict:
     """What a soup file says about itself; SoupError if it is none of ladle's or its fields contradict each other."""
-    return _read(path, with_tensors=False)[0]
+    return check_description(_read(path, KEY, WRITTEN_BY, with_tensors=False)[0], f"cannot load {path}")
 
 
 def read_soup(path: str | os.PathLike) -> tuple[dict, dict[str, torch.Tensor]]:
     """Description and tensors (float32); SoupError also if they do not match their digest."""
-    description, tensors, digest = _read(path, with_tensors=True)
-    what = f"cannot load {path}"
-    for name, tensor in tensors.items():
-        if tensor.dtype != torch.float32:
-            refuse(what, f"tensor {name} is {tensor.dtype}, not torch.float32", "export the soup again")
-    if tensor_digest(tensors) != digest:
-        refuse(what, "its tensors do not match its ladle.sha256: it is damaged or was edited", "export the soup again")
-    return description, tensors
+    description, tensors = read_described(path, KEY, WRITTEN_BY)
+    return check_description(description, f"cannot load {path}"), tensors
 
 
 def write_soup(path: str | os.PathLike, description: dict, tensors: dict[str, torch.Tensor]) -> None:
     """Writes a file that read_soup and ladle read; a file of that name is replaced once the new one is whole."""
     tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"format": "pt", "ladle.soup": json.dumps(description), "ladle.sha256": tensor_digest(tensors)}
+    metadata = {"format": "pt", KEY: json.dumps(description), "ladle.sha256": tensor_digest(tensors)}
     save_file(tensors, f"{path}.partial", metadata)
     os.replace(f"{path}.partial", path)
 
@@ -69,22 +64,36 @@ def tensor_digest(tensors: dict[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _read(path, with_tensors):
+def read_described(path: str | os.PathLike, key: str, written_by: str) -> tuple[dict, dict[str, torch.Tensor]]:
+    """The description under that key of the metadata, unchecked, and the tensors, float32 and undamaged; SoupError.
+
+    `written_by` is what to do where the file has no such description.
+    """
+    description, tensors, digest = _read(path, key, written_by, with_tensors=True)
+    what = f"cannot load {path}"
+    for name, tensor in tensors.items():
+        if tensor.dtype != torch.float32:
+            refuse(what, f"tensor {name} is {tensor.dtype}, not torch.float32", "export it again")
+    if tensor_digest(tensors) != digest:
+        refuse(what, "its tensors do not match its ladle.sha256: it is damaged or was edited", "export it again")
+    return description, tensors
+
+
+def _read(path, key, written_by, with_tensors):
     what = f"cannot load {path}"
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()} if with_tensors else {}
     except (OSError, SafetensorError) as error:
-        refuse(what, f"it is no safetensors file that can be read ({error})",
-               WRITTEN_BY)
-    if "ladle.soup" not in metadata:
-        refuse(what, 'it has no "ladle.soup" in its metadata', WRITTEN_BY)
+        refuse(what, f"it is no safetensors file that can be read ({error})", written_by)
+    if key not in metadata:
+        refuse(what, f'it has no "{key}" in its metadata', written_by)
     try:
-        description = json.loads(metadata["ladle.soup"])
+        description = json.loads(metadata[key])
     except ValueError as error:
-        refuse(what, f"its description is no JSON ({error})", "export the soup again")
-    return check_description(description, what), tensors, metadata.get("ladle.sha256")
+        refuse(what, f"its description is no JSON ({error})", "export it again")
+    return description, tensors, metadata.get("ladle.sha256")
 
 
 def check_description(description: dict, what: str) -> dict:
@@ -92,15 +101,33 @@ def check_description(description: dict, what: str) -> dict:
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         refuse(what, f"its description has another format than {FORMAT}", "use a ladle_soup of the version of ladle")
     description = {**DEFAULTS, **description}
-    for field, kind in FIELDS.items():
+    check_fields(description, FIELDS, what)
+    for problem in _problems(description):
+        refuse(what, f"its description says {problem}", "use a ladle_soup of the version of ladle")
+    return description
+
+
+def check_fields(description: dict, fields: dict, what: str) -> None:
+    """SoupError if a field is missing or of another type than `fields` gives it."""
+    for field, kind in fields.items():
         value = description.get(field)
         fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
         if not fits:
             refuse(what, f"its field {field} is {value!r}" if field in description else f"its field {field} is missing",
-                   "export the soup again")
-    for problem in _problems(description):
-        refuse(what, f"its description says {problem}", "use a ladle_soup of the version of ladle")
-    return description
+                   "export it again")
+
+
+def check_shapes(expected: dict[str, list[int]], tensors: dict[str, torch.Tensor], what: str) -> None:
+    """SoupError naming tensors that are missing, surplus or of another shape than expected."""
+    problems = {"missing": [name for name in expected if name not in tensors],
+                "surplus": [name for name in tensors if name not in expected],
+                "of another shape": [f"{name} {list(tensors[name].shape)} instead of {expected[name]}"
+                                     for name in expected if name in tensors
+                                     and list(tensors[name].shape) != expected[name]]}
+    found = [f"{problem}: {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
+             for problem, names in problems.items() if names]
+    if found:
+        refuse(what, f"tensors are {'; '.join(found)}", "load the backbone it was trained on, or export it again")
 
 
 def _problems(d):
