@@ -68,18 +68,20 @@ void set_decoder(const JobOptions& job, BenchOptions& options) {
     config.optim.lr = 0;
     config.optim.base_lr = 0;
     if (job.has("selected")) {
+        const bool compares =
+            trains_decoder(config) && moa_options(config.moa.system, 1).router == BlockRouter::threshold;
+        if (!compares) {
+            throw ConfigError(fmt::format("--selected with moa.system = {}", config.moa.system),
+                              "only Sparse MoA compares its router's scores with a threshold",
+                              "leave --selected out, or set moa.system to sparse-moa");
+        }
         options.selected = share_switch(job, "selected");
         // Scores are shifted until that share of them reaches one half.
         config.moa.constant_threshold = true;
         config.moa.max_threshold = 0.5;
     }
     if (trains_decoder(config)) {
-        const MoaOptions experts = decoder_experts(config.moa, options.decoder->config.layers);
-        if (options.selected && experts.router != BlockRouter::threshold) {
-            throw ConfigError(fmt::format("--selected with moa.system = {}", config.moa.system),
-                              "only Sparse MoA compares its router's scores with a threshold",
-                              "leave --selected out, or set moa.system to sparse-moa");
-        }
+        decoder_experts(config.moa, options.decoder->config.layers);
     }
     if (job.given("eval.batch")) {
         options.prompts = {config.eval.batch};

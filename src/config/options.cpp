@@ -235,10 +235,6 @@ void validate(const Config& config) {
                           "the loss of a decoder is the mean over the tokens of the batch",
                           "leave train.loss_group out; train.accumulate joins batches by the mean of their means");
     }
-    if (train.recompute && !trains_decoder(config)) {
-        throw ConfigError("train.recompute = true and no moa.system", "encoders always keep their activations",
-                          "leave train.recompute out; micro-batches bound what they take");
-    }
     if (config.optim.schedule == "half-cosine" && train.leftover == "carry") {
         throw ConfigError("optim.schedule = half-cosine and train.leftover = carry",
                           "the schedule counts whole batches of epochs", "set train.leftover to drop or own");

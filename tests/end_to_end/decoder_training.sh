@@ -185,7 +185,7 @@ refused 2 "adapter.size = 4" "${data[@]}" --moa.system lora --adapter.size 4
 refused 2 "no step would be left" "${data[@]}" --moa.system lora --train.batch 16
 refused 3 "no room for a token" "${data[@]}" --moa.system lora --data.max_length 20
 refused 2 "train.loss_group" "${data[@]}" --moa.system lora --train.loss_group 2
-refused 2 "encoders always keep" "${data[@]}" --train.recompute true
+refused 2 "train.recompute = true" --model.path model --data.dir shards --train.recompute true
 refused 3 "absent.json" --moa.system lora --model.path model --data.train train.jsonl --data.dev absent.json
 refused 3 "positions for 64" --moa.system lora --model.path short --data.train train.jsonl --data.dev dev.jsonl
 finish

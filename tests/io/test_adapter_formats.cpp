@@ -307,7 +307,7 @@ BOOST_AUTO_TEST_CASE(training_checkpoints_give_their_experts) {
     other.block.ffn = 64;
     BOOST_CHECK_EXCEPTION(read_moa_checkpoint(checkpoint, other), DataError, names("lora_DOWN"));
     other.experts = moa_options("sparse-moa", 2);
-    BOOST_CHECK_EXCEPTION(read_moa_checkpoint(checkpoint, other), DataError, names("experts have"));
+    BOOST_CHECK_EXCEPTION(read_moa_checkpoint(checkpoint, other), DataError, names("max_threshold is missing"));
     BOOST_CHECK_EXCEPTION(read_torch_arguments(checkpoint, "scaler"), DataError, names("no arguments"));
     BOOST_CHECK_EXCEPTION(read_torch_arguments(checkpoint, "absent"), DataError, names("no arguments"));
     BOOST_CHECK_EXCEPTION(read_moa_checkpoint(directory + "/adapter.pth", tiny_published()), DataError,
