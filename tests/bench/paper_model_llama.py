@@ -2,8 +2,8 @@
 """A training step of LLaMA-3.1-8B with MoA experts on one GPU, on paper: bytes of a rank, time of a step.
 
 Counts what src/models/decoder.cpp, src/models/decoder_block.cpp and src/adapters/moa call on a GPU, one row per kernel,
-and gives each the larger of its arithmetic at peak and its bytes at full bandwidth, as paper_model.py does for encoders.
-Nothing is measured here. Standard library only. Usage: tests/bench/paper_model_llama.py [--kernels]
+and gives each the larger of its arithmetic at peak and its bytes at full bandwidth, as paper_model.py does. Nothing is
+measured here. Standard library only. Usage: tests/bench/paper_model_llama.py [--kernels]
   --kernels  also the rows of one block, kernel by kernel
 """
 import argparse
@@ -201,10 +201,12 @@ class Step:
         return kernels + self.update_bytes() / gpu.bandwidth
 
     def totals(self, recompute):
-        flop = sum(times * rows * sum(k.flop for k in part) for part, rows, times in self.parts(recompute))
-        moved = sum(times * sum(rows * k.bytes + k.weights for k in part) for part, rows, times in self.parts(recompute))
-        launches = sum(times * sum(k.launches for k in part) for part, rows, times in self.parts(recompute))
-        return flop, moved + self.update_bytes(), launches
+        flop, moved, launches = 0, self.update_bytes(), 0
+        for part, rows, times in self.parts(recompute):
+            flop += times * rows * sum(k.flop for k in part)
+            moved += times * sum(rows * k.bytes + k.weights for k in part)
+            launches += times * sum(k.launches for k in part)
+        return flop, moved, launches
 
     def useful_flop(self):
         """As src/bench/decoder_work.cpp counts them: attention's real pairs, the lowest block down to its inputs."""
