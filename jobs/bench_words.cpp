@@ -8,10 +8,21 @@ JobSpec bench_spec() {
     spec.name = "bench";
     spec.purpose =
         "Measure training steps, evaluation, generation, products or kernels on random weights, as JSON lines.";
-    spec.options = {"run.seed",     "model.path",          "model.precision",  "moa",
-                    "adapter.size", "adapter.num_experts", "adapter.share_up", "adapter.share_down",
-                    "train.batch",  "train.leaf",          "train.device",     "comm",
-                    "cpu",          "eval.batch"};
+    spec.options = {"run.seed",
+                    "model.path",
+                    "model.precision",
+                    "moa",
+                    "adapter.size",
+                    "adapter.num_experts",
+                    "adapter.share_up",
+                    "adapter.share_down",
+                    "train.batch",
+                    "train.leaf",
+                    "train.device",
+                    "train.recompute",
+                    "comm",
+                    "cpu",
+                    "eval.batch"};
     spec.switches = {
         {"dims", "NAME|PATH",
          "Dimensions of minilm (else), bert-base or roberta-large with their published bottleneck, or of a "

@@ -18,14 +18,17 @@ namespace ladle {
 namespace {
 
 void require_equal(const AdapterFile& written, const AdapterFile& read, const std::string& path) {
-    if (read.experts != written.experts) {
-        throw DataError("what was written to " + path + " is not what was read back", "the options differ",
-                        "check the disk");
+    const auto refuse = [&](const std::string& why) {
+        throw DataError("what was written to " + path + " is not what was read back", why, "check the disk");
+    };
+    if (read.experts != written.experts || read.tensors.size() != written.tensors.size()) {
+        refuse("the options or the number of tensors differ");
     }
     for (std::size_t i = 0; i < written.tensors.size(); ++i) {
-        if (read.tensors[i].second.bytes != written.tensors[i].second.bytes) {
-            throw DataError("what was written to " + path + " is not what was read back",
-                            "tensor " + written.tensors[i].first + " differs", "check the disk");
+        const auto& [name, tensor] = written.tensors[i];
+        const auto& [read_name, read_tensor] = read.tensors[i];
+        if (read_name != name || read_tensor.shape != tensor.shape || read_tensor.bytes != tensor.bytes) {
+            refuse("tensor " + name + " differs");
         }
     }
 }
@@ -53,8 +56,10 @@ void refuse_without_effect(const JobOptions& job, AdapterFormat from) {
         }
     }
     const bool lacks_system = from == AdapterFormat::moa || from == AdapterFormat::checkpoint;
+    const bool lacks_model = lacks_system || from == AdapterFormat::peft;
     for (const std::string& name : option_names()) {
-        if (job.given(name) && name != "model.path" && !(lacks_system && name == "moa.system")) {
+        const bool has_effect = (lacks_system && name == "moa.system") || (lacks_model && name == "model.path");
+        if (job.given(name) && !has_effect) {
             throw ConfigError(fmt::format("--{} has no effect on {}", name, job.positional[0]),
                               "the files say all of it", "leave it out");
         }
@@ -142,9 +147,9 @@ bool converts_adapter(const JobOptions& job) {
     if (job.positional.empty()) {
         return false;
     }
-    // A torch file may as well be a soup.
+    // A torch file may as well be a soup; only decoders have a system.
     const auto format = detect_adapter_format(job.positional[0]);
-    return format.has_value() && *format != AdapterFormat::checkpoint;
+    return format.has_value() && (*format != AdapterFormat::checkpoint || job.given("moa.system"));
 }
 
 std::string convert_adapter(const JobOptions& job) {

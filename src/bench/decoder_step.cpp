@@ -45,6 +45,7 @@ void bench_decoder_step(const BenchOptions& options, Communicator& comm, const B
     run.model["system"] = config.moa.system;
     run.model["trained"] = engine.table().total_count();
     run.model["computed_pairs"] = rounded(computed.all);
+    run.model["recompute"] = options.config.train.recompute;
     run.model["targets"] = targets;
     DecoderObjective objective(config, engine, split);
     time_steps(options, comm, objective, split, run, output);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <utility>
 
 #include "ladle/bench/bench.hpp"
 #include "ladle/bench/decoder_workload.hpp"
@@ -42,6 +43,25 @@ double share_switch(const JobOptions& job, const std::string& name) {
                           fmt::format("correct --{}", name));
     }
     return value;
+}
+
+/// A switch that the measurement does not look at would be a wrong description of its figures.
+void refuse_without_effect(const JobOptions& job, const BenchSubject& subject, bool decoder) {
+    const bool generates = subject.decoders && !subject.encoders;
+    const bool kernels = !subject.lengths && !generates;
+    const std::pair<const char*, bool> switches[] = {
+        {"lengths", subject.lengths}, {"steps", subject.lengths},  {"passes", subject.lengths && !decoder},
+        {"selected", decoder},        {"rows", kernels},           {"tokens", kernels},
+        {"new-tokens", generates},    {"prompt-tokens", generates}};
+    for (const auto& [name, is_used] : switches) {
+        if (job.has(name) && !is_used) {
+            throw ConfigError(fmt::format("--{} has no effect on this measurement", name),
+                              "`ladle bench --help` says what it is for", "leave it out");
+        }
+    }
+    if (decoder && job.has("dims") && job.given("model.path")) {
+        throw ConfigError("--dims and model.path", "each of them says which decoder is measured", "leave one out");
+    }
 }
 
 void set_encoder(const JobOptions& job, BenchOptions& options) {
@@ -148,7 +168,9 @@ BenchOptions bench_options(const JobOptions& job, const BenchSubject& subject) {
     config.train.accumulate = 1;
     config.train.loss_group = 1;
     config.train.max_steps = 0;
-    if (subject.decoders && (trains_decoder(config) || !subject.encoders)) {
+    const bool decoder = subject.decoders && (trains_decoder(config) || !subject.encoders);
+    refuse_without_effect(job, subject, decoder);
+    if (decoder) {
         set_decoder(job, options);
     } else {
         set_encoder(job, options);

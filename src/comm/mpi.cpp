@@ -131,7 +131,7 @@ public:
     }
     void barrier() override { check_mpi(MPI_Barrier(comm_), "MPI_Barrier"); }
     FrozenMemory frozen_memory(std::size_t bytes) override {
-        std::string obstacle = place_.local_size == 1 ? "one rank on this node" : lack_of_room(bytes);
+        std::string obstacle = obstacle_to_sharing(bytes);
         MPI_Win window = MPI_WIN_NULL;
         if (obstacle.empty()) {
             obstacle = make_window(bytes + kCacheLine, window);
@@ -141,8 +141,15 @@ public:
         }
         return {std::make_unique<SharedWeights>(node_, window, bytes), place_.local_size, ""};
     }
+    FrozenMemory planned_frozen_memory(std::size_t bytes) override {
+        const std::string obstacle = obstacle_to_sharing(bytes);
+        return {std::make_unique<PrivateWeights>(), obstacle.empty() ? place_.local_size : 1, obstacle};
+    }
 
 private:
+    std::string obstacle_to_sharing(std::size_t bytes) {
+        return place_.local_size == 1 ? "one rank on this node" : lack_of_room(bytes);
+    }
     /// Asks before MPI does: where its first rank cannot make the memory, Open MPI leaves the others waiting for it.
     std::string lack_of_room(std::size_t bytes) {
         struct statvfs system {};

@@ -356,7 +356,9 @@ std::vector<Option> machine_rows() {
          "share them.",
          true},
         {"eval.batch", [](C& c) -> F { return &c.eval.batch; }, between(1, 1 << 20), "sample",
-         "This many samples are evaluated together.", true},
+         "This many samples are evaluated, or prompts continued, together; a decoder in training is evaluated in "
+         "micro-batches of those that it learns from.",
+         true},
         {"checkpoint.every_steps", [](C& c) -> F { return &c.checkpoint.every_steps; }, at_least(0), "optimizer step",
          "A checkpoint is written each time this many steps have passed; 0 means at the end of each epoch.", false},
         {"checkpoint.every_minutes", [](C& c) -> F { return &c.checkpoint.every_minutes; }, at_least(0), "minute",

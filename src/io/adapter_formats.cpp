@@ -11,20 +11,36 @@
 #include "ladle/io/files.hpp"
 #include "ladle/io/hdf5.hpp"
 #include "ladle/io/safetensors.hpp"
+#include "peft_config.hpp"
 
 namespace ladle {
 namespace {
 
 constexpr std::array<const char*, 5> kNames = {"adapter", "moa", "checkpoint", "peft", "safetensors"};
 
-/// PEFT writes the task's type; ladle's own directories have it.
+/// Names of LLaMA's modules; PEFT itself may leave out the task's type.
+bool names_decoder(const std::string& directory) {
+    const std::string path = directory + "/" + kPeftSafetensorsFile;
+    if (!file_exists(path)) {
+        return false;
+    }
+    const auto tensors = read_safetensors_header(path).tensors;
+    return std::any_of(tensors.begin(), tensors.end(), [](const auto& tensor) {
+        return tensor.first.find(".self_attn.") != std::string::npos || tensor.first.find(".mlp.") != std::string::npos;
+    });
+}
+
 bool is_decoder_lora(const std::string& path) {
     const std::string config = path + "/adapter_config.json";
     if (!file_exists(config)) {
         return false;
     }
     const nlohmann::json parsed = read_json_file(config);
-    return parsed.is_object() && text_of(parsed, "task_type") == "CAUSAL_LM";
+    if (!parsed.is_object()) {
+        return false;
+    }
+    return parsed.value("task_type", nlohmann::json()).is_null() ? names_decoder(path)
+                                                                 : text_of(parsed, "task_type") == "CAUSAL_LM";
 }
 
 std::optional<AdapterFormat> detect_directory(const std::string& path) {

@@ -306,6 +306,10 @@ AdapterFile read_peft_adapter(const std::string& directory, const std::optional<
                           "give --model.path");
     }
     AdapterFile adapter = own ? describe_own(config, path) : describe_foreign(config, tensors, *model, path);
+    if (model.has_value() && adapter.backbone_digest != model->backbone_digest) {
+        refuse_peft(path, "its key ladle says that it belongs to other weights than those of model.path",
+                    "leave model.path out, or name the decoder that it was trained on");
+    }
     check_peft_targets(config, projections(adapter, listed_layers(config, path)), path);
     take_expert_tensors(adapter, own_tensors(adapter, std::move(tensors), directory), "", directory);
     return adapter;

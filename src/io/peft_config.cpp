@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <unordered_map>
 
 #include "export_parts.hpp"
 #include "ladle/core/error.hpp"
@@ -47,8 +48,22 @@ void check_pattern(const json& config, const char* key, double expected, const s
     }
 }
 
-bool finds(const std::string& name, const PeftModule& module) {
-    return module.path == name || (module.listed && module.path.ends_with("." + name));
+/// Marks the names that find the module: its path, or where its layer is listed a part of it behind a dot. Returns
+/// whether there is one.
+bool mark_finders(const PeftModule& module, std::unordered_map<std::string, bool>& used) {
+    bool found = false;
+    const auto mark = [&](const std::string& name) {
+        const auto at = used.find(name);
+        if (at != used.end()) {
+            found = at->second = true;
+        }
+    };
+    mark(module.path);
+    for (std::size_t dot = module.path.find('.'); module.listed && dot != std::string::npos;
+         dot = module.path.find('.', dot + 1)) {
+        mark(module.path.substr(dot + 1));
+    }
+    return found;
 }
 
 }  // namespace
@@ -131,20 +146,18 @@ void check_peft_config(const json& config, const std::string& task_type, const s
 }
 
 void check_peft_targets(const json& config, const std::vector<PeftModule>& modules, const std::string& path) {
-    constexpr std::size_t kMostNames = 6144;  // each projection of the deepest model that ladle reads
+    constexpr std::size_t kMostNames = std::size_t{1} << 15U;  // the projections of 4,096 layers
     const std::vector<std::string> names = peft_names(config, "target_modules", path);
     if (names.empty() || names.size() > kMostNames) {
         refuse_peft(path, names.empty() ? "target_modules is missing" : "target_modules names too many modules",
                     "give it in adapter_config.json as it was while training");
     }
-    std::vector<bool> used(names.size(), false);
+    std::unordered_map<std::string, bool> used;
+    for (const std::string& name : names) {
+        used.emplace(name, false);
+    }
     for (const PeftModule& module : modules) {
-        bool found = false;
-        for (std::size_t i = 0; i < names.size(); ++i) {
-            if (finds(names[i], module)) {
-                found = used[i] = true;
-            }
-        }
+        const bool found = mark_finders(module, used);
         if (found != module.adapted) {
             refuse_peft(
                 path,
@@ -153,11 +166,9 @@ void check_peft_targets(const json& config, const std::vector<PeftModule>& modul
                 kFixTargets);
         }
     }
-    const auto idle = std::find(used.begin(), used.end(), false);
-    if (idle != used.end()) {
-        refuse_peft(path,
-                    fmt::format("target_modules names {}, which is none of the projections of a block",
-                                names[static_cast<std::size_t>(idle - used.begin())]),
+    const auto idle = std::find_if(names.begin(), names.end(), [&](const auto& name) { return !used.at(name); });
+    if (idle != names.end()) {
+        refuse_peft(path, fmt::format("target_modules names {}, which is none of the projections of a block", *idle),
                     kFixTargets);
     }
 }

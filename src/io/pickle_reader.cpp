@@ -1,9 +1,12 @@
 // The objects that a pickle of tensors names, and the tensors put together from them.
 #include "pickle_reader.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <set>
 
+#include "ladle/core/error.hpp"
 #include "pickle_machine.hpp"
 
 namespace ladle {
@@ -62,6 +65,9 @@ PickleValuePtr find_entry(PickleMachine& machine, const std::string& label, cons
 }
 
 /// What is no number, text or truth value becomes an empty list.
+// Far above any program's command line.
+constexpr std::size_t kMostArgumentBytes = std::size_t{1} << 20U;
+
 nlohmann::json plain_value(const PickleValue& value) {
     switch (value.kind) {
         case PickleKind::none:
@@ -212,9 +218,17 @@ nlohmann::json read_pickle_arguments(std::string_view pickle, const std::string&
         throw DataError("cannot read " + label, "it has no arguments of a program under \"" + entry + "\"",
                         "name a training checkpoint");
     }
+    // A text may stand under many keys, and each of them gets a copy.
+    std::size_t copied = 0;
     nlohmann::json arguments = nlohmann::json::object();
     for (const auto& [key, value] : machine.entries_of(*state)) {
         if (key->kind == PickleKind::text) {
+            copied += key->text.size() + value->text.size() + sizeof(nlohmann::json);
+            if (copied > kMostArgumentBytes) {
+                throw DataError("cannot read " + label,
+                                fmt::format("its arguments take more than {} bytes", kMostArgumentBytes),
+                                "name a checkpoint that the published program wrote");
+            }
             arguments[key->text] = plain_value(*value);
         }
     }

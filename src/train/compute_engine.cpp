@@ -25,10 +25,12 @@ ComputeEngine::ComputeEngine(const Config& config, BuiltFrom built_from, Communi
 
 void ComputeEngine::place_frozen(std::size_t bytes, Communicator& comm) {
     frozen_bytes_ = bytes;
-    // Of shapes alone nothing is kept; who would share it is asked for all the same.
-    frozen_memory_ = kernels_->memory().is_host()
-                         ? comm.frozen_memory(built_from_ == BuiltFrom::shapes ? 0 : bytes)
-                         : FrozenMemory{std::make_unique<PrivateWeights>(kernels_->memory()), 1, "on the GPU"};
+    if (!kernels_->memory().is_host()) {
+        frozen_memory_ = {std::make_unique<PrivateWeights>(kernels_->memory()), 1, "on the GPU"};
+    } else {
+        frozen_memory_ =
+            built_from_ == BuiltFrom::shapes ? comm.planned_frozen_memory(bytes) : comm.frozen_memory(bytes);
+    }
 }
 
 void ComputeEngine::count_frozen(std::int64_t taken_values) {

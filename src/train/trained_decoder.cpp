@@ -54,9 +54,8 @@ double TrainedDecoder::mean_loss(Communicator& comm, const Split& split, const O
             values[s] = static_cast<float>(sum);
         }
     };
-    const std::vector<float> losses =
-        compute_by_sample(engine_, comm, split, {1, config_.eval.batch, engine_.model().config().dim, planned_rows_},
-                          loss_of, on_progress);
+    const std::vector<float> losses = compute_by_sample(
+        engine_, comm, split, {1, 1, engine_.model().config().dim, planned_rows_}, loss_of, on_progress);
     double sum = 0;
     for (const float loss : losses) {
         sum += static_cast<double>(loss);

@@ -51,6 +51,7 @@ JSON
 decoder=(--dims decoder.json --lengths lengths --steps 2 --repetitions 1)
 expect 0 '"system":"soft-moa"' step "${decoder[@]}" --moa.system soft-moa
 [ "$(wc -l <out)" -eq 2 ] || fail "step of a decoder: not two lines"
+expect 0 '"recompute":true' step "${decoder[@]}" --moa.system soft-moa --train.recompute true
 expect 0 '"computed_pairs":0.0,' step "${decoder[@]}" --moa.system sparse-moa --selected 0
 short=(--dims decoder.json --repetitions 1 --prompt-tokens 3 --new-tokens 4)
 expect 0 '"bench":"decode"' generate "${short[@]}"
@@ -58,6 +59,10 @@ expect 0 '"bench":"decode"' generate "${short[@]}"
 expect 0 '"batch":3,' generate "${short[@]}" --eval.batch 3 --moa.system soft-moa
 
 expect 2 'only Sparse MoA compares' step "${decoder[@]}" --moa.system soft-moa --selected 0.5
+expect 2 '--selected has no effect' step "${tiny[@]}" --selected 0.5
+expect 2 '--passes has no effect' step "${decoder[@]}" --moa.system soft-moa --passes 1
+expect 2 '--lengths has no effect' generate "${short[@]}" --lengths lengths
+expect 2 '--dims and model.path' generate "${short[@]}" --model.path decoder.json
 expect 2 '--selected 1.5 cannot be used' step "${decoder[@]}" --moa.system sparse-moa --selected 1.5
 expect 2 'only step and generate measure decoders' eval "${tiny[@]}" --moa.system soft-moa
 expect 2 'unknown dimensions of a decoder "minilm"' generate --dims minilm

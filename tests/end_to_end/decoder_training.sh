@@ -151,6 +151,15 @@ grep -q "unipelt needs the router of each block" log || fail "it does not say wh
 "$ladle" convert unipelt.safetensors --to adapter unipelt-back.h5 >log 2>&1 || fail "from safetensors"
 cmp one-unipelt/best.h5 unipelt-back.h5 || fail "another adapter comes back from safetensors"
 
+# What a training program of MoA left behind goes straight into any format.
+tiny=$(dirname "$(dirname "$6")")/moa/meta_tiny
+for to in safetensors adapter moa; do
+    "$ladle" convert "$tiny/checkpoint-1.pth" --to $to "tiny-$to" --moa.system soft-moa --model.path "$tiny" --verify \
+        >log 2>&1 || fail "a training checkpoint to $to"
+done
+"$ladle" convert tiny-adapter --to moa again --model.path "$tiny" >log 2>&1
+[ $? -eq 2 ] || fail "a model that is not looked at: not exit code 2"
+
 # Answers are scored by the published rules; items that were trained on are named.
 sed 's/}$/, "answer": "7"}/' dev.jsonl >questions.jsonl
 "$ladle" generate --model.path model --adapter learned/best.h5 --instructions questions.jsonl --max-new-tokens 4 \

@@ -423,6 +423,14 @@ BOOST_AUTO_TEST_CASE(arguments_of_a_program) {
     const nlohmann::json expected = {{"n", 3},       {"r", 8.0},  {"l", nlohmann::json::array()},
                                      {"z", nullptr}, {"t", true}, {"s", "Q,K"}};
     BOOST_TEST(read_arguments(text("args") + name_space + ")\x81" + state + "b") == expected);
+    // One text under many keys costs a pickle little and its reader a copy each.
+    const std::string shared = text(std::string(200, 'x')) + "q\5";
+    std::string many = "}(" + text("k") + shared;
+    for (int i = 0; i < 6000; ++i) {
+        many += text("k" + std::to_string(i)) + "h\5";
+    }
+    BOOST_CHECK_EXCEPTION(read_arguments(text("args") + name_space + ")\x81" + many + "ub"), ladle::DataError,
+                          names("more than 1048576 bytes"));
     const auto refuses_arguments = [](const std::string& items) {
         BOOST_CHECK_EXCEPTION(read_arguments(items), ladle::DataError, names("no arguments"));
     };

@@ -99,6 +99,15 @@ BOOST_AUTO_TEST_CASE(frozen_weights_are_private_where_the_node_has_no_room) {
     BOOST_TEST(memory.why_private.find(world->world_size() == 1 ? "one rank" : "/dev/shm has") == 0U);
     BOOST_TEST(memory.store->writes());
     BOOST_TEST(memory.store->take(8) != nullptr);
+    const FrozenMemory planned = world->planned_frozen_memory(std::size_t{1} << 60U);
+    BOOST_TEST(planned.sharers == 1);
+    BOOST_TEST(planned.why_private == memory.why_private);
+}
+
+BOOST_AUTO_TEST_CASE(planned_weights_have_the_sharers_of_real_ones) {
+    const FrozenMemory planned = world->planned_frozen_memory(1024);
+    BOOST_TEST(planned.sharers == world->frozen_memory(1024).sharers);
+    BOOST_TEST(planned.store->writes());
 }
 
 int main(int argc, char** argv) {

@@ -44,6 +44,8 @@ public:
     /// share and the first of them writes, or memory of each rank's own where the node has no room for a window or MPI
     /// makes none. All ranks together. A window lives until the session ends.
     virtual FrozenMemory frozen_memory(std::size_t bytes) = 0;
+    /// Who would share that memory, without taking it: the store is of this rank and empty. All ranks together.
+    virtual FrozenMemory planned_frozen_memory(std::size_t bytes) = 0;
 
     bool is_root() const { return world_rank() == 0; }
     /// Rank 0's text on all ranks.
