@@ -34,6 +34,18 @@ class Files:
             self.arguments = support.arguments_of(file)
 
 
+def move_inputs(layer, device):
+    """Does to a layer what accelerate does to those of a split model: it moves the inputs once forward is called."""
+    layer.to(device)
+    forward = layer.forward
+
+    def moved(value):
+        return tuple(map(moved, value)) if isinstance(value, tuple) else (
+            value.to(device) if isinstance(value, torch.Tensor) else value)
+
+    layer.forward = lambda *args, **kwargs: forward(*moved(args), **{name: moved(kwargs[name]) for name in kwargs})
+
+
 class ExpertLoader(unittest.TestCase):
 
     def setUp(self):
@@ -156,6 +168,35 @@ class ExpertLoader(unittest.TestCase):
         with h5py.File(FIXTURES / "soft_moa.h5") as file:
             files.model = support.make_llama({**support.config_of(file), "ffn_hidden": 96})
         self.assert_refused(["ffn 128", "96"], files, path)
+
+    def test_layers_on_other_devices(self):
+        # Without a GPU the other device is meta: that a tensor was left behind still shows, values do not.
+        device = "cuda" if torch.cuda.is_available() else "meta"
+        for name in ("soft_moa", "sparse_moa", "instance_moa", "unipelt", "topk"):
+            with self.subTest(name=name), torch.no_grad():
+                model = self.attach(Files(name))
+                tokens = torch.randint(1, 100, (2, 7), generator=torch.Generator().manual_seed(1))
+                mask = torch.ones_like(tokens)
+                mask[1, 4:] = 0
+                expected = model(tokens, attention_mask=mask).logits
+                for module in (model.model.layers[1], model.model.norm, model.lm_head):
+                    move_inputs(module, device)
+                logits = model(tokens, attention_mask=mask).logits
+                self.assertEqual((logits.device.type, logits.shape), (device, expected.shape))
+                if device == "cuda":
+                    self.assertLess((logits.cpu() - expected).abs().max().item(), TOLERANCE)
+
+    def test_offloaded_and_split_layers(self):
+        for moved, words in (("", ["layer 1", "on meta:", "offloaded", "device_map"]),
+                             ("mlp", ["layer 1", "on cpu and meta:", "offloaded"])):
+            with self.subTest(moved=moved):
+                files = Files("soft_moa")
+                files.model.model.layers[1].get_submodule(moved).to("meta")
+                path = support.write_safetensors(self.folder / "e.safetensors", files.description, files.tensors)
+                self.assert_refused(words, files, path)
+        files = Files("soft_moa")
+        files.model.lm_head.to("meta")
+        self.attach(files)
 
     def test_published_files_that_do_not_fit(self):
         files = Files("soft_moa")
