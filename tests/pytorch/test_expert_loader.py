@@ -144,10 +144,12 @@ class ExpertLoader(unittest.TestCase):
         refused(["dim 65", "has 64"], {"dim": 65})
         for field, value in (("router", "soft"), ("rule", "any"), ("num_experts", 0), ("num_experts", 1 << 40),
                              ("lora_rank", 1 << 40), ("router_expansion", -1), ("lora_alpha", -1),
+                             ("lora_alpha", float("nan")), ("lora_alpha", 10**400),
                              ("lora_targets", "Q,Q"), ("lora_targets", "Z"), ("lora_layers", "0-3"),
                              ("lora_layers", "0-2,"), ("lora_layers", "")):
             refused([field], {field: value})
         refused(["router = 'token'"], {"rule": "top_k"})
+        refused(["max_threshold"], {"router": "threshold", "max_threshold": 10**400})
         refused(["surplus"], {"router": "none"})
         refused(["num_experts", "True"], {"num_experts": True})
         refused(["experts", "tensors"], {"num_experts": 1000})
@@ -218,12 +220,27 @@ class ExpertLoader(unittest.TestCase):
         refused(["lora_layers", "missing"], arguments={name: value for name, value in files.arguments.items()
                                                        if name != "lora_layers"})
         refused(["of another shape"], arguments={**files.arguments, "lora_rank": 5})
-        refused(["is no tensor"], tensors={**files.tensors, "number": torch.tensor(1)})
+        refused(["lora_alpha"], arguments={**files.arguments, "lora_alpha": 10**400})
+        gate = "layers.0.attention.prompt_gate"
+        for tensor in (torch.tensor(1), torch.empty(1, device="meta"), torch.ones(1).to_sparse()):
+            refused([f"'llama.{gate}' is no tensor"], tensors={**files.tensors, gate: tensor})
         folder = support.write_published(self.folder / "pickled", files.arguments, files.tensors)
         torch.save({"llama.x": pathlib.Path("x")}, folder / "adapter.pth")
-        self.assert_refused(["cannot be read"], files, folder, system="soft-moa")
-        (folder / "adapter_params.json").write_text("{")
-        self.assert_refused(["cannot be read"], files, folder, system="soft-moa")
+        self.assert_refused(["adapter.pth cannot be read"], files, folder, system="soft-moa")
+        for text in ("{", "[" * 100000):
+            (folder / "adapter_params.json").write_text(text)
+            self.assert_refused(["adapter_params.json cannot be read"], files, folder, system="soft-moa")
+
+    def test_damaged_published_tensors(self):
+        files = Files("soft_moa")
+        folder = support.write_published(self.folder / "damaged", files.arguments, files.tensors)
+        path = folder / "adapter.pth"
+        torch.save({"llama.x": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
+        whole = path.read_bytes()
+        # Cut after each byte: torch's unpickler stops at another line, with other types of exceptions.
+        for length in range(len(whole)):
+            path.write_bytes(whole[:length])
+            self.assert_refused(["adapter.pth cannot be read"], files, folder, system="soft-moa")
 
 
 if __name__ == "__main__":
