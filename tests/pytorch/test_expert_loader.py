@@ -34,6 +34,18 @@ class Files:
             self.arguments = support.arguments_of(file)
 
 
+def move_inputs(layer, device):
+    """Does to a layer what accelerate does to those of a split model: it moves the inputs once forward is called."""
+    layer.to(device)
+    forward = layer.forward
+
+    def moved(value):
+        return tuple(map(moved, value)) if isinstance(value, tuple) else (
+            value.to(device) if isinstance(value, torch.Tensor) else value)
+
+    layer.forward = lambda *args, **kwargs: forward(*moved(args), **{name: moved(kwargs[name]) for name in kwargs})
+
+
 class ExpertLoader(unittest.TestCase):
 
     def setUp(self):
@@ -132,10 +144,12 @@ class ExpertLoader(unittest.TestCase):
         refused(["dim 65", "has 64"], {"dim": 65})
         for field, value in (("router", "soft"), ("rule", "any"), ("num_experts", 0), ("num_experts", 1 << 40),
                              ("lora_rank", 1 << 40), ("router_expansion", -1), ("lora_alpha", -1),
+                             ("lora_alpha", float("nan")), ("lora_alpha", 10**400),
                              ("lora_targets", "Q,Q"), ("lora_targets", "Z"), ("lora_layers", "0-3"),
                              ("lora_layers", "0-2,"), ("lora_layers", "")):
             refused([field], {field: value})
         refused(["router = 'token'"], {"rule": "top_k"})
+        refused(["max_threshold"], {"router": "threshold", "max_threshold": 10**400})
         refused(["surplus"], {"router": "none"})
         refused(["num_experts", "True"], {"num_experts": True})
         refused(["experts", "tensors"], {"num_experts": 1000})
@@ -157,6 +171,35 @@ class ExpertLoader(unittest.TestCase):
             files.model = support.make_llama({**support.config_of(file), "ffn_hidden": 96})
         self.assert_refused(["ffn 128", "96"], files, path)
 
+    def test_layers_on_other_devices(self):
+        # Without a GPU the other device is meta: that a tensor was left behind still shows, values do not.
+        device = "cuda" if torch.cuda.is_available() else "meta"
+        for name in ("soft_moa", "sparse_moa", "instance_moa", "unipelt", "topk"):
+            with self.subTest(name=name), torch.no_grad():
+                model = self.attach(Files(name))
+                tokens = torch.randint(1, 100, (2, 7), generator=torch.Generator().manual_seed(1))
+                mask = torch.ones_like(tokens)
+                mask[1, 4:] = 0
+                expected = model(tokens, attention_mask=mask).logits
+                for module in (model.model.layers[1], model.model.norm, model.lm_head):
+                    move_inputs(module, device)
+                logits = model(tokens, attention_mask=mask).logits
+                self.assertEqual((logits.device.type, logits.shape), (device, expected.shape))
+                if device == "cuda":
+                    self.assertLess((logits.cpu() - expected).abs().max().item(), TOLERANCE)
+
+    def test_offloaded_and_split_layers(self):
+        for moved, words in (("", ["layer 1", "on meta:", "offloaded", "device_map"]),
+                             ("mlp", ["layer 1", "on cpu and meta:", "offloaded"])):
+            with self.subTest(moved=moved):
+                files = Files("soft_moa")
+                files.model.model.layers[1].get_submodule(moved).to("meta")
+                path = support.write_safetensors(self.folder / "e.safetensors", files.description, files.tensors)
+                self.assert_refused(words, files, path)
+        files = Files("soft_moa")
+        files.model.lm_head.to("meta")
+        self.attach(files)
+
     def test_published_files_that_do_not_fit(self):
         files = Files("soft_moa")
         numbers = iter(range(100))
@@ -177,12 +220,27 @@ class ExpertLoader(unittest.TestCase):
         refused(["lora_layers", "missing"], arguments={name: value for name, value in files.arguments.items()
                                                        if name != "lora_layers"})
         refused(["of another shape"], arguments={**files.arguments, "lora_rank": 5})
-        refused(["is no tensor"], tensors={**files.tensors, "number": torch.tensor(1)})
+        refused(["lora_alpha"], arguments={**files.arguments, "lora_alpha": 10**400})
+        gate = "layers.0.attention.prompt_gate"
+        for tensor in (torch.tensor(1), torch.empty(1, device="meta"), torch.ones(1).to_sparse()):
+            refused([f"'llama.{gate}' is no tensor"], tensors={**files.tensors, gate: tensor})
         folder = support.write_published(self.folder / "pickled", files.arguments, files.tensors)
         torch.save({"llama.x": pathlib.Path("x")}, folder / "adapter.pth")
-        self.assert_refused(["cannot be read"], files, folder, system="soft-moa")
-        (folder / "adapter_params.json").write_text("{")
-        self.assert_refused(["cannot be read"], files, folder, system="soft-moa")
+        self.assert_refused(["adapter.pth cannot be read"], files, folder, system="soft-moa")
+        for text in ("{", "[" * 100000):
+            (folder / "adapter_params.json").write_text(text)
+            self.assert_refused(["adapter_params.json cannot be read"], files, folder, system="soft-moa")
+
+    def test_damaged_published_tensors(self):
+        files = Files("soft_moa")
+        folder = support.write_published(self.folder / "damaged", files.arguments, files.tensors)
+        path = folder / "adapter.pth"
+        torch.save({"llama.x": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
+        whole = path.read_bytes()
+        # Cut after each byte: torch's unpickler stops at another line, with other types of exceptions.
+        for length in range(len(whole)):
+            path.write_bytes(whole[:length])
+            self.assert_refused(["adapter.pth cannot be read"], files, folder, system="soft-moa")
 
 
 if __name__ == "__main__":

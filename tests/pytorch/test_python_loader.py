@@ -368,7 +368,8 @@ class Strictness(LoaderCase):
                 ("madakron", {"factor_experts": "up"}), ("lora", {"lora_targets": []}),
                 ("lora", {"lora_targets": ["query", "query"]}), ("lora", {"lora_targets": ["pooler"]}),
                 ("lora", {"lora_targets": [["query"]]}), ("lora", {"lora_alpha": "8"}), ("lora", {"lora_alpha": 0.0}),
-                ("lora", {"lora_alpha": float("nan")}), ("lora", {"intermediate_size": 0, "lora_targets": ["output"]})):
+                ("lora", {"lora_alpha": float("nan")}), ("lora", {"lora_alpha": 10**400}),
+                ("lora", {"intermediate_size": 0, "lora_targets": ["output"]})):
             with self.subTest(kind=kind, **fields):
                 soup = self.make(kind)
                 soup.description |= fields
@@ -392,8 +393,9 @@ class Strictness(LoaderCase):
         self.assert_refused(["missing.safetensors"], ladle_soup.load_soup, model, self.folder / "missing.safetensors")
         save_file(soup.tensors, self.folder / "plain.safetensors")
         self.assert_refused(["ladle.soup"], ladle_soup.read_description, self.folder / "plain.safetensors")
-        save_file(soup.tensors, self.folder / "json.safetensors", {"ladle.soup": "{"})
-        self.assert_refused(["JSON"], ladle_soup.read_description, self.folder / "json.safetensors")
+        for text in ("{", "[" * 100000):
+            save_file(soup.tensors, self.folder / "json.safetensors", {"ladle.soup": text})
+            self.assert_refused(["JSON"], ladle_soup.read_description, self.folder / "json.safetensors")
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
         soup.tensors["classifier.bias"] = soup.tensors["classifier.bias"] + 1

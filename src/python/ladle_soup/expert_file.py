@@ -1,10 +1,9 @@
 """Files that hold experts of a decoder: `ladle convert --to safetensors`, and the published directories of MoA."""
 
 import json
-import math
 import os
 import pathlib
-import pickle
+import sys
 
 import torch
 
@@ -70,14 +69,17 @@ def _read_published(directory, system, sizes, what):
                f"give system=..., one of {', '.join(SYSTEMS)}")
     try:
         arguments = json.loads((directory / "adapter_params.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        refuse(what, f"its adapter_params.json cannot be read ({error})", WRITTEN_BY)
+    try:
         tensors = torch.load(directory / "adapter.pth", weights_only=True, map_location="cpu")
-    except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
-        refuse(what, f"its adapter_params.json or adapter.pth cannot be read ({error})", WRITTEN_BY)
+    except Exception as error:  # on damaged files whatever the unpickler stumbles over, struct.error among others
+        refuse(what, f"its adapter.pth cannot be read ({type(error).__name__}: {error})", WRITTEN_BY)
     if not isinstance(arguments, dict) or not isinstance(tensors, dict):
         refuse(what, "its files hold no dictionaries", WRITTEN_BY)
     strange = [name for name, tensor in tensors.items()
                if not isinstance(name, str) or not name.startswith(PREFIX) or not isinstance(tensor, torch.Tensor)
-               or not tensor.is_floating_point()]
+               or not tensor.is_floating_point() or tensor.is_meta or tensor.layout != torch.strided]
     if strange:
         refuse(what, f"{strange[0]!r} is no tensor of experts", WRITTEN_BY)
     description = {**_described(arguments, system, what), **sizes}
@@ -105,8 +107,8 @@ def _problems(d):
               for field in ("num_experts", "lora_rank", "adapter_size", "prompt_length")]
     rules += [(0 <= d["router_expansion"] <= LARGEST, "router_expansion"),
               (d["rule"] != "top_k" or 0 < d["top_k"] <= d["num_experts"], "top_k"),
-              (math.isfinite(d["lora_alpha"]) and d["lora_alpha"] > 0, "lora_alpha"),
-              (d["router"] != "threshold" or 0 < d["max_threshold"] < math.inf, "max_threshold"),
+              (0 < d["lora_alpha"] <= sys.float_info.max, "lora_alpha"),
+              (d["router"] != "threshold" or 0 < d["max_threshold"] <= sys.float_info.max, "max_threshold"),
               (d["rule"] == "softmax" or d["router"] == "none", "router"),
               (d["rule"] == "softmax" or not d["share_lora_a"], "share_lora_a")]
     targets = d["lora_targets"].split(",") if d["lora_targets"] else []

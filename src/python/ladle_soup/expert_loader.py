@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .expert_file import read_experts
-from .experts import MODULE, attach_experts, detach_experts, expert_shapes
+from .experts import MODULE, attach_experts, detach_experts, expert_shapes, kinds_in
 from .soup_file import check_shapes, refuse
 
 CLASSES = {"LlamaModel", "LlamaForCausalLM"}
@@ -34,7 +34,9 @@ def load_experts(model: nn.Module, path: str | os.PathLike, *, system: str | Non
     gradients, and expert_parameters lists them. Nothing else is frozen or changed. The routers of instance-moa and
     unipelt see the mean over a sample's tokens that attention_mask shows (without one over all); with a cache, the
     weights of the prompt stay in force for what is generated.
-    Raises SoupError, with the model unchanged, if the files are not whole or belong to a model of another shape.
+    A layer with experts must lie whole on one device; different layers may lie on different ones.
+    Raises SoupError, with the model unchanged, if the files are not whole or belong to a model of another shape, or if
+    such a layer is offloaded or split.
     """
     what = f"cannot load {path}"
     description, tensors = read_experts(path, system, _check_model(model, what))
@@ -45,6 +47,7 @@ def load_experts(model: nn.Module, path: str | os.PathLike, *, system: str | Non
     if description["num_experts"] > len(tensors):
         refuse(what, f"it holds {len(tensors)} tensors for {description['num_experts']} experts", "export it again")
     check_shapes(expert_shapes(description), tensors, what)
+    _check_devices(decoder, description, what)
     handles = attach_experts(decoder, description)
     with torch.no_grad():
         for name, parameter in _named(decoder):
@@ -85,6 +88,15 @@ def _attached(decoder):
 
 def _passes_cache(decoder):
     return "past_key_values" in inspect.signature(type(decoder.layers[0]).forward).parameters
+
+
+def _check_devices(decoder, description, what):
+    for number, layer in enumerate(decoder.layers):
+        devices = sorted({str(parameter.device) for parameter in layer.parameters()})
+        if kinds_in(description, number) and (len(devices) > 1 or devices == ["meta"]):
+            refuse(what, f"the parameters of layer {number} are on {' and '.join(devices)}: it is "
+                   f"{'offloaded or not loaded' if 'meta' in devices else 'split'}",
+                   "load the model with a device_map that keeps each layer whole on one device, without offloading")
 
 
 def _check_model(model, what):

@@ -209,7 +209,8 @@ class LayerExperts(nn.Module):
 
     def begin(self, _layer: nn.Module, args: tuple, kwargs: dict) -> None:
         """Forward pre-hook of the layer: the weights of this pass."""
-        x = args[0] if args else kwargs["hidden_states"]
+        # Of a decoder split over devices, inputs still lie where the layer before computed them.
+        x = (args[0] if args else kwargs["hidden_states"]).to(next(self.parameters()).device)
         if self.description["router"] not in ("instance", "gates"):
             self.state["weights"] = self.type_weights(x)
             return
@@ -232,7 +233,7 @@ class LayerExperts(nn.Module):
             return x.mean(1, keepdim=True)
         if mask.shape != x.shape[:2]:
             raise ValueError(f"the means of samples need an attention_mask {list(x.shape[:2])}, not {list(mask.shape)}")
-        shown = mask[:, :, None].to(x.dtype)
+        shown = mask[:, :, None].to(x)
         return (x * shown).sum(1, keepdim=True) / shown.sum(1, keepdim=True)
 
     def end(self, _layer: nn.Module, _args: tuple, output):

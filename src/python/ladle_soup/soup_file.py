@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-import math
 import os
 import struct
+import sys
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -91,7 +91,7 @@ def _read(path, key, written_by, with_tensors):
         refuse(what, f'it has no "{key}" in its metadata', written_by)
     try:
         description = json.loads(metadata[key])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         refuse(what, f"its description is no JSON ({error})", "export it again")
     return description, tensors, metadata.get("ladle.sha256")
 
@@ -151,6 +151,6 @@ def _problems(d):
         targets = d["lora_targets"]
         rules += [(all(isinstance(name, str) for name in targets) and 0 < len(set(targets)) == len(targets)
                    and set(targets) <= set(attach.LORA_PATHS), "lora_targets"),
-                  (math.isfinite(d["lora_alpha"]) and d["lora_alpha"] != 0, "lora_alpha"),
+                  (0 < abs(d["lora_alpha"]) <= sys.float_info.max, "lora_alpha"),
                   (d["intermediate_size"] > 0 or not set(targets) & {"intermediate", "output"}, "intermediate_size")]
     return [f"{field} = {d[field]!r}" for holds, field in rules if not holds]
