@@ -2,6 +2,7 @@
 // Python: the command line shows texts only.
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <numeric>
 
 #include "ladle/core/error.hpp"
@@ -14,12 +15,24 @@ using namespace ladle;
 
 namespace {
 
+/// Without asking for the model's tokenizer: the tokens are given.
+std::unique_ptr<DecoderEngine> make_engine(const DecoderWeights& weights, const std::string& adapter_path,
+                                           Communicator& comm) {
+    if (adapter_path.empty()) {
+        return std::make_unique<DecoderEngine>(Config{}, weights, comm);
+    }
+    const AdapterFile adapter = read_adapter_file(adapter_path);
+    auto engine = std::make_unique<DecoderEngine>(Config{}, weights, adapter.experts, comm);
+    load_adapter(adapter, *engine);
+    return engine;
+}
+
 void write_logits(const std::string& output, const std::string& model, const std::string& adapter,
                   const std::vector<std::int32_t>& ids) {
     DecoderFiles files = open_decoder_files(model);
     fit_positions(files.weights.config, {ids}, 1);
     const auto alone = make_single_communicator();
-    const auto engine = make_generator(Config{}, files.weights, files.digest, adapter, *alone);
+    const auto engine = make_engine(files.weights, adapter, *alone);
     const Decoder<float>& decoder = engine->model();
     const test::OneSample sample(ids);
     Arena arena;
