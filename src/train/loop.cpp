@@ -175,8 +175,10 @@ void TrainingRun::log_step(const StepResult& result, double seconds) {
     record.routing_counts = model_.routing_counts(result.picks);
     log_->write(record);
     scalars_->write(record);
+    // Large decoders take seconds for a sample.
+    const int decimals = record.samples_per_second < 10 ? 2 : 0;
     progress_->update(steps_done_,
-                      fmt::format("loss {:.4f}, {:.0f} samples/s", record.loss, record.samples_per_second));
+                      fmt::format("loss {:.4f}, {:.{}f} samples/s", record.loss, record.samples_per_second, decimals));
 }
 
 void TrainingRun::evaluate() {

@@ -14,7 +14,7 @@ import tokenizers
 import torch
 import transformers
 from gguf_file import read_gguf
-from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+from smollm2_tokenizer import make_tokenizer
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "fixtures/smollm2"
 NEW_TOKENS, PROMPTS, LEAST_MARGIN = 64, 20, 0.01
@@ -42,17 +42,6 @@ CANDIDATES = [
     "She was the first woman to", "A map is a drawing of", "The teacher asked the class", "Birds build nests",
     "Copper, iron and gold are", "To whom it may concern:", "The moon", "Salt", "My grandmother used to say that",
 ]
-
-
-def make_tokenizer(keys):
-    tokens = keys["tokenizer.ggml.tokens"]
-    merges = [tuple(merge.split(" ")) for merge in keys["tokenizer.ggml.merges"]]
-    tokenizer = Tokenizer(models.BPE(vocab={text: i for i, text in enumerate(tokens)}, merges=merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
-    control = [text for text, kind in zip(tokens, keys["tokenizer.ggml.token_type"]) if kind == 3]
-    tokenizer.add_special_tokens([AddedToken(text, special=True) for text in control])
-    return tokenizer
 
 
 def half_split(rows, heads):
