@@ -1,5 +1,5 @@
-"""A LLaMA decoder with the experts of Soft MoA, Sparse MoA or LoRA in PyTorch, written from the formulas of the published
-code: what ladle's training is compared with. Modules are named so that the keys of adapter.pth fit.
+"""A LLaMA decoder with the experts of Soft MoA, Sparse MoA or LoRA in PyTorch, written from the formulas of the
+published code: what ladle's training is compared with. Modules are named so that the keys of adapter.pth fit.
 
 Shapes: B samples, T tokens, D hidden, H heads, K heads of keys and values, P prompt vectors.
 """
@@ -214,8 +214,8 @@ class Decoder(nn.Module):
 
 
 def attach(config, base, params, adapter):
-    """A decoder of the frozen tensors `base` and of an adapter as published (adapter.pth, adapter_params.json), in which
-    the adapter trains."""
+    """A decoder of the frozen tensors `base` and of an adapter as published (adapter.pth, adapter_params.json), which
+    trains."""
     with torch.device("meta"):
         model = Decoder(config, params, adapter.keys())
     state = base | {name.removeprefix("llama."): value.clone() for name, value in adapter.items()}
@@ -226,8 +226,8 @@ def attach(config, base, params, adapter):
 
 
 def instruction_loss(model, ids, labels):
-    """The mean over all labels that are not 0; ids and labels [B, T] are padded with 0 on the right, and pads are tokens
-    like others, behind all that count."""
+    """The mean over all labels that are not 0; ids and labels [B, T] are padded with 0 on the right, and pads are
+    tokens like others, behind all that count."""
     logits = model(ids)[:, :-1]
     return nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=0)
 
