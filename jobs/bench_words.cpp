@@ -40,8 +40,7 @@ JobSpec bench_spec() {
         {"rows", "N", "Single products and kernels work on this many token rows; else 1024."},
         {"tokens", "N", "The attention kernels see those rows as samples of this many tokens; else 64."},
         {"prompt-tokens", "N",
-         "Generation continues prompts of this many tokens, 1 and 32 of them or eval.batch; else "
-         "64."},
+         "Generation continues prompts of this many tokens, 1 and 32 of them or eval.batch; else 64."},
         {"new-tokens", "N", "Decoding adds this many tokens to each prompt; else 64."}};
     spec.positional = "step|eval|generate|gemm|kernels";
     spec.examples = {"ladle bench step --dims minilm --lengths rte/train.h5 --model.precision bf16",

@@ -32,11 +32,6 @@ bool is_automatic(const JobOptions& job) {
 
 SoupExport parse_target(const JobOptions& job) {
     const std::string merged_as = job.value("merged-as", "copies");
-    if (job.positional.size() != 2) {
-        throw ConfigError("ladle convert needs INPUT and OUTPUT",
-                          fmt::format("{} paths are given", job.positional.size()),
-                          "for instance: ladle convert soup.h5 --to safetensors soup.safetensors");
-    }
     if (merged_as != "copies" && merged_as != "one") {
         throw ConfigError(fmt::format("unknown --merged-as \"{}\"", merged_as), "it is copies or one", "choose one");
     }
@@ -64,8 +59,14 @@ std::string verify(const JobOptions& job, const Soup& soup, const SoupExport& ta
 }
 
 int convert(const JobOptions& job, Communicator& comm) {
-    if (converts_adapter(job)) {
-        fmt::print("{}", convert_adapter(job));
+    if (job.positional.size() != 2) {
+        throw ConfigError("ladle convert needs INPUT and OUTPUT",
+                          fmt::format("{} paths are given", job.positional.size()),
+                          "for instance: ladle convert soup.h5 --to safetensors soup.safetensors");
+    }
+    const std::optional<AdapterFormat> from = detect_adapter_format(job.positional[0]);
+    if (converts_adapter(job, from)) {
+        fmt::print("{}", convert_adapter(job, from));
         return static_cast<int>(ExitCode::done);
     }
     SoupExport target = parse_target(job);

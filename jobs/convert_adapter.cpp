@@ -11,7 +11,6 @@
 #include "ladle/io/moa_adapter.hpp"
 #include "ladle/io/peft_adapter.hpp"
 #include "ladle/models/decoder.hpp"
-#include "ladle/train/decoder_experts.hpp"
 #include "ladle/train/decoder_files.hpp"
 
 namespace ladle {
@@ -47,6 +46,15 @@ AdapterFile model_description(const JobOptions& job) {
     return adapter;
 }
 
+/// The same with the system of moa.system.
+AdapterFile published_description(const JobOptions& job) {
+    require_option(job, "moa.system");
+    AdapterFile adapter = model_description(job);
+    adapter.system = job.config.moa.system;
+    adapter.experts = moa_options(adapter.system, adapter.layers);
+    return adapter;
+}
+
 /// What only soups have, and what the files say themselves.
 void refuse_without_effect(const JobOptions& job, AdapterFormat from) {
     for (const char* name : {"from", "labels", "merged-as", "experts"}) {
@@ -66,21 +74,12 @@ void refuse_without_effect(const JobOptions& job, AdapterFormat from) {
     }
 }
 
-/// The same with the system of moa.system and its options.
-AdapterFile published_description(const JobOptions& job) {
-    require_option(job, "moa.system");
-    AdapterFile adapter = model_description(job);
-    adapter.system = job.config.moa.system;
-    adapter.experts = decoder_experts(job.config.moa, adapter.layers);
-    return adapter;
-}
-
 std::optional<AdapterFile> given_model(const JobOptions& job) {
     return job.config.model.path.empty() ? std::nullopt : std::optional(model_description(job));
 }
 
-AdapterFile read_adapter(const JobOptions& job, const std::string& path) {
-    const auto format = detect_adapter_format(path);
+AdapterFile read_adapter(const JobOptions& job, std::optional<AdapterFormat> format) {
+    const std::string& path = job.positional[0];
     if (!format.has_value()) {
         throw DataError("cannot convert " + path, "it holds no experts of a decoder that ladle knows",
                         "name an adapter file, or the files of MoA or PEFT");
@@ -139,27 +138,16 @@ AdapterFormat target_format(const JobOptions& job, const AdapterFile& adapter) {
 
 }  // namespace
 
-bool converts_adapter(const JobOptions& job) {
+bool converts_adapter(const JobOptions& job, std::optional<AdapterFormat> from) {
     const std::string to = job.value("to", "auto");
-    if (to == "moa" || to == "adapter") {
-        return true;
-    }
-    if (job.positional.empty()) {
-        return false;
-    }
     // A torch file may as well be a soup; only decoders have a system.
-    const auto format = detect_adapter_format(job.positional[0]);
-    return format.has_value() && (*format != AdapterFormat::checkpoint || job.given("moa.system"));
+    return to == "moa" || to == "adapter" ||
+           (from.has_value() && (*from != AdapterFormat::checkpoint || job.given("moa.system")));
 }
 
-std::string convert_adapter(const JobOptions& job) {
-    if (job.positional.size() != 2) {
-        throw ConfigError("ladle convert needs INPUT and OUTPUT",
-                          fmt::format("{} paths are given", job.positional.size()),
-                          "for instance: ladle convert runs/math/best.h5 --to moa export/math");
-    }
+std::string convert_adapter(const JobOptions& job, std::optional<AdapterFormat> from) {
     const std::string& to = job.positional[1];
-    AdapterFile adapter = read_adapter(job, job.positional[0]);
+    AdapterFile adapter = read_adapter(job, from);
     const AdapterFormat format = target_format(job, adapter);
     write_adapter(to, format, adapter);
     if (job.has("verify")) {

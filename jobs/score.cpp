@@ -39,16 +39,27 @@ std::vector<Instruction> items_of(const std::vector<AnsweredInstruction>& answer
     return items;
 }
 
-/// A model must not be judged on what it was trained or selected on.
-void warn_of_shared(const JobOptions& job, const std::string& path, const std::vector<AnsweredInstruction>& answers) {
+/// Items by the file that holds them.
+using LearnedItems = std::vector<std::pair<std::string, std::vector<Instruction>>>;
+
+/// What the model was trained or selected on.
+LearnedItems read_learned(const JobOptions& job) {
+    LearnedItems learned;
     for (const char* name : {"train", "selected-on"}) {
-        if (!job.has(name)) {
-            continue;
+        if (job.has(name)) {
+            learned.emplace_back(job.value(name), read_instructions(job.value(name)));
         }
-        const auto shared = find_shared_instructions(items_of(answers), read_instructions(job.value(name)));
+    }
+    return learned;
+}
+
+void warn_of_shared(const LearnedItems& learned, const std::string& path,
+                    const std::vector<AnsweredInstruction>& answers) {
+    for (const auto& [file, items] : learned) {
+        const auto shared = find_shared_instructions(items_of(answers), items);
         if (!shared.empty()) {
             fmt::print("warning: {} of the {} items of {} stand in {}, too: their score says little\n", shared.size(),
-                       answers.size(), path, job.value(name));
+                       answers.size(), path, file);
         }
     }
 }
@@ -58,13 +69,14 @@ int score_answers(const JobOptions& job, Communicator& /*comm*/) {
         throw ConfigError("ladle score needs files of answers", "none is given",
                           "name what `ladle generate --instructions FILE --output ANSWERS` has written");
     }
+    const LearnedItems learned = read_learned(job);
     TextTable table({{"set", false}, {"items"}, {"correct"}, {"accuracy"}});
     double sum = 0;
     for (const std::string& path : job.positional) {
         const std::vector<AnsweredInstruction> answers = read_answers(path);
         const std::string name = std::filesystem::path(path).filename().string();
         const AnswerRule rule = rule_for(job, name);
-        warn_of_shared(job, path, answers);
+        warn_of_shared(learned, path, answers);
         std::int64_t correct = 0;
         for (std::size_t i = 0; i < answers.size(); ++i) {
             const std::string where = fmt::format("item {} of {}", i + 1, path);

@@ -3,6 +3,7 @@
 
 #include "ladle/adapters/moa/tensors.hpp"
 #include "ladle/models/decoder.hpp"
+#include "ladle/models/decoder_weights.hpp"
 
 namespace ladle {
 namespace {
@@ -183,15 +184,19 @@ double DecoderWork::next_token(int context) const {
 }
 
 double DecoderWork::weights() const {
-    const double dim = decoder.dim;
-    double count = dim * decoder.vocab + dim;
+    std::size_t count = 0;
+    for (const auto& [name, shape] : decoder_tensors(decoder)) {
+        count += shape_elements(shape);
+    }
+    if (!decoder.tied_output) {
+        // Of the embedding table itself a pass reads a row per token.
+        count -= static_cast<std::size_t>(decoder.vocab) * static_cast<std::size_t>(decoder.dim);
+    }
     ParameterTable table;
     for (int layer = 0; layer < decoder.layers; ++layer) {
-        const DecoderBlockShape block = block_shape(decoder, layer);
-        count += dim * (2.0 * block.query_dim() + 2.0 * block.kv_dim() + 3.0 * block.ffn + 2);
-        add_expert_tensors(experts, block, table);
+        add_expert_tensors(experts, block_shape(decoder, layer), table);
     }
-    return count + static_cast<double>(table.total_count());
+    return static_cast<double>(count + table.total_count());
 }
 
 }  // namespace ladle

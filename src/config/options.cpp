@@ -97,9 +97,14 @@ struct Writer {
     }
 };
 
+/// The use of options that mean nothing to this family of runs.
+OptionUse foreign_use(const Config& config) {
+    return trains_decoder(config) ? OptionUse::encoders : OptionUse::decoders;
+}
+
 /// What means nothing to this family of runs must stand at its default: nothing that is asked for is passed over.
 void refuse_foreign_options(const Config& config) {
-    const OptionUse foreign = trains_decoder(config) ? OptionUse::encoders : OptionUse::decoders;
+    const OptionUse foreign = foreign_use(config);
     const Config defaults;
     for (const Option& option : option_table()) {
         const std::string value = option_value(config, option);
@@ -252,7 +257,7 @@ std::string config_text(const Config& config) {
 
 std::string identity_text(const Config& config) {
     std::string text;
-    const OptionUse foreign = trains_decoder(config) ? OptionUse::encoders : OptionUse::decoders;
+    const OptionUse foreign = foreign_use(config);
     for (const Option& option : option_table()) {
         if (option.identity && option.use != foreign) {
             text += fmt::format("{} = {}\n", option.name, option_value(config, option));

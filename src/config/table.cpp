@@ -123,8 +123,7 @@ std::vector<Option> instruction_rows() {
          false},
         {"data.labels", [](C& c) -> F { return &c.data.labels; }, one_of({"published", "mended"}), "",
          "Decoders learn the tokens of an answer but, as published, not those that a cut moved under the prompt's "
-         "mask, "
-         "and never id 0; mended learns all of them.",
+         "mask, and never id 0; mended learns all of them.",
          true},
     };
 }

@@ -20,6 +20,10 @@ constexpr const char* kFormatName = "ladle.adapter 1";
 
 }  // namespace
 
+std::vector<DecoderProjection> targets_of(const std::string& text) {
+    return text.empty() ? std::vector<DecoderProjection>{} : parse_decoder_targets(text);
+}
+
 std::vector<std::pair<const char*, std::string>> option_words(const MoaOptions& experts) {
     return {
         {"router", block_router_name(experts.router)},     {"rule", site_rule_name(experts.rule)},
@@ -41,8 +45,7 @@ void settle_adapter(AdapterFile& adapter, const std::function<std::string(const 
         experts.router = parse_block_router(word("router"));
         experts.rule = parse_site_rule(word("rule"));
         experts.lora_layers = LayerRanges::parse(word("lora_layers"));
-        const std::string targets = word("lora_targets");
-        experts.lora_targets = targets.empty() ? std::vector<DecoderProjection>{} : parse_decoder_targets(targets);
+        experts.lora_targets = targets_of(word("lora_targets"));
         experts.adapter_layers = LayerRanges::parse(word("adapter_layers"));
         experts.prompt_layers = LayerRanges::parse(word("prompt_layers"));
         check_moa_options(experts, adapter.layers);

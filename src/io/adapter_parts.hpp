@@ -69,6 +69,9 @@ void visit_adapter_limits(Visitor&& visit) {
     visit("/data", "max_length", kLargestWidth);
 }
 
+/// What decoder_targets_text wrote; no projection for an empty text. Throws ConfigError as parse_decoder_targets does.
+std::vector<DecoderProjection> targets_of(const std::string& text);
+
 /// The options that are words, in the order of the files.
 std::vector<std::pair<const char*, std::string>> option_words(const MoaOptions& experts);
 

@@ -166,16 +166,10 @@ Soup describe_foreign(const json& config, const TensorMap& tensors, const std::s
 
 /// What ladle wrote down of its own soup must be what PEFT reads.
 void check_own(const json& config, const Soup& soup, const std::string& path) {
-    const json expected = config_json(soup);
     if (!is_lora(soup) || !holds_one_expert(soup)) {
         refuse_peft(path, "its key ladle describes a soup that is no single LoRA adapter");
     }
-    for (const char* key : {"r", "lora_alpha"}) {
-        if (config[key] != expected[key]) {
-            refuse_peft(path,
-                        fmt::format("{} is {}, its key ladle says {}", key, config[key].dump(), expected[key].dump()));
-        }
-    }
+    check_peft_numbers(config, config_json(soup), path);
 }
 
 }  // namespace

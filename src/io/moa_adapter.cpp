@@ -80,7 +80,7 @@ public:
     void read(const char* name, std::vector<DecoderProjection>& targets) {
         std::string text;
         if (read(name, text)) {
-            targets = text.empty() ? std::vector<DecoderProjection>{} : parse_decoder_targets(text);
+            targets = targets_of(text);
         }
     }
     void know(const std::vector<const char*>& names) {

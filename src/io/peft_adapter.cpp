@@ -210,13 +210,7 @@ AdapterFile describe_own(const json& config, const std::string& path) {
     if (!beyond_peft(adapter).empty()) {
         refuse_peft(path, "its key ladle describes experts that are no plain LoRA");
     }
-    const json expected = config_json(adapter);
-    for (const char* key : {"r", "lora_alpha"}) {
-        if (config[key] != expected[key]) {
-            refuse_peft(path,
-                        fmt::format("{} is {}, its key ladle says {}", key, config[key].dump(), expected[key].dump()));
-        }
-    }
+    check_peft_numbers(config, config_json(adapter), path);
     return adapter;
 }
 

@@ -145,6 +145,15 @@ void check_peft_config(const json& config, const std::string& task_type, const s
     check_pattern(config, "alpha_pattern", peft_number(config, "lora_alpha", path), path);
 }
 
+void check_peft_numbers(const json& config, const json& expected, const std::string& path) {
+    for (const char* key : {"r", "lora_alpha"}) {
+        if (config[key] != expected[key]) {
+            refuse_peft(path,
+                        fmt::format("{} is {}, its key ladle says {}", key, config[key].dump(), expected[key].dump()));
+        }
+    }
+}
+
 void check_peft_targets(const json& config, const std::vector<PeftModule>& modules, const std::string& path) {
     constexpr std::size_t kMostNames = std::size_t{1} << 15U;  // the projections of 4,096 layers
     const std::vector<std::string> names = peft_names(config, "target_modules", path);

@@ -34,6 +34,9 @@ nlohmann::ordered_json peft_config(const std::string& task_type, std::int64_t ra
 void check_peft_config(const nlohmann::json& config, const std::string& task_type,
                        const std::vector<std::string>& own_keys, const std::string& path);
 
+/// Rank and alpha must be those of `expected`, which the key ladle describes. Throws DataError naming `path`.
+void check_peft_numbers(const nlohmann::json& config, const nlohmann::json& expected, const std::string& path);
+
 /// The names in target_modules must find the modules that are adapted, all of them and no other one. Throws DataError.
 void check_peft_targets(const nlohmann::json& config, const std::vector<PeftModule>& modules, const std::string& path);
 

@@ -64,10 +64,10 @@ PickleValuePtr find_entry(PickleMachine& machine, const std::string& label, cons
     return wanted;
 }
 
-/// What is no number, text or truth value becomes an empty list.
 // Far above any program's command line.
 constexpr std::size_t kMostArgumentBytes = std::size_t{1} << 20U;
 
+/// What is no number, text or truth value becomes an empty list.
 nlohmann::json plain_value(const PickleValue& value) {
     switch (value.kind) {
         case PickleKind::none:

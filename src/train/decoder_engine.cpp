@@ -26,25 +26,25 @@ NamedTensors named_tensors(DecoderWeights& weights, const std::string& label) {
 
 }  // namespace
 
-DecoderEngine::DecoderEngine(const Config& config, DecoderWeights weights, Communicator& comm)
-    : ComputeEngine(config, built_from(weights), comm) {
+DecoderEngine::DecoderEngine(const Config& config, DecoderWeights weights, const MoaOptions* experts,
+                             Communicator& comm)
+    : ComputeEngine(config, built_from(weights), comm), experts_(experts == nullptr ? MoaOptions() : *experts) {
     NamedTensors tensors = named_tensors(weights, config.model.path);
-    model_ = build<Decoder<float>>(tensors, comm, [&](ParameterTable&) {
-        return std::make_unique<Decoder<float>>(kernels(), weights.config, precision_of(config), tensors);
+    const Precision precision = precision_of(config);
+    model_ = build<Decoder<float>>(tensors, comm, [&](ParameterTable& table) {
+        return experts == nullptr
+                   ? std::make_unique<Decoder<float>>(kernels(), weights.config, precision, tensors)
+                   : std::make_unique<Decoder<float>>(kernels(), weights.config, precision, tensors, *experts, table);
     });
     start_parameters(config);
 }
 
+DecoderEngine::DecoderEngine(const Config& config, DecoderWeights weights, Communicator& comm)
+    : DecoderEngine(config, std::move(weights), nullptr, comm) {}
+
 DecoderEngine::DecoderEngine(const Config& config, DecoderWeights weights, const MoaOptions& experts,
                              Communicator& comm)
-    : ComputeEngine(config, built_from(weights), comm), experts_(experts) {
-    NamedTensors tensors = named_tensors(weights, config.model.path);
-    model_ = build<Decoder<float>>(tensors, comm, [&](ParameterTable& table) {
-        return std::make_unique<Decoder<float>>(kernels(), weights.config, precision_of(config), tensors, experts,
-                                                table);
-    });
-    start_parameters(config);
-}
+    : DecoderEngine(config, std::move(weights), &experts, comm) {}
 
 void check_rows_stay_apart(const Kernels<float>& kernels) {
     try {

@@ -28,7 +28,16 @@ Task instruction_task(const Config& config) {
     return task;
 }
 
-void check_fits(const Split& split, const DecoderConfig& decoder, int longest) {
+int longest_sample(const Split& split) {
+    int longest = 0;
+    for (std::size_t s = 0; s < split.samples(); ++s) {
+        longest = std::max(longest, split.length(s));
+    }
+    return longest;
+}
+
+void check_fits(const Split& split, const DecoderConfig& decoder) {
+    const int longest = longest_sample(split);
     const std::string what = fmt::format("cannot use the split {} of {}", split.name, split.source_files.front());
     if (split.vocab_size > decoder.vocab) {
         throw DataError(what, fmt::format("the tokenizer has {} ids and the model {}", split.vocab_size, decoder.vocab),
@@ -41,11 +50,11 @@ void check_fits(const Split& split, const DecoderConfig& decoder, int longest) {
     }
 }
 
-InstructionRules training_rules(const Config& config, const DecoderConfig& decoder) {
+InstructionRules training_rules(const Config& config, const MoaOptions& experts) {
     InstructionRules rules;
     rules.max_length = config.data.max_length;
     rules.labels = config.data.labels == "mended" ? LabelRule::mended : LabelRule::published;
-    rules.keep_padding = config.moa.padding == "tokens" && sees_padding(decoder_experts(config.moa, decoder.layers));
+    rules.keep_padding = config.moa.padding == "tokens" && sees_padding(experts);
     return rules;
 }
 
@@ -67,7 +76,8 @@ Config settled_decoder_config(Config config, const DecoderConfig& decoder) {
 
 RunData open_instruction_data(const Config& config, const DecoderConfig& decoder, const DecoderTokenizer* tokenizer) {
     const bool holds_out = selection_share(config) > 0;
-    InstructionRules rules = training_rules(config, decoder);
+    const MoaOptions experts = decoder_experts(config.moa, decoder.layers);
+    InstructionRules rules = training_rules(config, experts);
     const auto read = [&](const std::string& path, const std::string& name) {
         return tokenizer == nullptr ? longest_instruction_split(path, name, rules)
                                     : read_instruction_split(path, name, *tokenizer, rules);
@@ -79,12 +89,12 @@ RunData open_instruction_data(const Config& config, const DecoderConfig& decoder
         data.held_out.push_back(hold_out(data.train, selection_share(config), config.eval.select_seed));
     }
     // Only the loss of training balances experts over padding.
-    rules.keep_padding = rules.keep_padding && decoder_experts(config.moa, decoder.layers).sees_whole_samples();
+    rules.keep_padding = rules.keep_padding && experts.sees_whole_samples();
     if (!config.data.dev.empty()) {
         data.dev.push_back(read(config.data.dev, kDev));
     }
     for (const Split* split : data.loaded()) {
-        check_fits(*split, decoder, longest_sample(data));
+        check_fits(*split, decoder);
         require_targets(*split);
     }
     return data;
@@ -93,9 +103,7 @@ RunData open_instruction_data(const Config& config, const DecoderConfig& decoder
 int longest_sample(const RunData& data) {
     int longest = 0;
     for (const Split* split : data.loaded()) {
-        for (std::size_t s = 0; s < split->samples(); ++s) {
-            longest = std::max(longest, split->length(s));
-        }
+        longest = std::max(longest, longest_sample(*split));
     }
     return longest;
 }

@@ -1,12 +1,11 @@
 // Instruction files, the Alpaca prompt, which tokens are learned, and items that two files share.
 #include <boost/test/unit_test.hpp>
-#include <cstdlib>
-#include <iostream>
 
 #include "io/names.hpp"
 #include "io/scratch.hpp"
 #include "ladle/data/instructions.hpp"
 #include "support/fixtures.hpp"
+#include "support/math_files.hpp"
 
 using namespace ladle;
 
@@ -191,14 +190,11 @@ BOOST_AUTO_TEST_CASE(shared_items_are_found_by_their_instruction) {
 // The published files, where LADLE_MATH_DIR (default ../shared/data/math beside the repository) holds them: all items
 // of the validation file stand in the test file of GSM8K.
 BOOST_AUTO_TEST_CASE(the_published_validation_file_is_test_data) {
-    const char* given = std::getenv("LADLE_MATH_DIR");
-    const std::string directory =
-        given != nullptr ? given : std::string(LADLE_TEST_FIXTURES) + "/../../../shared/data/math";
-    if (!std::filesystem::exists(directory + "/gsm8k_test.json")) {
-        std::cout << "SKIPPED: no published math files in " << directory << " (set LADLE_MATH_DIR)\n";
+    const std::optional<std::string> directory = test::math_directory();
+    if (!directory) {
         return;
     }
-    const auto items = [&](const std::string& name) { return read_instructions(directory + "/" + name + ".json"); };
+    const auto items = [&](const std::string& name) { return read_instructions(*directory + "/" + name + ".json"); };
     const auto validation = items("math_14k_validation");
     const auto train = items("gsm8k_train");
     BOOST_TEST(validation.size() == 486U);

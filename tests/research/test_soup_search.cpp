@@ -8,7 +8,7 @@
 #include "ladle/research/soup_search.hpp"
 #include "ladle/train/evaluate.hpp"
 #include "ladle/train/soup_model.hpp"
-#include "support/tiny_model.hpp"
+#include "support/tiny_inputs.hpp"
 
 using namespace ladle;
 
@@ -43,24 +43,13 @@ struct Kitchen {
         experts = make_soup(config, mixture, task, split, "");
     }
 
-    static Backbone make_backbone() {
-        Backbone backbone;
-        backbone.config = test::tiny_backbone("bert");
-        for (auto& [name, tensor] : test::tiny_tensors(backbone.config)) {
-            backbone.tensors.emplace(name, stored_tensor(tensor));
-        }
-        backbone.label = "tiny";
-        backbone.built_from = BuiltFrom::weights;
-        return backbone;
-    }
-
     Engine merged_engine() const {
         return {config, soup_spec(merge_experts(experts), backbone.config, config), backbone, *alone};
     }
 
     std::unique_ptr<Communicator> alone = make_single_communicator();
     Config config;
-    Backbone backbone = make_backbone();
+    Backbone backbone = test::tiny_encoder_weights("bert");
     Task task = make_custom_task("words", {"a", "b"});
     Split split;
     Soup experts;

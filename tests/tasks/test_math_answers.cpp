@@ -1,13 +1,11 @@
 // Answers in generated texts: what the published rules find, oddities included.
 #include <boost/test/unit_test.hpp>
 #include <cmath>
-#include <cstdlib>
-#include <filesystem>
-#include <iostream>
 
 #include "io/names.hpp"
 #include "ladle/data/instructions.hpp"
 #include "ladle/tasks/math_answers.hpp"
+#include "support/math_files.hpp"
 
 using namespace ladle;
 
@@ -58,11 +56,8 @@ BOOST_AUTO_TEST_CASE(answers_are_compared_as_published) {
 // The sets' own solutions, where LADLE_MATH_DIR (default ../shared/data/math beside the repository) holds them, score
 // as they do with the published program.
 BOOST_AUTO_TEST_CASE(published_solutions_score_as_published) {
-    const char* given = std::getenv("LADLE_MATH_DIR");
-    const std::string directory =
-        given != nullptr ? given : std::string(LADLE_TEST_FIXTURES) + "/../../../shared/data/math";
-    if (!std::filesystem::exists(directory + "/gsm8k_test.json")) {
-        std::cout << "SKIPPED: no published math files in " << directory << " (set LADLE_MATH_DIR)\n";
+    const std::optional<std::string> directory = test::math_directory();
+    if (!directory) {
         return;
     }
     constexpr double kThreeDigits = 5.01e-4;
@@ -70,7 +65,7 @@ BOOST_AUTO_TEST_CASE(published_solutions_score_as_published) {
                                                        {"gsm8k_test.json", 0.585},    {"MultiArith_test.json", 0.933},
                                                        {"SingleEq_test.json", 0.953}, {"SVAMP_test.json", 0.803}};
     for (const auto& [name, accuracy] : expected) {
-        const std::vector<Instruction> items = read_instructions(directory + "/" + name);
+        const std::vector<Instruction> items = read_instructions(*directory + "/" + name);
         double correct = 0;
         for (const Instruction& item : items) {
             correct += is_correct(item.output, item.answer, published_rule(name), name) ? 1 : 0;

@@ -8,7 +8,7 @@
 #include "ladle/train/decoder_objective.hpp"
 #include "ladle/train/memory_plan.hpp"
 #include "ladle/train/sample_values.hpp"
-#include "support/tiny_decoder.hpp"
+#include "support/tiny_inputs.hpp"
 
 using namespace ladle;
 using namespace ladle::test;
@@ -32,11 +32,7 @@ Split instruction_split(const std::vector<int>& lengths) {
 }
 
 Config tiny_config(const std::string& system) {
-    Config config;
-    config.moa.system = system;
-    config.moa.lora_rank = 2;
-    config.moa.adapter_size = 3;
-    config.moa.prompt_length = 3;
+    Config config = tiny_experts(system);
     if (moa_options(system, 1).has_balance_loss()) {
         config.moa.balance_weight = 0.5;
     }
@@ -47,11 +43,7 @@ struct Tiny {
     explicit Tiny(const std::string& system, bool recompute = false)
         : config(tiny_config(system)), comm(make_single_communicator()) {
         config.train.recompute = recompute;
-        DecoderWeights weights;
-        weights.config = tiny_decoder();
-        for (auto& [name, tensor] : tiny_decoder_tensors(weights.config)) {
-            weights.tensors[name] = stored_tensor(tensor);
-        }
+        const DecoderWeights weights = tiny_decoder_weights();
         engine =
             std::make_unique<DecoderEngine>(config, weights, decoder_experts(config.moa, weights.config.layers), *comm);
         // Values for which every expert does something.

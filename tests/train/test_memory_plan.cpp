@@ -4,7 +4,7 @@
 #include "ladle/train/classifier_objective.hpp"
 #include "ladle/train/launch_proposal.hpp"
 #include "ladle/train/memory_plan.hpp"
-#include "support/tiny_model.hpp"
+#include "support/tiny_inputs.hpp"
 
 using namespace ladle;
 using namespace ladle::test;
@@ -30,13 +30,7 @@ struct Tiny {
         config.adapter.size = 3;
         config.adapter.num_experts = 2;
         config.model.precision = "fp32";
-        Backbone backbone;
-        backbone.config = tiny_backbone("bert");
-        backbone.label = "tiny";
-        backbone.built_from = BuiltFrom::weights;
-        for (auto& [name, tensor] : tiny_tensors(backbone.config)) {
-            backbone.tensors.emplace(name, stored_tensor(tensor));
-        }
+        const Backbone backbone = tiny_encoder_weights("bert");
         engine = std::make_unique<Engine>(config, model_spec(config, backbone.config, 2), backbone, *comm);
     }
     Config config;

@@ -1,11 +1,12 @@
 // What is planned from shapes alone is what a run with weights takes; a GPU's memory is planned without a GPU.
 #include <boost/test/unit_test.hpp>
 
+#include "ladle/bench/decoder_workload.hpp"
 #include "ladle/train/classifier_objective.hpp"
 #include "ladle/train/decoder_experts.hpp"
 #include "ladle/train/decoder_objective.hpp"
 #include "ladle/train/memory_plan.hpp"
-#include "support/tiny_decoder.hpp"
+#include "support/tiny_inputs.hpp"
 
 using namespace ladle;
 using namespace ladle::test;
@@ -74,11 +75,7 @@ DecoderWeights shapes_of(const DecoderConfig& config) {
 }
 
 Config tiny_config(const std::string& system) {
-    Config config;
-    config.moa.system = system;
-    config.moa.lora_rank = 2;
-    config.moa.adapter_size = 3;
-    config.moa.prompt_length = 3;
+    Config config = tiny_experts(system);
     config.train.batch = 6;
     config.train.leaf = 1;
     return config;
@@ -95,10 +92,7 @@ std::size_t bf16_bytes(std::int64_t out, std::int64_t in) {
 BOOST_AUTO_TEST_SUITE(shapes)
 
 BOOST_AUTO_TEST_CASE(a_decoder_of_shapes_takes_what_one_with_weights_takes) {
-    DecoderWeights weights = shapes_of(tiny_decoder());
-    for (auto& [name, tensor] : tiny_decoder_tensors(weights.config)) {
-        weights.tensors[name] = stored_tensor(tensor);
-    }
+    const DecoderWeights weights = tiny_decoder_weights();
     for (const MoaSystem& system : moa_systems(weights.config.layers)) {
         for (const bool recompute : {false, true}) {
             BOOST_TEST_CONTEXT(system.name << ", recompute " << recompute) {
@@ -115,13 +109,9 @@ BOOST_AUTO_TEST_CASE(an_encoder_of_shapes_takes_what_one_with_weights_takes) {
     for (const std::string architecture : {"bert", "roberta"}) {
         Config config;
         config.adapter.size = 3;
+        const Backbone weights = tiny_encoder_weights(architecture);
         Backbone shapes;
-        shapes.config = tiny_backbone(architecture);
-        Backbone weights = shapes;
-        weights.built_from = BuiltFrom::weights;
-        for (auto& [name, tensor] : tiny_tensors(weights.config)) {
-            weights.tensors.emplace(name, stored_tensor(tensor));
-        }
+        shapes.config = weights.config;
         check_equal(plan_encoder(config, shapes), plan_encoder(config, weights));
     }
 }
@@ -151,14 +141,7 @@ BOOST_AUTO_TEST_CASE(memory_of_a_gpu_is_planned_without_one) {
 }
 
 BOOST_AUTO_TEST_CASE(eight_billion_parameters_fit_24_gigabytes_by_recomputation) {
-    DecoderConfig model;
-    model.dim = 4096;
-    model.layers = 32;
-    model.heads = 32;
-    model.kv_heads = 8;
-    model.head_dim = 128;
-    model.ffn = 14336;
-    model.vocab = 128256;
+    DecoderConfig model = find_decoder("llama-3.1-8b");
     model.max_positions = 300;
     Config config;
     config.moa.system = "soft-moa";

@@ -18,7 +18,7 @@ struct InstructionRules {
 inline constexpr const char* kInstructionTask = "instructions";
 
 /// Tokenizes each item of the file as one sample, see encode_instruction. The split's digest is over ids, lengths and
-/// targets. Throws DataError as read_instructions does, and where no token of the file is to be predicted.
+/// targets. Throws DataError as read_instructions does.
 Split read_instruction_split(const std::string& path, const std::string& name, const DecoderTokenizer& tokenizer,
                              const InstructionRules& rules);
 

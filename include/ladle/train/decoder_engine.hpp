@@ -32,6 +32,9 @@ public:
     void prepare() { model_->prepare(kernels(), placed_parameters()); }
 
 private:
+    /// `experts`: null for none.
+    DecoderEngine(const Config& config, DecoderWeights weights, const MoaOptions* experts, Communicator& comm);
+
     MoaOptions experts_;
     std::unique_ptr<Decoder<float>> model_;
 };
