@@ -217,5 +217,5 @@ fi
 for line in "${skipped[@]}"; do
     echo "not run: $line"
 done
-ctest --preset $preset "${selection[@]}" "$@" || failed=1
+ctest --preset $preset --parallel "$jobs" "${selection[@]}" "$@" || failed=1
 exit $failed
