@@ -175,6 +175,12 @@ std::vector<std::string> apply_preset(Config& config) {
     if (mended && trains_decoder(config)) {
         set("data.labels", "mended");
         set("moa.padding", "ignored");
+        if (config.moa.system == "sparse-moa" && !config.moa.constant_threshold) {
+            set("moa.trained_threshold", "true");
+        }
+        if (config.moa.system == "unipelt") {
+            set("moa.adapter_gate", "own");
+        }
     }
     if (mended || trains_decoder(config)) {
         set("optim.gradient_reset", "none");

@@ -33,6 +33,9 @@ void visit_adapter_fields(File& file, Visitor&& visit) {
     visit("/experts", "router_expansion", file.experts.router_expansion);
     visit("/experts", "max_threshold", file.experts.max_threshold);
     visit("/experts", "constant_threshold", file.experts.constant_threshold);
+    visit("/experts", "trained_threshold", file.experts.trained_threshold);
+    visit("/experts", "own_adapter_gate", file.experts.own_adapter_gate);
+    visit("/experts", "normed_router", file.experts.normed_router);
     visit("/experts", "num_experts", file.experts.num_experts);
     visit("/experts", "top_k", file.experts.top_k);
     visit("/experts", "share_lora_a", file.experts.share_lora_a);

@@ -53,8 +53,7 @@ template <class Real>
 void DecoderBlock<Real>::forward(const Context<Real>& context, const Rows& rows, const Real* x, Real* y,
                                  DecoderBlockSaved<Real>& saved) const {
     const ArenaScope scope(context.scratch);
-    experts_.forward_types(context, rows, x, saved.experts);
-    forward_projections(context, rows, x, saved);
+    forward_projections(context, rows, x, nullptr, saved);
     Attention<Real> attention = attention_call(rows, saved);
     Real* h = take_rows<Real>(context.arena, rows.count, config_.dim);
     forward_attention(context, rows, attention, x, h, saved);
@@ -67,8 +66,7 @@ void DecoderBlock<Real>::extend(const Context<Real>& context, const Rows& rows, 
     const ArenaScope kept(context.arena);
     const ArenaScope scope(context.scratch);
     DecoderBlockSaved<Real> saved;
-    experts_.extend_types(context, rows, x, cache.kept, saved.experts);
-    forward_projections(context, rows, x, saved);
+    forward_projections(context, rows, x, &cache.kept, saved);
     context.kernels.scatter_rows(rows.count, 2 * kv_dim(), cache.index, saved.key_value, cache.key_value);
     Attention<Real> attention = attention_call(rows, saved);
     attention.key_value = cache.key_value;
@@ -80,14 +78,15 @@ void DecoderBlock<Real>::extend(const Context<Real>& context, const Rows& rows, 
     forward_ffn(context, rows, h, y, saved);
 }
 
-/// Queries, keys and values of the normed input.
+/// Weights of kinds of experts; queries, keys and values of the normed input.
 template <class Real>
 void DecoderBlock<Real>::forward_projections(const Context<Real>& context, const Rows& rows, const Real* x,
-                                             DecoderBlockSaved<Real>& saved) const {
+                                             const KeptWeights<Real>* kept, DecoderBlockSaved<Real>& saved) const {
     const ArenaScope scope(context.scratch);
     const int count = rows.count;
     Real* normed = take_rows<Real>(inputs_arena(context), count, config_.dim);
     attention_norm_->forward(context, count, x, normed, saved.attention_norm);
+    experts_.forward_types(context, rows, experts_.has_normed_router() ? normed : x, kept, saved.experts);
     Real* query = take_rows<Real>(context.arena, count, query_dim());
     Real* key_value = take_rows<Real>(context.arena, count, 2 * kv_dim());
     const auto add_experts = [&](DecoderProjection projection, Columns columns, Real* y) {
@@ -161,8 +160,13 @@ void DecoderBlock<Real>::backward(const Context<Real>& context, const Rows& rows
     Real* dnormed = zero_rows<Real>(context.scratch, rows.count, config_.dim);
     backward_attention(context, rows, saved, state, dh, dquery, dkey_value, dnormed, gradients);
     backward_projections(context, rows, saved, state, dquery, dkey_value, dnormed, gradients);
+    if (experts_.has_normed_router()) {
+        experts_.backward_types(context, rows, saved.experts, state, dnormed, gradients);
+    }
     attention_norm_->backward(context, rows.count, saved.attention_norm, dnormed, dh, dx);
-    experts_.backward_types(context, rows, saved.experts, state, dx, gradients);
+    if (!experts_.has_normed_router()) {
+        experts_.backward_types(context, rows, saved.experts, state, dx, gradients);
+    }
 }
 
 /// dh = dy + the gradient through the feed-forward part.

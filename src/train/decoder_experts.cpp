@@ -33,6 +33,7 @@ void refuse_foreign_options(const MoaConfig& config, const MoaOptions& experts) 
     if (experts.router != BlockRouter::threshold) {
         require_own("moa.max_threshold", config.max_threshold, experts.max_threshold, config);
         require_own("moa.constant_threshold", static_cast<int>(config.constant_threshold), 0, config);
+        require_own("moa.trained_threshold", static_cast<int>(config.trained_threshold), 0, config);
     }
     if (!experts.has_balance_loss()) {
         require_own("moa.balance_weight", config.balance_weight, MoaConfig().balance_weight, config);
@@ -49,6 +50,10 @@ MoaOptions decoder_experts(const MoaConfig& config, int layers) {
     set_if_given(config.router_expansion, experts.router_expansion);
     set_if_given(config.max_threshold, experts.max_threshold);
     experts.constant_threshold = config.constant_threshold;
+    experts.trained_threshold = config.trained_threshold;
+    experts.own_adapter_gate = config.adapter_gate == "own";
+    experts.normed_router = config.router_input == "normed";
+    experts.random_lora_b = config.lora_start == "random";
     experts.share_lora_a = config.share_lora_a == "auto" ? experts.share_lora_a : config.share_lora_a == "yes";
     experts.share_down = config.share_down;
     experts.lora_targets =

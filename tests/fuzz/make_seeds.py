@@ -260,8 +260,8 @@ def adapter_seeds():
             run = base / system
             subprocess.run([ladle, "train", "--model.path", scratch, "--data.train", base / "items.json", "--data.dev",
                             base / "items.json", "--moa.system", system, "--moa.lora_rank", "1", "--moa.adapter_size",
-                            "1", "--moa.prompt_length", "1", "--train.batch", "1", "--train.max_steps", "1",
-                            "--run.dir", run], check=True, stdout=subprocess.DEVNULL)
+                            "1", "--moa.prompt_length", "1", "--train.batch", "1", "--train.accumulate", "1",
+                            "--train.max_steps", "1", "--run.dir", run], check=True, stdout=subprocess.DEVNULL)
             place("schemas", f"adapter_{system}").write_bytes(pack(run / "best.h5"))
 
 

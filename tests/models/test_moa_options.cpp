@@ -99,6 +99,13 @@ BOOST_AUTO_TEST_CASE(contradicting_options_are_refused) {
     BOOST_TEST(!refuses(constant));
     constant.constant_threshold = true;
     BOOST_TEST(refuses(constant));
+    constant.max_threshold = 0.5;
+    BOOST_TEST(!refuses(constant));
+    BOOST_TEST(refuses_with(constant, [](MoaOptions& o) { o.trained_threshold = true; }));
+    BOOST_TEST(refuses_with(soft, [](MoaOptions& o) { o.trained_threshold = true; }));
+    BOOST_TEST(refuses_with(soft, [](MoaOptions& o) { o.own_adapter_gate = true; }));
+    BOOST_TEST(refuses_with(moa_options("lora", kLayers), [](MoaOptions& o) { o.normed_router = true; }));
+    BOOST_TEST(refuses_with(moa_options("prompt", kLayers), [](MoaOptions& o) { o.random_lora_b = true; }));
     for (const double alpha : {0.0, -8.0, std::nan("")}) {
         BOOST_TEST(refuses_with(soft, [&](MoaOptions& o) { o.lora_alpha = alpha; }));
     }
@@ -139,21 +146,40 @@ BOOST_AUTO_TEST_CASE(weights_of_kinds_are_in_the_published_order) {
     BOOST_TEST(gates.count == 2);
     BOOST_TEST(gates.adapter == gates.prompt);
     BOOST_TEST(gates.projections[6] == 0);
+    MoaOptions mended = moa_options("unipelt", 1);
+    mended.own_adapter_gate = true;
+    BOOST_TEST(type_columns(mended, 0).count == 3);
+    BOOST_TEST(type_columns(mended, 0).prompt == 1);
+    BOOST_TEST(type_columns(mended, 0).adapter == 2);
 }
 
-BOOST_AUTO_TEST_CASE(experts_begin_near_nothing) {
-    ParameterTable table;
-    add_expert_tensors(moa_options("soft-moa", 1), {0, 12, 4, 2, 4, 10}, table);
-    std::vector<float> values(table.total_count());
-    table.initialize(7, values.data());
-    const auto largest = [&](const std::string& name) {
+/// First values of experts in one block.
+struct Beginning {
+    explicit Beginning(const MoaOptions& options) {
+        add_expert_tensors(options, {0, 12, 4, 2, 4, 10}, table);
+        values.resize(table.total_count());
+        table.initialize(7, values.data());
+    }
+    std::vector<float> of(const std::string& name) const {
         const Parameter& parameter = table.at(table.find("layers.0." + name));
+        const auto first = values.begin() + static_cast<std::ptrdiff_t>(parameter.offset);
+        return {first, first + static_cast<std::ptrdiff_t>(parameter.count)};
+    }
+    double largest(const std::string& name) const {
         float most = 0;
-        for (std::size_t i = 0; i < parameter.count; ++i) {
-            most = std::max(most, std::abs(values[parameter.offset + i]));
+        for (const float value : of(name)) {
+            most = std::max(most, std::abs(value));
         }
-        return static_cast<double>(most);
-    };
+        return most;
+    }
+
+    ParameterTable table;
+    std::vector<float> values;
+};
+
+BOOST_AUTO_TEST_CASE(experts_begin_near_nothing) {
+    const Beginning beginning(moa_options("soft-moa", 1));
+    const auto largest = [&](const std::string& name) { return beginning.largest(name); };
     BOOST_TEST(largest("attention.lora_Q.lora_B.weight") == 0.0);
     BOOST_TEST(largest("attention.prompt_gate") == 0.0);
     BOOST_TEST(largest("p_adapter.up_proj.bias") == 0.0);
@@ -162,4 +188,20 @@ BOOST_AUTO_TEST_CASE(experts_begin_near_nothing) {
     BOOST_TEST(largest("p_adapter.up_proj.weight") < 1e-4);
     BOOST_TEST(largest("p_adapter.up_proj.weight") > 1e-6);
     BOOST_TEST(largest("attention.prompt.weight") > 1.0);
+}
+
+BOOST_AUTO_TEST_CASE(lora_may_begin_at_random) {
+    MoaOptions options = moa_options("lora", 1);
+    const Beginning zero(options);
+    options.random_lora_b = true;
+    const Beginning random(options);
+    const std::vector<float> b = random.of("attention.lora_Q.lora_B.weight");
+    double squares = 0;
+    for (const float value : b) {
+        squares += static_cast<double>(value) * value;
+    }
+    // 128 numbers of deviation 0.02; their own deviation from it is 6 %.
+    BOOST_TEST(std::sqrt(squares / static_cast<double>(b.size())) == 0.02, boost::test_tools::tolerance(0.2));
+    BOOST_TEST(random.of("attention.lora_Q.lora_A.weight") == zero.of("attention.lora_Q.lora_A.weight"),
+               boost::test_tools::per_element());
 }

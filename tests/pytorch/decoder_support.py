@@ -108,7 +108,8 @@ def describe(file):
     router, rule, _ = expert_file.SYSTEMS[system_of(file)]
     arguments = arguments_of(file)
     fields = {field: arguments.get(name, default) for name, (field, default) in expert_file.ARGUMENTS.items()}
-    return {"format": "ladle.adapter 1", **sizes, "system": system_of(file), "router": router, "rule": rule, **fields}
+    return {"format": "ladle.adapter 1", **sizes, "system": system_of(file), "router": router, "rule": rule, **fields,
+            **dict.fromkeys(expert_file.MENDS, False)}
 
 
 def experts_of(file):

@@ -15,7 +15,8 @@ struct OneSample {
         : offsets({0, static_cast<int>(ids.size())}), token(ids.size()) {
         std::iota(token.begin(), token.end(), 0U);
         tokens.rows.count = offsets[1];
-        tokens.rows.samples = 1;
+        tokens.rows.samples = tokens.rows.leaves = 1;
+        tokens.rows.leaf_offsets = leaf_offsets.data();
         tokens.rows.segment_offsets = offsets.data();
         tokens.rows.origins.token = token.data();
         tokens.input_ids = ids.data();
@@ -24,6 +25,7 @@ struct OneSample {
     OneSample& operator=(const OneSample&) = delete;
 
     std::vector<int> offsets;
+    std::vector<int> leaf_offsets = {0, 1};
     std::vector<std::uint32_t> token;
     TokenRows tokens;
 };

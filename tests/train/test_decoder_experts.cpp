@@ -69,6 +69,12 @@ BOOST_AUTO_TEST_CASE(options_without_use_to_the_system_are_refused) {
     MoaConfig constant;
     constant.constant_threshold = true;
     refuses(constant, "moa.constant_threshold");
+    MoaConfig trained;
+    trained.trained_threshold = true;
+    refuses(trained, "moa.trained_threshold");
+    MoaConfig gate;
+    gate.adapter_gate = "own";
+    refuses(gate, "a gate of the adapter's own");
     MoaConfig balance;
     balance.balance_weight = 0.5;
     refuses(balance, "moa.balance_weight");
@@ -95,6 +101,25 @@ BOOST_AUTO_TEST_CASE(the_published_recipe_follows_from_the_system) {
     BOOST_TEST(mended.config.moa.padding == "ignored");
     BOOST_TEST(mended.config.data.labels == "mended");
     BOOST_TEST(mended.config.train.leftover == "own");
+}
+
+BOOST_AUTO_TEST_CASE(mends_are_asked_for_by_option_or_preset) {
+    const auto experts = [](std::vector<Assignment> given) { return decoder_experts(resolve(given).config.moa, 2); };
+    const std::string line = "command line";
+    const Assignment sparse{"moa.system", "sparse-moa", line};
+    const Assignment mended{"preset", "mended", line};
+    BOOST_TEST(!experts({sparse}).trained_threshold);
+    BOOST_TEST(experts({sparse, mended}).trained_threshold);
+    BOOST_TEST(!experts({sparse, mended, {"moa.constant_threshold", "true", line}}).trained_threshold);
+    BOOST_TEST(!experts({sparse, mended, {"moa.trained_threshold", "false", line}}).trained_threshold);
+    const Assignment unipelt{"moa.system", "unipelt", line};
+    BOOST_TEST(!experts({unipelt}).own_adapter_gate);
+    BOOST_TEST(experts({unipelt, mended}).own_adapter_gate);
+    const Assignment soft{"moa.system", "soft-moa", line};
+    BOOST_TEST(!experts({soft, mended}).normed_router);
+    BOOST_TEST(experts({soft, {"moa.router_input", "normed", line}}).normed_router);
+    BOOST_TEST(!experts({soft, mended}).random_lora_b);
+    BOOST_TEST(experts({soft, {"moa.lora_start", "random", line}}).random_lora_b);
 }
 
 BOOST_AUTO_TEST_CASE(options_of_the_other_family_are_no_part_of_an_identity) {

@@ -40,8 +40,12 @@ struct MoaConfig {
     int router_expansion = -1;  ///< 0: a linear router of the block
     double max_threshold = -1;
     bool constant_threshold = false;
-    std::string share_lora_a = "auto";  ///< auto | yes | no
-    bool share_down = false;            ///< of parallel adapters
+    bool trained_threshold = false;
+    std::string adapter_gate = "prompt";  ///< prompt | own
+    std::string router_input = "block";   ///< block | normed
+    std::string lora_start = "zero";      ///< zero | random
+    std::string share_lora_a = "auto";    ///< auto | yes | no
+    bool share_down = false;              ///< of parallel adapters
     std::string lora_targets;
     std::string lora_layers;
     int lora_rank = 8;

@@ -68,7 +68,7 @@ private:
     }
     Attention<Real> attention_call(const Rows& rows, const DecoderBlockSaved<Real>& saved) const;
     void forward_projections(const Context<Real>& context, const Rows& rows, const Real* x,
-                             DecoderBlockSaved<Real>& saved) const;
+                             const KeptWeights<Real>* kept, DecoderBlockSaved<Real>& saved) const;
     void forward_attention(const Context<Real>& context, const Rows& rows, Attention<Real>& attention, const Real* x,
                            Real* h, DecoderBlockSaved<Real>& saved) const;
     void forward_ffn(const Context<Real>& context, const Rows& rows, const Real* h, Real* y,

@@ -84,17 +84,14 @@ TypeWeight<Real> BlockExperts<Real>::type_weight(const BlockExpertsSaved<Real>& 
 
 template <class Real>
 void BlockExperts<Real>::forward_types(const Context<Real>& context, const Rows& rows, const Real* x,
-                                       BlockExpertsSaved<Real>& saved) const {
-    if (type_router_ != nullptr) {
-        type_router_->forward(context, rows, x, saved.types);
+                                       const KeptWeights<Real>* kept, BlockExpertsSaved<Real>& saved) const {
+    if (type_router_ == nullptr) {
+        return;
     }
-}
-
-template <class Real>
-void BlockExperts<Real>::extend_types(const Context<Real>& context, const Rows& rows, const Real* x,
-                                      const KeptWeights<Real>& kept, BlockExpertsSaved<Real>& saved) const {
-    if (type_router_ != nullptr) {
-        type_router_->extend(context, rows, x, kept, saved.types);
+    if (kept == nullptr) {
+        type_router_->forward(context, rows, x, saved.types);
+    } else {
+        type_router_->extend(context, rows, x, *kept, saved.types);
     }
 }
 

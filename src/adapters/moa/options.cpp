@@ -227,6 +227,14 @@ void check_moa_options(const MoaOptions& options, int layers) {
                 (options.max_threshold > 0 && (options.max_threshold <= 1 || !options.constant_threshold)),
             fmt::format("threshold {}", options.max_threshold), "weights are between 0 and 1",
             "choose a threshold above 0, and a constant one up to 1");
+    require(!options.trained_threshold || (options.router == BlockRouter::threshold && !options.constant_threshold),
+            "trained thresholds", "there are none that could be trained", "they are for Sparse MoA, and not constant");
+    require(!options.own_adapter_gate || options.router == BlockRouter::gates, "a gate of the adapter's own",
+            "there are no gates", "it is for UniPELT");
+    require(!options.normed_router || options.router != BlockRouter::none, "a router that reads the normed input",
+            "there is no router of the block", "leave it out");
+    require(!options.random_lora_b || !options.lora_targets.empty(), "LoRA that starts at random", "there is no LoRA",
+            "leave it out");
     require(options.rule == SiteRule::softmax || !options.share_lora_a, "one A of several LoRA experts",
             "experts that are selected token by token have an A each", "leave the sharing out");
     require(options.lora_alpha > 0 && std::isfinite(options.lora_alpha),
@@ -284,8 +292,9 @@ TypeColumns type_columns(const MoaOptions& options, int layer) {
     }
     if (gates) {
         // The published code weighs the adapter with the gate of the prompt.
-        columns.prompt = columns.adapter = 1;
-        columns.count = 2;
+        columns.prompt = 1;
+        columns.adapter = options.own_adapter_gate ? 2 : 1;
+        columns.count = columns.adapter + 1;
     } else if (options.has_adapter(layer)) {
         columns.adapter = columns.count++;
     }

@@ -119,6 +119,13 @@ std::unique_ptr<RouterScores<Real>> make_linear_scores(std::vector<TrainableLine
 }
 
 template <class Real>
+std::unique_ptr<RouterScores<Real>> make_linear_scores(TrainableLinear<Real> layer) {
+    std::vector<TrainableLinear<Real>> layers;
+    layers.push_back(std::move(layer));
+    return make_linear_scores(std::move(layers));
+}
+
+template <class Real>
 std::unique_ptr<RouterScores<Real>> make_swiglu_scores(TrainableLinear<Real> w1, TrainableLinear<Real> w2,
                                                        TrainableLinear<Real> w3) {
     return std::make_unique<SwiGluScores<Real>>(std::move(w1), std::move(w2), std::move(w3));
@@ -136,6 +143,7 @@ TrainableLinear<Real> find_linear(const Kernels<Real>& kernels, const ParameterT
 
 #define LADLE_INSTANTIATE(Real)                                                                                       \
     template std::unique_ptr<RouterScores<Real>> make_linear_scores(std::vector<TrainableLinear<Real>>);              \
+    template std::unique_ptr<RouterScores<Real>> make_linear_scores(TrainableLinear<Real>);                           \
     template std::unique_ptr<RouterScores<Real>> make_swiglu_scores(TrainableLinear<Real>, TrainableLinear<Real>,     \
                                                                     TrainableLinear<Real>);                           \
     template TrainableLinear<Real> find_linear(const Kernels<Real>&, const ParameterTable&, const std::string&, bool, \

@@ -2,26 +2,15 @@
 #include "ladle/adapters/moa/site_router.hpp"
 
 namespace ladle {
-namespace {
-
-template <class Real>
-std::unique_ptr<RouterScores<Real>> one_linear(TrainableLinear<Real> linear) {
-    std::vector<TrainableLinear<Real>> layers;
-    layers.push_back(std::move(linear));
-    return make_linear_scores(std::move(layers));
-}
-
-}  // namespace
-
 template <class Real>
 SiteRouter<Real>::SiteRouter(const Kernels<Real>& kernels, const ParameterTable& table, const MoaOptions& options,
                              const Names& names, Precision precision)
     : options_(options) {
     if (options.num_experts > 1 || options.rule != SiteRule::softmax) {
-        scores_ = one_linear(find_linear(kernels, table, names.scores, names.bias, precision));
+        scores_ = make_linear_scores(find_linear(kernels, table, names.scores, names.bias, precision));
     }
     if (options.rule == SiteRule::adaptive) {
-        threshold_ = one_linear(find_linear(kernels, table, names.threshold, true, precision));
+        threshold_ = make_linear_scores(find_linear(kernels, table, names.threshold, true, precision));
     }
 }
 

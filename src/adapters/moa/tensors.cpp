@@ -71,6 +71,11 @@ private:
             add_bias(name, out, linear_default(in), "routers");
         }
     }
+    /// Source of the random start: MoA_Transformers, whose loader draws every missing linear weight so.
+    Initial lora_b_start() const {
+        constexpr double kDeviation = 0.02;
+        return options_.random_lora_b ? Initial{Initial::Kind::normal, kDeviation, {}, {}} : Initial{};
+    }
     void add_lora(DecoderProjection projection) {
         if (!options_.has_lora(projection, block_.layer)) {
             return;
@@ -81,7 +86,7 @@ private:
             add_weight(name, options_.lora_rank, in, linear_default(in));
         }
         for (const std::string& name : names.up) {
-            add_weight(name, block_.out_features(projection), options_.lora_rank, {});
+            add_weight(name, block_.out_features(projection), options_.lora_rank, lora_b_start());
         }
         const std::string prefix = lora_prefix(block_, projection);
         if (options_.rule == SiteRule::top_k) {

@@ -35,11 +35,13 @@ std::unique_ptr<RouterScores<Real>> make_scores(const Kernels<Real>& kernels, co
     };
     std::vector<TrainableLinear<Real>> layers;
     if (options.router == BlockRouter::gates) {
-        // The third gate weighs nothing in the published code.
         layers.push_back(linear("lora_gate"));
         layers.push_back(linear("prompt_gate"));
+        if (options.own_adapter_gate) {
+            layers.push_back(linear("p_adapter_gate"));
+        }
     } else if (options.router_expansion == 0) {
-        layers.push_back(linear("adapter_type_router"));
+        return make_linear_scores(linear("adapter_type_router"));
     } else {
         return make_swiglu_scores(linear("adapter_type_router.w1"), linear("adapter_type_router.w2"),
                                   linear("adapter_type_router.w3"));
@@ -54,8 +56,8 @@ TypeRouter<Real>::TypeRouter(const Kernels<Real>& kernels, const ParameterTable&
                              const DecoderBlockShape& block, Precision precision)
     : options_(options), dim_(block.dim), scores_(make_scores(kernels, table, options, block, precision)) {
     if (options.router == BlockRouter::threshold && !options.constant_threshold) {
-        threshold_ = std::make_unique<TrainableLinear<Real>>(
-            find_linear(kernels, table, block.prefix() + "adapter_threshold_fn", true, precision));
+        threshold_ =
+            make_linear_scores(find_linear(kernels, table, block.prefix() + "adapter_threshold_fn", true, precision));
     }
 }
 
@@ -133,22 +135,46 @@ const Real* TypeRouter<Real>::thresholds(const Context<Real>& context, int rows,
         return nullptr;
     }
     Real* values = take_rows<Real>(context.arena, rows, 1);
-    threshold_->forward(context, rows, x, values);
+    ScoresSaved<Real> same_input;
+    threshold_->forward(context, rows, x, values, same_input);
     context.kernels.sigmoid(element_count(rows, 1), static_cast<Real>(options_.max_threshold), values, values);
     return values;
 }
 
-/// The published weight is the sigmoid itself, so that thresholds have no gradient.
+/// The published weight is the sigmoid itself, so that thresholds have no gradient. Source of the mend: AdaMoLE.
 template <class Real>
 Selection<Real> TypeRouter<Real>::selection(const TypeRouterSaved<Real>& saved, Real* weights) const {
     Selection<Real> call;
     call.rows = saved.rows.count;
     call.experts = columns();
+    call.subtract = options_.trained_threshold;
     call.threshold = static_cast<Real>(options_.max_threshold);
     call.thresholds = saved.thresholds;
     call.scores = saved.sigmoids;
     call.weights = weights;
     return call;
+}
+
+/// The gradient of the sigmoids in context.scratch; thresholds that are trained add theirs.
+template <class Real>
+const Real* TypeRouter<Real>::backward_selection(const Context<Real>& context, const TypeRouterSaved<Real>& saved,
+                                                 const Real* dweights, Real* dx, GradientSum<Real>& gradients) const {
+    const int rows = saved.rows.count;
+    Real* dsigmoids = take_rows<Real>(context.scratch, rows, columns());
+    SelectionBackward<Real> call;
+    call.forward = selection(saved, const_cast<Real*>(saved.weights));
+    call.dweights = dweights;
+    call.dscores = dsigmoids;
+    if (options_.trained_threshold) {
+        call.dthresholds = take_rows<Real>(context.scratch, rows, 1);
+    }
+    context.kernels.select_backward(call);
+    if (options_.trained_threshold) {
+        context.kernels.sigmoid_backward(element_count(rows, 1), static_cast<Real>(options_.max_threshold),
+                                         saved.thresholds, call.dthresholds, call.dthresholds);
+        threshold_->backward(context, saved.rows, saved.scores, call.dthresholds, dx, gradients);
+    }
+    return dsigmoids;
 }
 
 template <class Real>
@@ -163,12 +189,7 @@ void TypeRouter<Real>::backward(const Context<Real>& context, const Rows& rows, 
         context.kernels.segment_sums(count, columns(), rows.placed.segment_offsets, dweights, dscores);
         dsigmoids = dscores;
     } else if (options_.router == BlockRouter::threshold) {
-        SelectionBackward<Real> call;
-        call.forward = selection(saved, const_cast<Real*>(saved.weights));
-        call.dweights = dweights;
-        call.dscores = dscores;
-        context.kernels.select_backward(call);
-        dsigmoids = dscores;
+        dsigmoids = backward_selection(context, saved, dweights, dx, gradients);
     }
     context.kernels.sigmoid_backward(element_count(count, columns()), 1, saved.sigmoids, dsigmoids, dscores);
     if (!per_sample()) {

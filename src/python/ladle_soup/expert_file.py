@@ -14,7 +14,8 @@ FORMAT = "ladle.adapter 1"
 WRITTEN_BY = "give a file that `ladle convert ADAPTER --to safetensors FILE` wrote, or a directory with adapter.pth"
 SIZES = ("dim", "heads", "kv_heads", "head_dim", "ffn", "layers")
 FIELDS = {**{field: int for field in SIZES}, "system": str, "router": str, "rule": str, "router_expansion": int,
-          "max_threshold": NUMBER, "constant_threshold": bool, "num_experts": int, "top_k": int, "share_lora_a": bool,
+          "max_threshold": NUMBER, "constant_threshold": bool, "trained_threshold": bool, "own_adapter_gate": bool,
+          "normed_router": bool, "num_experts": int, "top_k": int, "share_lora_a": bool,
           "share_down": bool, "lora_layers": str, "lora_targets": str, "lora_rank": int, "lora_alpha": NUMBER,
           "adapter_layers": str, "adapter_size": int, "prompt_layers": str, "prompt_length": int}
 # What a published program computes: router of blocks, rule at each place, and the arguments that it must have.
@@ -32,6 +33,8 @@ ARGUMENTS = {"lora_layers": ("lora_layers", "0-0"), "lora_targets": ("lora_targe
              "p_adapter_hydra": ("share_down", False), "prompt_layers": ("prompt_layers", "0-0"),
              "prompt_len": ("prompt_length", 10), "max_threshold": ("max_threshold", 0.5),
              "const_threshold": ("constant_threshold", False)}
+# Mends that no published program knows.
+MENDS = ("trained_threshold", "own_adapter_gate", "normed_router")
 # Arguments without an effect on what experts compute.
 OTHER_ARGUMENTS = {"w_bias", "adamole", "expert_weight", "max_seq_len", "flash_attention2", "bf16", "bool_weights",
                    "adapter_noisy", "noisy_router", "lb_loss_coeff"}
@@ -97,7 +100,7 @@ def _described(arguments, system, what):
         refuse(what, "w_bias is set, whose norms and biases are not in it" if arguments.get("w_bias")
                else f"its argument adamole contradicts the system {system}", "use other files")
     fields = {field: arguments.get(name, default) for name, (field, default) in ARGUMENTS.items()}
-    return {"system": system, "router": router, "rule": rule, **fields}
+    return {"system": system, "router": router, "rule": rule, **fields, **dict.fromkeys(MENDS, False)}
 
 
 def _problems(d):
@@ -109,6 +112,10 @@ def _problems(d):
               (d["rule"] != "top_k" or 0 < d["top_k"] <= d["num_experts"], "top_k"),
               (0 < d["lora_alpha"] <= sys.float_info.max, "lora_alpha"),
               (d["router"] != "threshold" or 0 < d["max_threshold"] <= sys.float_info.max, "max_threshold"),
+              (not d["trained_threshold"] or (d["router"] == "threshold" and not d["constant_threshold"]),
+               "trained_threshold"),
+              (not d["own_adapter_gate"] or d["router"] == "gates", "own_adapter_gate"),
+              (not d["normed_router"] or d["router"] != "none", "normed_router"),
               (d["rule"] == "softmax" or d["router"] == "none", "router"),
               (d["rule"] == "softmax" or not d["share_lora_a"], "share_lora_a")]
     targets = d["lora_targets"].split(",") if d["lora_targets"] else []

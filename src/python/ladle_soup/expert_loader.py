@@ -67,7 +67,7 @@ def unload_experts(model: nn.Module) -> nn.Module:
 def expert_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """Names (those of the published files, without "llama.") and parameters of the attached experts.
 
-    The thresholds of sparse-moa and p_adapter_gate of unipelt are among them and never get a gradient.
+    The thresholds of sparse-moa and p_adapter_gate of unipelt are among them; as published they never get a gradient.
     """
     _attached(model.base_model)
     return _named(model.base_model)

@@ -191,26 +191,30 @@ class LayerExperts(nn.Module):
             self.adapter_threshold_fn = _new(nn.Linear, dim, 1, like=like)
 
     def type_weights(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Of each kind [batch, tokens or 1, 1], from the layer's input x [batch, tokens, dim]."""
+        """Of each kind [batch, tokens or 1, 1], from the router's input x [batch, tokens, dim]."""
         router = self.description["router"]
         if router == "none":
             return {}
         if router == "gates":
             # The published code weighs the adapter with the gate of the prompt.
-            lora, prompt = torch.sigmoid(self.lora_gate(x)), torch.sigmoid(self.prompt_gate(x))
-            return {kind: prompt if kind in ("prompt", "adapter") else lora for kind in self.kinds}
+            of_adapter = self.p_adapter_gate if self.description["own_adapter_gate"] else self.prompt_gate
+            gates = {"prompt": self.prompt_gate, "adapter": of_adapter}
+            return {kind: torch.sigmoid(gates.get(kind, self.lora_gate)(x)) for kind in self.kinds}
         weights = torch.sigmoid(self.adapter_type_router(x))
         if router == "threshold":
             most = self.description["max_threshold"]
             threshold = (most if self.description["constant_threshold"]
                          else most * torch.sigmoid(self.adapter_threshold_fn(x)))
-            weights = torch.where(weights >= threshold, weights, torch.zeros_like(weights))
+            values = weights - threshold if self.description["trained_threshold"] else weights
+            weights = torch.where(weights >= threshold, values, torch.zeros_like(weights))
         return dict(zip(self.kinds, weights.split(1, -1)))
 
-    def begin(self, _layer: nn.Module, args: tuple, kwargs: dict) -> None:
+    def begin(self, layer: nn.Module, args: tuple, kwargs: dict) -> None:
         """Forward pre-hook of the layer: the weights of this pass."""
         # Of a decoder split over devices, inputs still lie where the layer before computed them.
         x = (args[0] if args else kwargs["hidden_states"]).to(next(self.parameters()).device)
+        if self.description["normed_router"]:
+            x = layer.input_layernorm(x)
         if self.description["router"] not in ("instance", "gates"):
             self.state["weights"] = self.type_weights(x)
             return

@@ -45,12 +45,12 @@ public:
     int types() const { return columns_.count; }
     bool is_empty() const { return !options_.has_experts(block_.layer); }
     const MoaOptions& options() const { return options_; }
+    bool has_normed_router() const { return options_.normed_router; }
 
-    /// The weights of kinds, from the block's input x [R, dim]; comes before the other forward calls.
-    void forward_types(const Context<Real>& context, const Rows& rows, const Real* x,
+    /// The weights of kinds, from the block's input x [R, dim] or, see MoaOptions::normed_router, from what attention
+    /// reads; comes before the other forward calls. `kept`: see TypeRouter::extend; null in training.
+    void forward_types(const Context<Real>& context, const Rows& rows, const Real* x, const KeptWeights<Real>* kept,
                        BlockExpertsSaved<Real>& saved) const;
-    void extend_types(const Context<Real>& context, const Rows& rows, const Real* x, const KeptWeights<Real>& kept,
-                      BlockExpertsSaved<Real>& saved) const;
     /// LoRA of that projection, if any: adds to the columns of y from the projection's input x.
     void forward_projection(const Context<Real>& context, const Rows& rows, DecoderProjection projection, const Real* x,
                             Columns columns, Real* y, BlockExpertsSaved<Real>& saved) const;

@@ -70,6 +70,11 @@ struct MoaOptions {
     int router_expansion = 4;         ///< hidden width per kind of expert of the block's SwiGLU router; 0: linear
     double max_threshold = 0.5;       ///< of BlockRouter::threshold
     bool constant_threshold = false;  ///< the threshold is max_threshold, not max_threshold * sigmoid of a score
+    // Mends; the published code has none of them.
+    bool trained_threshold = false;  ///< weights are what is above the threshold, so that it has a gradient
+    bool own_adapter_gate = false;   ///< of BlockRouter::gates: adapters have their gate, not that of the prompt
+    bool normed_router = false;      ///< the block's router reads what attention reads, not the block's input
+    bool random_lora_b = false;      ///< LoRA's B starts as N(0, 0.02^2), not at 0; no matter once it has started
     SiteRule rule = SiteRule::softmax;
     int num_experts = 1;  ///< of each kind and place
     int top_k = 1;

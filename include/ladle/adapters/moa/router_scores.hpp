@@ -35,6 +35,9 @@ public:
 /// The outputs of linear layers side by side.
 template <class Real>
 std::unique_ptr<RouterScores<Real>> make_linear_scores(std::vector<TrainableLinear<Real>> layers);
+/// Those of one.
+template <class Real>
+std::unique_ptr<RouterScores<Real>> make_linear_scores(TrainableLinear<Real> layer);
 
 /// w2(silu(w1 x) * w3 x). Source: MoA repository, llama/model.py of LLaMA3_soft_moa, router with swi_x above 0.
 template <class Real>

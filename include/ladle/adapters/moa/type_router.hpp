@@ -37,7 +37,8 @@ public:
                const DecoderBlockShape& block, Precision precision);
     int columns() const { return scores_->columns(); }
     void prepare(const Kernels<Real>& kernels, const Real* parameters);
-    /// saved.weights [R, N] from the block's input x [R, dim], which must live until backward.
+    /// saved.weights [R, N] from x [R, dim], which must live until backward: the block's input, see
+    /// MoaOptions::normed_router.
     void forward(const Context<Real>& context, const Rows& rows, const Real* x, TypeRouterSaved<Real>& saved) const;
     /// The same in generation, where weights of whole samples are those of each sequence's first call.
     void extend(const Context<Real>& context, const Rows& rows, const Real* x, const KeptWeights<Real>& kept,
@@ -51,12 +52,14 @@ private:
     Selection<Real> selection(const TypeRouterSaved<Real>& saved, Real* weights) const;
     const Real* weigh(const Context<Real>& context, const Real* x, TypeRouterSaved<Real>& saved) const;
     const Real* thresholds(const Context<Real>& context, int rows, const Real* x) const;
+    const Real* backward_selection(const Context<Real>& context, const TypeRouterSaved<Real>& saved,
+                                   const Real* dweights, Real* dx, GradientSum<Real>& gradients) const;
     const Real* sample_means(const Context<Real>& context, const Rows& rows, const Real* x) const;
 
     MoaOptions options_;
     int dim_;
     std::unique_ptr<RouterScores<Real>> scores_;
-    std::unique_ptr<TrainableLinear<Real>> threshold_;  ///< null: constant, or no thresholds
+    std::unique_ptr<RouterScores<Real>> threshold_;  ///< null: constant, or no thresholds
 };
 
 }  // namespace ladle
