@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <nlohmann/json.hpp>
 
 #include "ladle/bench/measure.hpp"
 #include "ladle/bench/workload.hpp"

@@ -1,6 +1,7 @@
 // JSON through nlohmann's parser, with the checks it does not make by itself.
 #include "ladle/core/json_file.hpp"
 
+#include <nlohmann/json.hpp>
 #include <set>
 #include <vector>
 

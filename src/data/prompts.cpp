@@ -1,6 +1,7 @@
 // Reading of prompt files.
 #include "ladle/data/prompts.hpp"
 
+#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "ladle/core/error.hpp"

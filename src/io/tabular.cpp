@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "ladle/core/check.hpp"
 #include "ladle/core/error.hpp"

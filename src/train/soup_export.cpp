@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"

@@ -1,6 +1,8 @@
 // Fuzzing target: params.json, config.json and GGUF metadata of a decoder. The first byte of an input chooses which.
 #include "ladle/models/decoder_config.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"
 #include "ladle/models/decoder_weights.hpp"

@@ -2,6 +2,7 @@
 #include "ladle/text/decoder_tokenizer.hpp"
 
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"

@@ -1,4 +1,6 @@
 // Fuzzing target: JSON text, from which config.json, tokenizers, descriptions and indices are read.
+#include <nlohmann/json.hpp>
+
 #include "ladle/core/json_file.hpp"
 #include "support.hpp"
 

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"

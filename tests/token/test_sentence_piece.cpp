@@ -1,5 +1,6 @@
 // SentencePiece tokenizers, which are not read, are recognised in every layout.
 #include <boost/test/unit_test.hpp>
+#include <nlohmann/json.hpp>
 
 #include "io/names.hpp"
 #include "ladle/core/json_file.hpp"

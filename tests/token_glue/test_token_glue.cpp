@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "ladle/core/digest.hpp"
 #include "ladle/core/json_file.hpp"

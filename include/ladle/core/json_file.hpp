@@ -2,7 +2,7 @@
 // Below text (tokenizer files) and whoever reads a model directory.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 

@@ -2,7 +2,7 @@
 // order. Takes what io has opened; the numbers stay in the files.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <utility>
 #include <vector>

@@ -3,6 +3,7 @@
 // tokenizer, and POSITIONS the longest sequence (64).
 #include <cstdlib>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "ladle/core/error.hpp"
 #include "ladle/core/json_file.hpp"
