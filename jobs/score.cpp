@@ -56,11 +56,7 @@ LearnedItems read_learned(const JobOptions& job) {
 void warn_of_shared(const LearnedItems& learned, const std::string& path,
                     const std::vector<AnsweredInstruction>& answers) {
     for (const auto& [file, items] : learned) {
-        const auto shared = find_shared_instructions(items_of(answers), items);
-        if (!shared.empty()) {
-            fmt::print("warning: {} of the {} items of {} stand in {}, too: their score says little\n", shared.size(),
-                       answers.size(), path, file);
-        }
+        fmt::print("{}", shared_items_warning(path, items_of(answers), file, items));
     }
 }
 

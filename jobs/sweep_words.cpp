@@ -47,11 +47,13 @@ JobSpec sweep_spec() {
     JobSpec spec;
     spec.name = "sweep";
     spec.purpose =
-        "Trains a grid of options and seeds: every option may be a list such as 1e-3,3e-4 or 0..4. The same command\n"
-        "goes on where it was interrupted; `status` shows the runs, `retry` starts failed ones again, `collect`\n"
-        "makes a table of their scores.";
-    spec.options = {"preset", "run",     "model", "data.task", "data.dir", "adapter",   "train",
-                    "optim",  "routing", "comm",  "cpu",       "eval",     "checkpoint"};
+        "Trains a grid of options and seeds: every option may be a list such as 1e-3,3e-4 or 0..4; a value that holds\n"
+        "commas stands in double quotes. The same command goes on where it was interrupted; `status` shows the runs,\n"
+        "`retry` starts failed ones again, `collect` makes a table of their scores.";
+    spec.options = {"preset",     "run",      "model",           "data.task",   "data.dir",
+                    "data.train", "data.dev", "data.max_length", "data.labels", "adapter",
+                    "moa",        "train",    "optim",           "routing",     "comm",
+                    "cpu",        "eval",     "checkpoint"};
     spec.switches = {
         {"dry-run", "", "The runs are shown with steps, bytes on disk and recommended ranks; nothing is written."},
         {"parallel", "N", "So many runs go on at once; without it as many as fit the cores, or as Slurm allows."},
@@ -72,6 +74,8 @@ JobSpec sweep_spec() {
     spec.examples = {
         "ladle sweep sweeps/mrpc --config configs/minilm.cfg --config configs/mrpc.cfg --optim.lr 1e-3,3e-4 \\\n"
         "      --run.seed 0..4 --model.path minilm --data.dir data/mrpc",
+        "ladle sweep sweeps/math --moa.system soft-moa,sparse-moa,lora --run.seed 0..2 --model.path SmolLM2.gguf \\\n"
+        "      --data.train train.json --data.dev dev.json",
         "ladle sweep collect sweeps/mrpc --format csv --output mrpc.csv"};
     spec.lists = true;
     return spec;

@@ -36,6 +36,7 @@ void describe(const RunInput& input, TrainedModel& model, const MemoryPlan& memo
     if (ranks > 1 && !shapes_only) {
         fmt::print("sums over ranks: {}\n", engine.reducer().description());
     }
+    fmt::print("{}", input.warning);
     const NodeShape node = node_shape();
     const int most_ranks = (config.train.batch + config.train.leaf - 1) / config.train.leaf;
     fmt::print("{}\n", launch_line(node, propose_launch(node, most_ranks)));

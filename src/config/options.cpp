@@ -241,11 +241,6 @@ void validate(const Config& config) {
         throw ConfigError("eval.level = 2", "the published code has no such level", "use 0, 1 or 3");
     }
     selection_share(config);
-    if (trains_decoder(config) && train.loss_group != 1) {
-        throw ConfigError(fmt::format("train.loss_group = {} and moa.system = {}", train.loss_group, config.moa.system),
-                          "the loss of a decoder is the mean over the tokens of the batch",
-                          "leave train.loss_group out; train.accumulate joins batches by the mean of their means");
-    }
     if (config.optim.schedule == "half-cosine" && train.leftover == "carry") {
         throw ConfigError("optim.schedule = half-cosine and train.leftover = carry",
                           "the schedule counts whole batches of epochs", "set train.leftover to drop or own");

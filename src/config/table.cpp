@@ -286,7 +286,10 @@ std::vector<Option> train_rows() {
          "are dropped with a last batch that is not full.",
          true},
         {"train.loss_group", [](C& c) -> F { return &c.train.loss_group; }, between(1, 1 << 20), "group",
-         "The loss is the mean over this many groups of the batch, as with as many published ranks.", true},
+         "The loss is the mean over this many groups of the batch, as with as many published ranks: of their samples "
+         "or, "
+         "with decoders, of their tokens.",
+         true},
         {"train.consistency", [](C& c) -> F { return &c.train.consistency; }, automatic_or(at_least(0)), "",
          "The consistency loss between two random routes has this weight; auto is 1 for RoBERTa and 0 for BERT.", true,
          OptionUse::encoders},

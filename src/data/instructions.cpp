@@ -130,4 +130,12 @@ std::vector<SharedInstruction> find_shared_instructions(const std::vector<Instru
     return shared;
 }
 
+std::string shared_items_warning(const std::string& judged, const std::vector<Instruction>& judged_items,
+                                 const std::string& learned, const std::vector<Instruction>& learned_items) {
+    const std::size_t shared = find_shared_instructions(judged_items, learned_items).size();
+    return shared == 0 ? ""
+                       : fmt::format("warning: {} of the {} items of {} stand in {}, too: their score says little\n",
+                                     shared, judged_items.size(), judged, learned);
+}
+
 }  // namespace ladle

@@ -80,6 +80,14 @@ bool append_values(const std::string& name, const std::string& word, std::vector
     return first <= last;
 }
 
+/// Where the comma behind the value is, or the text ends.
+std::size_t end_of_value(const std::string& text, std::size_t begin) {
+    const std::size_t first = text.find_first_not_of(" \t", begin);
+    const bool is_quoted = first != std::string::npos && text[first] == '"';
+    const std::size_t from = is_quoted ? text.find('"', first + 1) : begin;
+    return std::min(text.find(',', from == std::string::npos ? begin : from), text.size());
+}
+
 Axis make_axis(const Assignment& assignment) {
     return {assignment.name, list_values(assignment.name, assignment.value), assignment.origin};
 }
@@ -312,9 +320,11 @@ std::vector<std::string> list_values(const std::string& name, const std::string&
     std::vector<std::string> values;
     std::size_t begin = 0;
     while (begin <= text.size()) {
-        const std::size_t end = std::min(text.find(',', begin), text.size());
+        const std::size_t end = end_of_value(text, begin);
         const std::string word = trimmed(text.substr(begin, end - begin));
-        if (word.empty() || !append_values(name, word, values)) {
+        if (word.size() > 2 && word.front() == '"' && word.back() == '"') {
+            values.push_back(word.substr(1, word.size() - 2));
+        } else if (word.empty() || !append_values(name, word, values)) {
             refuse_empty(name, text);
         }
         begin = end + 1;

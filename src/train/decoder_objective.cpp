@@ -22,7 +22,7 @@ std::vector<std::int64_t> count_targets(const Split& split) {
 }  // namespace
 
 TokenLosses token_losses(const Decoder<float>& model, const Context<float>& context, const PackedBatch& packed,
-                         const float* states, float weight) {
+                         const float* states) {
     const int rows = packed.rows();
     TokenLosses result{zero_rows<float>(context.arena, rows, 1),
                        take_rows<float>(context.arena, rows, model.config().dim)};
@@ -30,7 +30,6 @@ TokenLosses token_losses(const Decoder<float>& model, const Context<float>& cont
     targets.count = static_cast<int>(packed.target_rows.size());
     targets.index = context.arena.place(packed.target_rows.data(), packed.target_rows.size());
     targets.labels = context.arena.place(packed.next_ids.data(), packed.next_ids.size());
-    targets.weight = weight;
     model.losses(context, rows, states, targets, result.losses, result.dstates);
     return result;
 }
@@ -40,6 +39,7 @@ DecoderObjective::DecoderObjective(const Config& config, DecoderEngine& engine, 
       balance_weight_(engine.experts().has_balance_loss() ? config.moa.balance_weight : 0),
       kept_(config.train.recompute ? Kept::inputs : Kept::activations),
       targets_(count_targets(train)),
+      weights_(static_cast<std::size_t>(config.train.loss_group), 1.0F),
       dvalues_(engine.kernels().memory(), engine.model().balance_layout().gradients_size()) {
     for (int worker = 0; looks_ahead() && worker < engine.pool().workers(); ++worker) {
         balance_.emplace_back(engine.kernels(), engine.model().balance_layout());
@@ -47,17 +47,23 @@ DecoderObjective::DecoderObjective(const Config& config, DecoderEngine& engine, 
 }
 
 void DecoderObjective::begin_batch(const GlobalBatch& batch) {
-    std::int64_t targets = 0;
+    std::vector<std::int64_t> targets(weights_.size());
+    std::size_t samples = 0;
     tokens_ = 0;
     for (const Leaf& leaf : *batch.leaves) {
         tokens_ += leaf.tokens;
-        for (const std::uint32_t sample : leaf.samples) {
-            targets += targets_[sample];
+        samples += leaf.samples.size();
+        for (std::size_t s = 0; s < leaf.samples.size(); ++s) {
+            targets[(static_cast<std::size_t>(leaf.first_place) + s) % targets.size()] += targets_[leaf.samples[s]];
         }
     }
     divisor_ = batch.divisor;
-    weight_ = static_cast<float>(
-        1.0 / (static_cast<double>(std::max<std::int64_t>(1, targets)) * static_cast<double>(batch.divisor)));
+    const std::size_t groups = std::min(samples, targets.size());
+    std::transform(targets.begin(), targets.end(), weights_.begin(), [&](std::int64_t of_group) {
+        return static_cast<float>(
+            1.0 / (static_cast<double>(groups) * static_cast<double>(std::max<std::int64_t>(1, of_group)) *
+                   static_cast<double>(batch.divisor)));
+    });
     engine_.prepare();
     for (BalanceSum<float>& sum : balance_) {
         sum.reset();
@@ -98,12 +104,27 @@ std::vector<std::int64_t> DecoderObjective::joined_balance(Communicator& comm) c
     return total;
 }
 
+/// Each row's loss and gradient times the weight of its sample's group.
+void DecoderObjective::weigh(const Context<float>& context, const PackedBatch& packed,
+                             const TokenLosses& losses) const {
+    const auto rows = static_cast<std::size_t>(packed.rows());
+    auto* of_rows = context.staging.take<float>(rows);
+    for (std::size_t s = 0; s < packed.sample_places.size(); ++s) {
+        std::fill(of_rows + packed.segment_offsets[s], of_rows + packed.segment_offsets[s + 1],
+                  weights_[static_cast<std::size_t>(packed.sample_places[s]) % weights_.size()]);
+    }
+    const float* weights = context.arena.place(of_rows, rows);
+    context.kernels.weigh_rows(packed.rows(), 1, weights, 1, losses.losses, losses.losses);
+    context.kernels.weigh_rows(packed.rows(), hidden_size(), weights, 1, losses.dstates, losses.dstates);
+}
+
 Losses<float> DecoderObjective::add_gradients(const Context<float>& context, const PackedBatch& packed,
                                               GradientSum<float>& gradients) const {
     const Decoder<float>& model = engine_.model();
     DecoderSaved<float> saved;
     const float* states = model.forward(context, token_rows(packed), saved, kept_);
-    const TokenLosses losses = token_losses(model, context, packed, states, weight_);
+    const TokenLosses losses = token_losses(model, context, packed, states);
+    weigh(context, packed, losses);
     model.backward(context, saved, losses.dstates, nullptr, gradients, looks_ahead() ? dvalues_.data() : nullptr);
     return {static_cast<std::size_t>(packed.rows()), losses.losses, nullptr};
 }

@@ -66,6 +66,12 @@ Config settled_decoder_config(Config config, const DecoderConfig& decoder) {
         throw ConfigError(fmt::format("data.task = {} and moa.system = {}", config.data.task, config.moa.system),
                           "decoders learn from instructions", "leave data.task out");
     }
+    if (config.train.loss_group != 1 && decoder_experts(config.moa, decoder.layers).has_balance_loss()) {
+        throw ConfigError(
+            fmt::format("train.loss_group = {} and moa.system = {}", config.train.loss_group, config.moa.system),
+            "its balance loss is that of the whole batch",
+            "leave train.loss_group out; train.accumulate joins batches by the mean of their means");
+    }
     config.data.task = kInstructionTask;
     config.eval.metric = config.eval.metric.empty() ? kPerplexity : config.eval.metric;
     find_score({{kPerplexity, 0.0}, {"loss", 0.0}}, config.eval.metric);

@@ -4,6 +4,7 @@
 #include "ladle/adapters/moa/options.hpp"
 #include "ladle/config/options.hpp"
 #include "ladle/core/error.hpp"
+#include "ladle/data/instructions.hpp"
 #include "ladle/train/decoder_files.hpp"
 #include "ladle/train/inputs.hpp"
 #include "ladle/train/instruction_data.hpp"
@@ -39,6 +40,10 @@ struct DecoderInput final : RunInput {
         const auto tokenizer = lacks_tokenizer ? nullptr : open_decoder_tokenizer(config.model.path);
         data = open_instruction_data(config, files.weights.config, tokenizer.get());
         files.weights.config.max_positions = longest_sample(data);
+        if (!config.data.dev.empty()) {
+            warning = shared_items_warning(config.data.dev, read_instructions(config.data.dev), config.data.train,
+                                           read_instructions(config.data.train));
+        }
         backbone_digest = files.digest;
         backbone_files = files.files;
     }

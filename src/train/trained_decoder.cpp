@@ -41,7 +41,7 @@ double TrainedDecoder::mean_loss(Communicator& comm, const Split& split, const O
     engine_.prepare();
     const auto loss_of = [&](const Context<float>& context, const PackedBatch& packed, float* values) {
         const float* states = engine_.model().forward_only(context, token_rows(packed));
-        const TokenLosses losses = token_losses(engine_.model(), context, packed, states, 1);
+        const TokenLosses losses = token_losses(engine_.model(), context, packed, states);
         const auto rows = static_cast<std::size_t>(packed.rows());
         auto* of_rows = context.staging.take<float>(rows);
         engine_.kernels().memory().copy_out(of_rows, losses.losses, rows * sizeof(float));

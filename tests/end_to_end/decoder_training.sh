@@ -193,8 +193,30 @@ refused 2 "data.task = mrpc" "${data[@]}" --moa.system lora --data.task mrpc
 refused 2 "adapter.size = 4" "${data[@]}" --moa.system lora --adapter.size 4
 refused 2 "no step would be left" "${data[@]}" --moa.system lora --train.batch 16
 refused 3 "no room for a token" "${data[@]}" --moa.system lora --data.max_length 20
-refused 2 "train.loss_group" "${data[@]}" --moa.system lora --train.loss_group 2
+refused 2 "train.loss_group = 2 and moa.system = adamole" "${data[@]}" --moa.system adamole --train.loss_group 2
 refused 2 "train.recompute = true" --model.path model --data.dir shards --train.recompute true
 refused 3 "absent.json" --moa.system lora --model.path model --data.train train.jsonl --data.dev absent.json
 refused 3 "positions for 64" --moa.system lora --model.path short --data.train train.jsonl --data.dev dev.jsonl
+
+# Dev items that are learned, too.
+head -5 train.jsonl >seen.jsonl
+on_ranks 1 train --model.path model --data.train train.jsonl --data.dev seen.jsonl --moa.system lora --run.dir seen \
+    --dry-run || fail "a dry run"
+grep -qF 'warning: 5 of the 5 items of seen.jsonl stand in train.jsonl, too' log || fail "shared items are not named"
+
+# Sweeps: a value in quotes may hold commas, and a run is the one that train alone makes.
+sweep=(s "${data[@]}" --moa.system lora,sparse-moa --moa.lora_targets '"Q,V"' --run.seed 0..1 --train.max_steps 3)
+timeout 120 "$ladle" sweep "${sweep[@]}" --dry-run >log 2>&1 && grep -q '^4 runs, 12 steps' log && [ ! -e s ] ||
+    fail "the dry run of a sweep"
+timeout 120 "$ladle" sweep "${sweep[@]}" >log 2>&1 || fail "a sweep of decoders"
+on_ranks 1 train "${data[@]}" --moa.system sparse-moa --moa.lora_targets Q,V --run.seed 1 --train.max_steps 3 \
+    --run.dir single || fail "a single run"
+same_run single "s/runs/$(sed -n 's/.*"id": "\([0-9a-f]*\)".*/\1/p' s/sweep.json | tail -1)" ||
+    fail "a run of a sweep differs from the same run alone"
+"$ladle" sweep collect s >log 2>&1 && grep -q 'sparse-moa.*perplexity' log || fail "the scores of a sweep of decoders"
+"$ladle" report s --output s.html >log 2>&1 && grep -q 'sparse-moa' s.html || fail "the report of a sweep of decoders"
+timeout 60 "$ladle" sweep t "${data[@]:0:4}" --moa.system lora,softmoa >log 2>&1
+[ $? -eq 2 ] && grep -q "soft-moa" log && [ ! -e t ] || fail "an unknown system in a sweep"
+timeout 60 "$ladle" sweep t --model.path model --moa.system lora >log 2>&1
+[ $? -eq 2 ] && grep -q -- '--data.train is missing' log && [ ! -e t ] || fail "a sweep without data.train"
 finish

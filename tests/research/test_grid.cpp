@@ -28,6 +28,8 @@ BOOST_AUTO_TEST_CASE(lists_and_ranges) {
     BOOST_TEST(list_values("x", "a, b ,c") == (Texts{"a", "b", "c"}), boost::test_tools::per_element());
     BOOST_TEST(list_values("x", "0..2, 7") == (Texts{"0", "1", "2", "7"}), boost::test_tools::per_element());
     BOOST_TEST(list_values("x", "../a..b") == (Texts{"../a..b"}), boost::test_tools::per_element());
+    BOOST_TEST(list_values("x", R"("a,b", c ,"0..2")") == (Texts{"a,b", "c", "0..2"}),
+               boost::test_tools::per_element());
     for (const char* empty : {"", " ", "a,,b", "a,", "4..2"}) {
         BOOST_CHECK_EXCEPTION(list_values("optim.lr", empty), ConfigError,
                               [](const Error& e) { return says(e, "the sweep has no runs: optim.lr"); });

@@ -154,6 +154,39 @@ BOOST_AUTO_TEST_CASE(the_loss_is_the_mean_over_the_targets_of_the_batch) {
     BOOST_TEST(std::abs(run_batch(tiny, all, 3).loss - sum / targets) < kTolerance);
 }
 
+BOOST_AUTO_TEST_CASE(with_groups_the_loss_is_the_mean_of_their_means) {
+    const std::vector<int> lengths = {5, 9, 3, 7};
+    Tiny tiny("soft-moa");
+    tiny.config.train.loss_group = 2;
+    const BatchResult found = run_batch(tiny, instruction_split(lengths), 3);
+    // Places 0 and 2 are one group, with 3 + 1 targets, places 1 and 3 the other one, with 7 + 5.
+    const std::vector<double> of_token = {0.5 / 4, 0.5 / 12, 0.5 / 4, 0.5 / 12};
+    double loss = 0;
+    std::vector<double> gradients(tiny.engine->table().total_count());
+    Tiny alone("soft-moa");
+    for (std::size_t s = 0; s < lengths.size(); ++s) {
+        const BatchResult sample = run_batch(alone, instruction_split({lengths[s]}), 1);
+        const double weight = of_token[s] * (lengths[s] - 2);
+        loss += weight * sample.loss;
+        for (std::size_t i = 0; i < gradients.size(); ++i) {
+            gradients[i] += weight * static_cast<double>(sample.gradients[i]) / kFixedPointOne;
+        }
+    }
+    // Sums of a few fp32 numbers.
+    constexpr double kTolerance = 1e-5;
+    BOOST_TEST(std::abs(found.loss - loss) < kTolerance);
+    double largest = 0;
+    double difference = 0;
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+        largest = std::max(largest, std::abs(gradients[i]));
+        difference =
+            std::max(difference, std::abs(static_cast<double>(found.gradients[i]) / kFixedPointOne - gradients[i]));
+    }
+    BOOST_TEST(difference < kTolerance * largest);
+    tiny.config.train.loss_group = 1;
+    BOOST_TEST(std::abs(run_batch(tiny, instruction_split(lengths), 3).loss - loss) > 100 * kTolerance);
+}
+
 BOOST_AUTO_TEST_CASE(a_batch_without_targets_has_no_loss) {
     Tiny tiny("lora");
     Split split = instruction_split({4, 6});

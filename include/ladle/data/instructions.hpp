@@ -71,4 +71,8 @@ struct SharedInstruction {
 std::vector<SharedInstruction> find_shared_instructions(const std::vector<Instruction>& first,
                                                         const std::vector<Instruction>& second);
 
+/// One line for the user that says how many items of the file `judged` stand in the file `learned`; empty for none.
+std::string shared_items_warning(const std::string& judged, const std::vector<Instruction>& judged_items,
+                                 const std::string& learned, const std::vector<Instruction>& learned_items);
+
 }  // namespace ladle

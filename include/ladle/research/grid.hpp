@@ -32,8 +32,8 @@ struct GridPoint {
     std::string id;      ///< see run_id
 };
 
-/// A comma-separated list with its ranges written out. Throws ConfigError naming `name` if it holds no value or an
-/// empty one.
+/// A comma-separated list with its ranges written out; a value in double quotes may hold commas. Throws ConfigError
+/// naming `name` if it holds no value or an empty one.
 std::vector<std::string> list_values(const std::string& name, const std::string& text);
 
 /// 12 hexadecimal digits of the SHA-256 over the identity options with the seed, and over `more`: what tells runs of

@@ -10,8 +10,8 @@
 
 namespace ladle {
 
-/// Optimizer steps of each run. Reads the prepared shards and the backbones' config.json, each once; throws what
-/// `ladle train` would throw for a run that cannot start.
+/// Optimizer steps of each run. Reads the data and the descriptions of the models, each once; throws what `ladle train`
+/// would throw for a run that cannot start, too long samples of decoders excepted.
 std::vector<std::int64_t> planned_steps(const std::vector<GridPoint>& points);
 
 /// About the most bytes that each run's directory will hold: checkpoints, best, soup and metrics. Builds each model

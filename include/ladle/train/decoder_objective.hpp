@@ -11,6 +11,15 @@
 
 namespace ladle {
 
+/// Losses of the tokens to be predicted [rows], zeros elsewhere, and their gradient dstates [rows, dim], from the
+/// states [rows, dim] of a forward call; in the arena.
+struct TokenLosses {
+    float* losses = nullptr;
+    float* dstates = nullptr;
+};
+TokenLosses token_losses(const Decoder<float>& model, const Context<float>& context, const PackedBatch& packed,
+                         const float* states);
+
 class DecoderObjective : public Objective {
 public:
     /// Batches are drawn from `train`. The engine must outlive the objective.
@@ -18,7 +27,8 @@ public:
     ComputeEngine& engine() override { return engine_; }
     int hidden_size() const override { return engine_.model().config().dim; }
     std::int64_t loss_terms(const Leaf& leaf) const override { return leaf.tokens; }
-    /// The batch's loss is the mean over its tokens to be predicted; without any it is 0.
+    /// The batch's loss is the mean over train.loss_group groups (a sample's place modulo groups) of the mean over the
+    /// group's tokens to be predicted, which is 0 without any.
     void begin_batch(const GlobalBatch& batch) override;
     void begin_rehearsal(const PackedBatch& part) override;
     bool looks_ahead() const override { return balance_weight_ > 0; }
@@ -29,25 +39,17 @@ public:
 
 private:
     std::vector<std::int64_t> joined_balance(Communicator& comm) const;
+    void weigh(const Context<float>& context, const PackedBatch& packed, const TokenLosses& losses) const;
 
     DecoderEngine& engine_;
     double balance_weight_;
     Kept kept_;
     std::vector<std::int64_t> targets_;  ///< [samples of train] tokens to be predicted
-    float weight_ = 1;                   ///< of each token's loss
+    std::vector<float> weights_;         ///< [groups] of the loss of each of the group's tokens
     std::int64_t tokens_ = 0;            ///< of the batch
     std::int64_t divisor_ = 1;
     std::vector<BalanceSum<float>> balance_;  ///< one per worker
     DeviceArray<float> dvalues_;              ///< [layers, projections, E] gradient of the balance loss
 };
-
-/// Losses of the tokens to be predicted [rows], zeros elsewhere, each times `weight`, and their gradient dstates
-/// [rows, dim], from the states [rows, dim] of a forward call; in the arena.
-struct TokenLosses {
-    float* losses = nullptr;
-    float* dstates = nullptr;
-};
-TokenLosses token_losses(const Decoder<float>& model, const Context<float>& context, const PackedBatch& packed,
-                         const float* states, float weight);
 
 }  // namespace ladle

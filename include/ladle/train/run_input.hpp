@@ -22,6 +22,7 @@ struct RunInput {
     RunData data;
     std::string backbone_digest;  ///< empty without weights
     std::string backbone_files;   ///< "<file> = <SHA-256>" for each file that was read
+    std::string warning;          ///< a line for the user, or empty
 };
 
 /// Throws ConfigError naming an option that a training run needs and that is missing.
