@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "jobs.hpp"
+#include "ladle/config/options.hpp"
 #include "ladle/core/build_info.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/train/agreement.hpp"
@@ -36,7 +37,7 @@ void describe(const RunInput& input, TrainedModel& model, const MemoryPlan& memo
     if (ranks > 1 && !shapes_only) {
         fmt::print("sums over ranks: {}\n", engine.reducer().description());
     }
-    fmt::print("{}", input.warning);
+    fmt::print("{}", input.warning());
     const NodeShape node = node_shape();
     const int most_ranks = (config.train.batch + config.train.leaf - 1) / config.train.leaf;
     fmt::print("{}\n", launch_line(node, propose_launch(node, most_ranks)));
@@ -59,7 +60,8 @@ bool must_resume(const JobOptions& options) {
 }
 
 int train(const JobOptions& options, Communicator& comm) {
-    require_run_options(options.config);
+    require_input_options(options.config);
+    require_value(options.config, "run.dir");
     check_world_size(comm.world_size(), options.config.train.batch, options.config.train.leaf);
 
     const std::unique_ptr<RunInput> input = open_run_input(options.config, options.has("dry-run"));

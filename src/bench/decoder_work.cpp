@@ -33,7 +33,7 @@ struct LayerWork {
     double gate_up = 0;
     double down = 0;
     double experts = 0;    ///< with their routers
-    double threshold = 0;  ///< of Sparse MoA, which never trains
+    double threshold = 0;  ///< of Sparse MoA where it never trains, as published
     double prompts = 0;    ///< keys and values of prompts, once for all samples
 
     double frozen() const { return query_key_value + output + gate_up + down; }
@@ -56,7 +56,7 @@ public:
         }
         layer.experts += adapter() + prompt() + block_router();
         if (options_.router == BlockRouter::threshold && !options_.constant_threshold) {
-            layer.threshold = 2 * extent_.tokens * block_.dim;
+            (options_.trained_threshold ? layer.experts : layer.threshold) += 2 * extent_.tokens * block_.dim;
         }
         if (options_.has_prompt(block_.layer)) {
             layer.prompts = 4.0 * keys() * block_.dim * block_.kv_dim();

@@ -222,9 +222,9 @@ void Decoder<Real>::add_losses(const Context<Real>& context, const Real* states,
     TokenCrossEntropy<Real> call;
     call.rows = count;
     call.classes = config_.vocab;
-    call.weight = targets.weight;
     call.index = targets.index;
     call.labels = targets.labels;
+    call.weights = targets.weights;
     call.logits = logits;
     call.losses = losses;
     call.dlogits = logits;

@@ -80,6 +80,16 @@ bool append_values(const std::string& name, const std::string& word, std::vector
     return first <= last;
 }
 
+/// Without the quotes, which must enclose all of the word.
+std::string quoted_value(const std::string& name, const std::string& word) {
+    const bool is_enclosed = word.size() > 2 && word.front() == '"' && word.find('"', 1) == word.size() - 1;
+    if (!is_enclosed) {
+        throw ConfigError(fmt::format("{} lists {}", name, word), "its quotes do not enclose one value",
+                          "write for instance \"Q,V\", \"K\"");
+    }
+    return word.substr(1, word.size() - 2);
+}
+
 /// Where the comma behind the value is, or the text ends.
 std::size_t end_of_value(const std::string& text, std::size_t begin) {
     const std::size_t first = text.find_first_not_of(" \t", begin);
@@ -89,7 +99,24 @@ std::size_t end_of_value(const std::string& text, std::size_t begin) {
 }
 
 Axis make_axis(const Assignment& assignment) {
-    return {assignment.name, list_values(assignment.name, assignment.value), assignment.origin};
+    const Option* option = find_option(assignment.name);
+    // One value, as `train` reads it.
+    const bool is_one = option != nullptr && option->is_list && assignment.value.find('"') == std::string::npos &&
+                        !trimmed(assignment.value).empty();
+    return {
+        assignment.name,
+        is_one ? std::vector<std::string>{trimmed(assignment.value)} : list_values(assignment.name, assignment.value),
+        assignment.origin};
+}
+
+/// What make_axis reads.
+std::string axis_text(const Axis& axis) {
+    std::vector<std::string> words;
+    for (const std::string& value : axis.values) {
+        const bool splits = value.find(',') != std::string::npos || value.find("..") != std::string::npos;
+        words.push_back(splits ? '"' + value + '"' : value);
+    }
+    return fmt::format("{}", fmt::join(words, ", "));
 }
 
 /// Later assignments of one option replace earlier ones and keep their place.
@@ -322,8 +349,8 @@ std::vector<std::string> list_values(const std::string& name, const std::string&
     while (begin <= text.size()) {
         const std::size_t end = end_of_value(text, begin);
         const std::string word = trimmed(text.substr(begin, end - begin));
-        if (word.size() > 2 && word.front() == '"' && word.back() == '"') {
-            values.push_back(word.substr(1, word.size() - 2));
+        if (word.find('"') != std::string::npos) {
+            values.push_back(quoted_value(name, word));
         } else if (word.empty() || !append_values(name, word, values)) {
             refuse_empty(name, text);
         }
@@ -385,9 +412,7 @@ std::string grid_text(const SweepSource& source) {
     std::string text;
     std::string group;
     const auto add = [&](const std::string& name, const Axis& axis) {
-        text +=
-            ini_heading(name, group) +
-            fmt::format("{:<40}  # {}\n", ini_line(name, fmt::format("{}", fmt::join(axis.values, ", "))), axis.origin);
+        text += ini_heading(name, group) + fmt::format("{:<40}  # {}\n", ini_line(name, axis_text(axis)), axis.origin);
     };
     for (const Axis& axis : axes) {
         add(axis.name, axis);
@@ -396,7 +421,7 @@ std::string grid_text(const SweepSource& source) {
         text += fmt::format("\n[{}.{}]\n", kMethod, method.name);
         for (const Axis& axis : method.options) {
             if (!sets(parts.from_command_line, axis.name)) {
-                text += fmt::format("{} = {}  # {}\n", axis.name, fmt::join(axis.values, ", "), axis.origin);
+                text += fmt::format("{} = {}  # {}\n", axis.name, axis_text(axis), axis.origin);
             }
         }
     }

@@ -9,6 +9,7 @@
 #include "ladle/core/error.hpp"
 #include "ladle/data/sampler.hpp"
 #include "ladle/io/files.hpp"
+#include "ladle/train/run_input.hpp"
 #include "ladle/train/training_plan.hpp"
 #include "run_facts.hpp"
 
@@ -22,22 +23,13 @@ constexpr std::uint64_t kCheckpointBytesPerValue = 12;
 // best.h5 and at most as much again for soup.h5.
 constexpr std::uint64_t kSoupBytesPerValue = 8;
 
-void require_paths(const Config& config) {
-    for (const char* name : {"model.path", trains_decoder(config) ? "data.train" : "data.dir"}) {
-        if (option_value(config, *find_option(name)).empty()) {
-            throw ConfigError(fmt::format("--{} is missing", name), "every run of the sweep needs it",
-                              "give it on the command line or in a sweep file");
-        }
-    }
-}
-
 }  // namespace
 
 std::vector<std::int64_t> planned_steps(const std::vector<GridPoint>& points) {
     RunFacts facts;
     std::vector<std::int64_t> steps;
     for (const GridPoint& point : points) {
-        require_paths(point.config);
+        require_input_options(point.config);
         steps.push_back(training_plan(point.config, facts.samples(point.config)).total_steps);
     }
     return steps;

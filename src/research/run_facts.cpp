@@ -72,7 +72,7 @@ const RunFacts::EncoderData& RunFacts::encoder_data(const Config& config) {
 const DecoderConfig& RunFacts::decoder(const Config& config) {
     const auto [entry, is_new] = decoders_.try_emplace(config.model.path);
     if (is_new) {
-        entry->second = open_decoder(config.model.path).config;
+        entry->second = read_decoder_config(config.model.path);
         // Only the run itself knows how long its samples are.
         entry->second.max_positions = 0;
     }

@@ -102,6 +102,14 @@ std::string number_text(double value) {
     return fmt::format("{:.5g}", value);
 }
 
+/// For hovering; one value has no deviation.
+std::string summary_text(const Summary& summary) {
+    return std::isnan(summary.deviation)
+               ? fmt::format("{}, n = {}", number_text(summary.mean), summary.count)
+               : fmt::format("mean {}, standard deviation {}, n = {}", number_text(summary.mean),
+                             number_text(summary.deviation), summary.count);
+}
+
 std::string draw_line(const ChartSeries& series, std::size_t index, const Axis& x, const Axis& y,
                       const ChartFrame& frame) {
     std::string path;
@@ -244,9 +252,8 @@ std::string dot_chart(const ChartFrame& frame, const std::vector<DotRow>& rows) 
         svg += fmt::format(
             "<line x1=\"{0:.1f}\" x2=\"{1:.1f}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\" stroke=\"{3}\" stroke-width=\"3\" "
             "stroke-opacity=\".35\"/>\n<line x1=\"{4:.1f}\" x2=\"{4:.1f}\" y1=\"{5:.1f}\" y2=\"{6:.1f}\" "
-            "stroke=\"{3}\" stroke-width=\"3\"><title>{7}: mean {8}, standard deviation {9}, n = {10}</title></line>\n",
-            from, to, y, colour(r), x.at(summary.mean), y - 8, y + 8, escape_html(rows[r].name),
-            number_text(summary.mean), number_text(summary.deviation), summary.count);
+            "stroke=\"{3}\" stroke-width=\"3\"><title>{7}: {8}</title></line>\n",
+            from, to, y, colour(r), x.at(summary.mean), y - 8, y + 8, escape_html(rows[r].name), summary_text(summary));
         for (const auto& [value, hover] : rows[r].dots) {
             if (std::isfinite(value)) {
                 svg += fmt::format(

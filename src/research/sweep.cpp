@@ -91,7 +91,12 @@ std::string run_config(Config config) {
     config.run.dir.clear();
     config.model.path = absolute(config.model.path);
     config.data.dir = absolute(config.data.dir);
+    config.data.train = absolute(config.data.train);
+    config.data.dev = absolute(config.data.dev);
     config.data.source.clear();
+    // A config file gives all options, and of two rates only one can hold.
+    config.optim.lr = peak_rate(config);
+    config.optim.base_lr = 0;
     return config_text(config);
 }
 

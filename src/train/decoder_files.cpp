@@ -65,11 +65,8 @@ bool holds_weights(const std::string& directory) {
 }
 
 /// The description in a directory alone.
-DecoderConfig read_shapes(const std::string& path, DecoderLayout layout) {
-    if (layout == DecoderLayout::hugging_face) {
-        return parse_llama_config(read_json_file(path + "/config.json"), path);
-    }
-    const DecoderConfig config = parse_meta_params(read_json_file(path + "/params.json"), path);
+DecoderConfig read_shapes(const std::string& path) {
+    const DecoderConfig config = read_decoder_config(path);
     if (config.vocab == 0) {
         throw DataError("cannot use the model of " + path,
                         "params.json has no vocab_size, and there are no weights to take it from",
@@ -84,6 +81,17 @@ bool has_decoder_layout(const std::string& path) {
     return path.ends_with(".gguf") || file_exists(path + "/params.json");
 }
 
+DecoderConfig read_decoder_config(const std::string& path) {
+    switch (layout_of(path)) {
+        case DecoderLayout::gguf:
+            return open_gguf_decoder(path).config;
+        case DecoderLayout::meta:
+            return parse_meta_params(read_json_file(path + "/params.json"), path);
+        default:
+            return parse_llama_config(read_json_file(path + "/config.json"), path);
+    }
+}
+
 DecoderWeights open_decoder(const std::string& path) {
     return layout_of(path) == DecoderLayout::gguf ? open_gguf_decoder(path) : open_decoder_files(path).weights;
 }
@@ -91,7 +99,7 @@ DecoderWeights open_decoder(const std::string& path) {
 DecoderFiles open_decoder_files(const std::string& path, bool shapes_suffice) {
     const DecoderLayout layout = layout_of(path);
     if (shapes_suffice && layout != DecoderLayout::gguf && !holds_weights(path)) {
-        return {{read_shapes(path, layout), {}}, "", ""};
+        return {{read_shapes(path), {}}, "", ""};
     }
     switch (layout) {
         case DecoderLayout::gguf:

@@ -22,7 +22,7 @@ std::vector<std::int64_t> count_targets(const Split& split) {
 }  // namespace
 
 TokenLosses token_losses(const Decoder<float>& model, const Context<float>& context, const PackedBatch& packed,
-                         const float* states) {
+                         const float* states, const float* weights) {
     const int rows = packed.rows();
     TokenLosses result{zero_rows<float>(context.arena, rows, 1),
                        take_rows<float>(context.arena, rows, model.config().dim)};
@@ -30,6 +30,7 @@ TokenLosses token_losses(const Decoder<float>& model, const Context<float>& cont
     targets.count = static_cast<int>(packed.target_rows.size());
     targets.index = context.arena.place(packed.target_rows.data(), packed.target_rows.size());
     targets.labels = context.arena.place(packed.next_ids.data(), packed.next_ids.size());
+    targets.weights = weights;
     model.losses(context, rows, states, targets, result.losses, result.dstates);
     return result;
 }
@@ -104,18 +105,15 @@ std::vector<std::int64_t> DecoderObjective::joined_balance(Communicator& comm) c
     return total;
 }
 
-/// Each row's loss and gradient times the weight of its sample's group.
-void DecoderObjective::weigh(const Context<float>& context, const PackedBatch& packed,
-                             const TokenLosses& losses) const {
+/// [rows] the weight of the group of each row's sample, where kernels read them.
+const float* DecoderObjective::place_weights(const Context<float>& context, const PackedBatch& packed) const {
     const auto rows = static_cast<std::size_t>(packed.rows());
-    auto* of_rows = context.staging.take<float>(rows);
+    auto* weights = context.staging.take<float>(rows);
     for (std::size_t s = 0; s < packed.sample_places.size(); ++s) {
-        std::fill(of_rows + packed.segment_offsets[s], of_rows + packed.segment_offsets[s + 1],
+        std::fill(weights + packed.segment_offsets[s], weights + packed.segment_offsets[s + 1],
                   weights_[static_cast<std::size_t>(packed.sample_places[s]) % weights_.size()]);
     }
-    const float* weights = context.arena.place(of_rows, rows);
-    context.kernels.weigh_rows(packed.rows(), 1, weights, 1, losses.losses, losses.losses);
-    context.kernels.weigh_rows(packed.rows(), hidden_size(), weights, 1, losses.dstates, losses.dstates);
+    return context.arena.place(weights, rows);
 }
 
 Losses<float> DecoderObjective::add_gradients(const Context<float>& context, const PackedBatch& packed,
@@ -123,8 +121,7 @@ Losses<float> DecoderObjective::add_gradients(const Context<float>& context, con
     const Decoder<float>& model = engine_.model();
     DecoderSaved<float> saved;
     const float* states = model.forward(context, token_rows(packed), saved, kept_);
-    const TokenLosses losses = token_losses(model, context, packed, states);
-    weigh(context, packed, losses);
+    const TokenLosses losses = token_losses(model, context, packed, states, place_weights(context, packed));
     model.backward(context, saved, losses.dstates, nullptr, gradients, looks_ahead() ? dvalues_.data() : nullptr);
     return {static_cast<std::size_t>(packed.rows()), losses.losses, nullptr};
 }

@@ -40,10 +40,6 @@ struct DecoderInput final : RunInput {
         const auto tokenizer = lacks_tokenizer ? nullptr : open_decoder_tokenizer(config.model.path);
         data = open_instruction_data(config, files.weights.config, tokenizer.get());
         files.weights.config.max_positions = longest_sample(data);
-        if (!config.data.dev.empty()) {
-            warning = shared_items_warning(config.data.dev, read_instructions(config.data.dev), config.data.train,
-                                           read_instructions(config.data.train));
-        }
         backbone_digest = files.digest;
         backbone_files = files.files;
     }
@@ -53,13 +49,18 @@ struct DecoderInput final : RunInput {
     std::string place_of(const Split& split) const override {
         return data.dev.empty() || split.name != data.dev.front().name ? config.data.train : config.data.dev;
     }
+    std::string warning() const override {
+        return config.data.dev.empty() ? ""
+                                       : shared_items_warning(config.data.dev, read_instructions(config.data.dev),
+                                                              config.data.train, read_instructions(config.data.train));
+    }
     DecoderFiles files;
 };
 
 }  // namespace
 
-void require_run_options(const Config& config) {
-    for (const char* name : {"model.path", trains_decoder(config) ? "data.train" : "data.dir", "run.dir"}) {
+void require_input_options(const Config& config) {
+    for (const char* name : {"model.path", trains_decoder(config) ? "data.train" : "data.dir"}) {
         require_value(config, name);
     }
     if (trains_decoder(config)) {

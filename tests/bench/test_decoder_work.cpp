@@ -73,6 +73,9 @@ BOOST_AUTO_TEST_CASE(sparse_experts_count_where_they_are_computed) {
     const double router = 2 * 24 * (2 * 12 + 6);
     const double threshold = 2 * 12;
     BOOST_TEST(training(sparse) == rest + kTokens * (3 * (router + kLora + kAdapter) + threshold));
+    MoaOptions mended = sparse;
+    mended.trained_threshold = true;
+    BOOST_TEST(training(mended) == rest + kTokens * 3 * (router + kLora + kAdapter + threshold));
     ComputedShares half;
     half.lora.fill(0.5);
     half.adapter = 0.25;

@@ -204,19 +204,26 @@ on_ranks 1 train --model.path model --data.train train.jsonl --data.dev seen.jso
     --dry-run || fail "a dry run"
 grep -qF 'warning: 5 of the 5 items of seen.jsonl stand in train.jsonl, too' log || fail "shared items are not named"
 
-# Sweeps: a value in quotes may hold commas, and a run is the one that train alone makes.
-sweep=(s "${data[@]}" --moa.system lora,sparse-moa --moa.lora_targets '"Q,V"' --run.seed 0..1 --train.max_steps 3)
+# Sweeps: the published rate, a value in quotes that holds commas; a run is the one that train alone makes, and the
+# sweep goes on from any directory.
+files=(--model.path model --data.train train.jsonl --data.dev dev.jsonl)
+sweep=(s "${files[@]}" --moa.system lora,sparse-moa --moa.lora_targets '"Q,V"' --run.seed 0..1 --train.max_steps 3)
 timeout 120 "$ladle" sweep "${sweep[@]}" --dry-run >log 2>&1 && grep -q '^4 runs, 12 steps' log && [ ! -e s ] ||
     fail "the dry run of a sweep"
 timeout 120 "$ladle" sweep "${sweep[@]}" >log 2>&1 || fail "a sweep of decoders"
-on_ranks 1 train "${data[@]}" --moa.system sparse-moa --moa.lora_targets Q,V --run.seed 1 --train.max_steps 3 \
+on_ranks 1 train "${files[@]}" --moa.system sparse-moa --moa.lora_targets Q,V --run.seed 1 --train.max_steps 3 \
     --run.dir single || fail "a single run"
-same_run single "s/runs/$(sed -n 's/.*"id": "\([0-9a-f]*\)".*/\1/p' s/sweep.json | tail -1)" ||
-    fail "a run of a sweep differs from the same run alone"
+last=$(sed -n 's/.*"id": "\([0-9a-f]*\)".*/\1/p' s/sweep.json | tail -1)
+same_run single "s/runs/$last" || fail "a run of a sweep differs from the same run alone"
+rm -r "s/runs/$last"
+(cd / && timeout 120 "$ladle" sweep "$work/s") >log 2>&1 || fail "going on with a sweep from another directory"
+same_run single "s/runs/$last" || fail "a run of a sweep differs when made from another directory"
 "$ladle" sweep collect s >log 2>&1 && grep -q 'sparse-moa.*perplexity' log || fail "the scores of a sweep of decoders"
 "$ladle" report s --output s.html >log 2>&1 && grep -q 'sparse-moa' s.html || fail "the report of a sweep of decoders"
-timeout 60 "$ladle" sweep t "${data[@]:0:4}" --moa.system lora,softmoa >log 2>&1
+timeout 60 "$ladle" sweep t "${files[@]}" --moa.system lora,softmoa >log 2>&1
 [ $? -eq 2 ] && grep -q "soft-moa" log && [ ! -e t ] || fail "an unknown system in a sweep"
 timeout 60 "$ladle" sweep t --model.path model --moa.system lora >log 2>&1
 [ $? -eq 2 ] && grep -q -- '--data.train is missing' log && [ ! -e t ] || fail "a sweep without data.train"
+timeout 60 "$ladle" sweep t "${files[@]:0:4}" --moa.system lora >log 2>&1
+[ $? -eq 2 ] && grep -q -- 'data.dev is missing' log && [ ! -e t ] || fail "a sweep without data.dev"
 finish

@@ -163,15 +163,26 @@ struct TokenLosses {
     std::vector<float> dlogits;
 };
 
+/// Weights of tokens, no two the same.
+template <class Real>
+std::vector<Real> token_weights(std::size_t tokens) {
+    std::vector<Real> weights(tokens);
+    for (std::size_t token = 0; token < tokens; ++token) {
+        weights[token] = static_cast<Real>(0.25) * static_cast<Real>(token + 1);
+    }
+    return weights;
+}
+
 /// `index` [rows] of logits [rows, classes]; labels [tokens].
 TokenLosses token_losses(int classes, const std::vector<float>& logits, const std::vector<std::int32_t>& index,
                          const std::vector<std::int32_t>& labels) {
     Guarded<float> losses(std::vector<float>(labels.size(), 9.0F));
     Guarded<float> in_place(logits);
+    const auto weights = token_weights<float>(labels.size());
     TokenCrossEntropy<float> call;
     call.rows = static_cast<int>(index.size());
     call.classes = classes;
-    call.weight = 0.25F;
+    call.weights = weights.data();
     call.index = index.data();
     call.labels = labels.data();
     call.logits = in_place.data();
@@ -335,7 +346,8 @@ BOOST_AUTO_TEST_CASE(token_cross_entropy_equals_double_loops_and_leaves_ignored_
         TokenCrossEntropy<double> expected;
         expected.rows = 3;
         expected.classes = classes;
-        expected.weight = 0.25;
+        const auto weights = token_weights<double>(labels.size());
+        expected.weights = weights.data();
         expected.index = index.data();
         expected.labels = labels.data();
         expected.logits = wide.data();
@@ -358,7 +370,7 @@ BOOST_AUTO_TEST_CASE(token_cross_entropy_equals_double_loops_and_leaves_ignored_
             }
             const auto token = static_cast<std::size_t>(index[r]);
             const double logit = wide[r * area(1, classes) + static_cast<std::size_t>(labels[token])];
-            BOOST_TEST(std::abs(losses[token] - 0.25 * (std::log(sum) - logit)) < 1e-12);
+            BOOST_TEST(std::abs(losses[token] - weights[token] * (std::log(sum) - logit)) < 1e-12);
             BOOST_TEST(std::abs(total) < 1e-12);
         }
     }
@@ -379,12 +391,16 @@ BOOST_AUTO_TEST_CASE(token_cross_entropy_without_gradient_and_a_row_alone) {
         TokenCrossEntropy<float> call;
         call.rows = 1;
         call.classes = kClasses;
-        call.weight = 0.25F;
+        const auto weights = token_weights<float>(3);
+        call.weights = weights.data();
         call.index = &r;
         call.labels = labels.data();
         call.logits = row.data();
         call.losses = losses.data();
         kernels_under_test().token_cross_entropy(call);
         BOOST_TEST(same_bits(&whole.losses[at], &losses[at], 1));
+        call.weights = nullptr;
+        kernels_under_test().token_cross_entropy(call);
+        BOOST_TEST(losses[at] * weights[at] == whole.losses[at], boost::test_tools::tolerance(1e-6F));
     }
 }

@@ -104,24 +104,25 @@ BOOST_AUTO_TEST_CASE(gradient_of_the_losses_matches_finite_differences) {
         labels[7] = 23;
         labels[1] = 0;
         labels[2] = 5;
+        const std::vector<double> weights = random_numbers(static_cast<std::size_t>(rows), 6);
         std::vector<double> states = random_numbers(s.size(), 3);
         std::vector<double> losses(static_cast<std::size_t>(rows));
         std::vector<double> dstates(s.size(), 9.0);
         const auto function = [&] {
             std::fill(losses.begin(), losses.end(), 0.0);
             std::vector<double> ignored(s.size());
-            model->losses(s.context(), rows, states.data(), {3, index.data(), labels.data(), 0.25}, losses.data(),
-                          ignored.data());
+            model->losses(s.context(), rows, states.data(), {3, index.data(), labels.data(), weights.data()},
+                          losses.data(), ignored.data());
             double sum = 0;
             for (const double loss : losses) {
                 sum += loss;
             }
             return sum;
         };
-        model->losses(s.context(), rows, states.data(), {3, index.data(), labels.data(), 0.25}, losses.data(),
+        model->losses(s.context(), rows, states.data(), {3, index.data(), labels.data(), weights.data()}, losses.data(),
                       dstates.data());
         BOOST_TEST(losses[0] == 0.0);
-        BOOST_TEST(losses[7] > 0.0);
+        BOOST_TEST(losses[7] * weights[7] > 0.0);
         check_gradient(dstates, states, function);
     }
 }
@@ -140,11 +141,12 @@ BOOST_AUTO_TEST_CASE(losses_in_parts_are_those_of_single_targets) {
     }
     const auto dim = static_cast<std::size_t>(s.config.dim);
     const std::vector<double> states = random_numbers(kRows * dim, 4);
+    const std::vector<double> weights = random_numbers(kRows, 6);
     const auto compute = [&](const std::vector<std::int32_t>& rows) {
         std::vector<double> result(kRows * (dim + 1));
         model->losses(s.context(), kRows, states.data(),
-                      {static_cast<int>(rows.size()), rows.data(), labels.data(), 0.5}, result.data() + kRows * dim,
-                      result.data());
+                      {static_cast<int>(rows.size()), rows.data(), labels.data(), weights.data()},
+                      result.data() + kRows * dim, result.data());
         return result;
     };
     const auto whole = compute(index);

@@ -332,28 +332,33 @@ BOOST_DATA_TEST_CASE(generation_continues_as_whole_sequences_would, boost::unit_
     }
 }
 
-BOOST_AUTO_TEST_CASE(weights_of_samples_stay_those_of_the_first_call) {
-    MoaOptions options = moa_options("instance-moa", 2);
-    options.lora_rank = options.adapter_size = options.prompt_length = 2;
-    Tiny tiny(options);
-    tiny.model->prepare(*tiny.kernels, tiny.parameters.data());
-    const auto states = [&](const std::vector<std::vector<std::int32_t>>& calls) {
-        KeyValueCache<double> cache(host_memory(), tiny.config, {6}, tiny.model->kept_widths());
-        std::vector<double> last;
-        for (const auto& ids : calls) {
-            const double* found = tiny.model->extend(tiny.context(), {{0}, {static_cast<int>(ids.size())}, ids}, cache);
-            last.assign(found, found + static_cast<std::ptrdiff_t>(ids.size()) * tiny.config.dim);
-        }
-        return std::vector<double>(last.end() - tiny.config.dim, last.end());
-    };
-    // The same first call: however the rest is cut, the same result; another first call, another result.
-    const auto expected = states({{3, 1}, {4, 1, 5}});
-    const auto cut = states({{3, 1}, {4}, {1, 5}});
-    const auto other = states({{3, 1, 4}, {1, 5}});
-    double difference = 0;
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-        BOOST_TEST(std::abs(cut[i] - expected[i]) < 1e-12);
-        difference = std::max(difference, std::abs(other[i] - expected[i]));
+/// The state behind the last token of calls that extend one sequence.
+std::vector<double> extended(Tiny& tiny, const std::vector<std::vector<std::int32_t>>& calls) {
+    KeyValueCache<double> cache(host_memory(), tiny.config, {6}, tiny.model->kept_widths());
+    std::vector<double> last;
+    for (const auto& ids : calls) {
+        const double* found = tiny.model->extend(tiny.context(), {{0}, {static_cast<int>(ids.size())}, ids}, cache);
+        last.assign(found, found + static_cast<std::ptrdiff_t>(ids.size()) * tiny.config.dim);
     }
-    BOOST_TEST(difference > 1e-6);
+    return {last.end() - tiny.config.dim, last.end()};
+}
+
+BOOST_AUTO_TEST_CASE(weights_of_samples_stay_those_of_the_first_call) {
+    for (const bool normed : {false, true}) {
+        MoaOptions options = moa_options("instance-moa", 2);
+        options.normed_router = normed;
+        options.lora_rank = options.adapter_size = options.prompt_length = 2;
+        Tiny tiny(options);
+        tiny.model->prepare(*tiny.kernels, tiny.parameters.data());
+        // The same first call: however the rest is cut, the same result; another first call, another result.
+        const auto expected = extended(tiny, {{3, 1}, {4, 1, 5}});
+        const auto cut = extended(tiny, {{3, 1}, {4}, {1, 5}});
+        const auto other = extended(tiny, {{3, 1, 4}, {1, 5}});
+        double difference = 0;
+        for (std::size_t i = 0; i < expected.size(); ++i) {
+            BOOST_TEST(std::abs(cut[i] - expected[i]) < 1e-12);
+            difference = std::max(difference, std::abs(other[i] - expected[i]));
+        }
+        BOOST_TEST(difference > 1e-6);
+    }
 }

@@ -275,9 +275,9 @@ typename LlamaCase<Real>::Pass LlamaCase<Real>::run() {
     std::vector<Real> losses(rows);
     std::vector<Real> dstates(rows * dim);
     const auto count = static_cast<int>(batch.targets.size());
-    model->losses(context, batch.rows(), states,
-                  {count, batch.targets.data(), batch.labels.data(), static_cast<Real>(1.0 / count)}, losses.data(),
-                  dstates.data());
+    const std::vector<Real> weights(rows, static_cast<Real>(1.0 / count));
+    model->losses(context, batch.rows(), states, {count, batch.targets.data(), batch.labels.data(), weights.data()},
+                  losses.data(), dstates.data());
     for (const Real loss : losses) {
         result.loss += static_cast<double>(loss);
     }

@@ -30,6 +30,9 @@ BOOST_AUTO_TEST_CASE(lists_and_ranges) {
     BOOST_TEST(list_values("x", "../a..b") == (Texts{"../a..b"}), boost::test_tools::per_element());
     BOOST_TEST(list_values("x", R"("a,b", c ,"0..2")") == (Texts{"a,b", "c", "0..2"}),
                boost::test_tools::per_element());
+    for (const char* text : {R"("a,b)", R"("a,b"x)", R"("")", R"("a" "b")", R"(a"b)", R"("a"b"c")"}) {
+        BOOST_CHECK_EXCEPTION(list_values("x", text), ConfigError, [](const Error& e) { return says(e, "x lists "); });
+    }
     for (const char* empty : {"", " ", "a,,b", "a,", "4..2"}) {
         BOOST_CHECK_EXCEPTION(list_values("optim.lr", empty), ConfigError,
                               [](const Error& e) { return says(e, "the sweep has no runs: optim.lr"); });
@@ -100,6 +103,27 @@ BOOST_AUTO_TEST_CASE(files_methods_and_placeholders) {
     BOOST_REQUIRE_EQUAL(points.size(), 6U);
     BOOST_TEST(points[0].config.adapter.size == 4);
     BOOST_TEST(points[0].config.run.seed == 9U);
+}
+
+BOOST_AUTO_TEST_CASE(values_that_hold_commas) {
+    const auto targets = [](const std::string& text) {
+        Texts found;
+        for (const GridPoint& point :
+             expand_grid(command_line({{"moa.system", "lora"}, {"moa.lora_targets", text}, {"run.seed", "1"}}))) {
+            found.push_back(point.config.moa.lora_targets);
+        }
+        return found;
+    };
+    BOOST_TEST(targets("Q, V") == Texts{"Q, V"}, boost::test_tools::per_element());
+    BOOST_TEST(targets(R"("Q,V",K)") == (Texts{"Q,V", "K"}), boost::test_tools::per_element());
+
+    const Scratch scratch;
+    const SweepSource source =
+        command_line({{"moa.system", "lora"}, {"moa.lora_targets", R"("Q,V","K,O")"}, {"run.seed", "1"}});
+    spill(scratch.path("printed.cfg"), grid_text(source));
+    const auto again = expand_grid({{scratch.path("printed.cfg")}, {}});
+    BOOST_REQUIRE_EQUAL(again.size(), 2U);
+    BOOST_TEST(again[1].id == expand_grid(source)[1].id);
 }
 
 BOOST_AUTO_TEST_CASE(refusals) {

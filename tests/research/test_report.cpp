@@ -78,6 +78,14 @@ BOOST_AUTO_TEST_CASE(text_is_made_safe) {
     BOOST_TEST(contains(everything, "&lt;script&gt;"));
 }
 
+BOOST_AUTO_TEST_CASE(one_seed_has_no_deviation) {
+    const std::string one = dot_chart({"title", "x", "y"}, {{"a", {{0.5, "seed 0"}}}});
+    BOOST_TEST(contains(one, ", n = 1<"));
+    BOOST_TEST(!contains(one, "nan"));
+    const std::string two = dot_chart({"title", "x", "y"}, {{"a", {{0.5, "seed 0"}, {0.75, "seed 1"}}}});
+    BOOST_TEST(contains(two, ", standard deviation "));
+}
+
 BOOST_AUTO_TEST_CASE(ticks_are_round_and_cover_the_values) {
     for (const auto& [least, most] : {std::pair{0.0, 1.0},
                                       {0.5083, 0.6167},

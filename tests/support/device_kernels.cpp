@@ -191,6 +191,7 @@ void DeviceKernels::token_cross_entropy(const TokenCrossEntropy<float>& call) co
     const std::size_t tokens = call.rows == 0 ? 0 : area(largest(call.index, call.rows) + 1);
     lended.index = lent.in(call.index, area(call.rows));
     lended.labels = lent.in(call.labels, tokens);
+    lended.weights = lent.in(call.weights, tokens);
     lended.logits = lent.in(call.logits, count);
     lended.losses = lent.out(call.losses, tokens);
     lended.dlogits = lent.out(call.dlogits, count);

@@ -65,12 +65,12 @@ struct BatchResult {
 };
 
 /// One global batch of all samples in leaves of one, joined into micro-batches of so many leaves.
-BatchResult run_batch(Tiny& tiny, const Split& split, std::size_t leaves_together) {
+BatchResult run_batch(Tiny& tiny, const Split& split, std::size_t leaves_together, std::int64_t divisor = 1) {
     DecoderObjective objective(tiny.config, *tiny.engine, split);
     std::vector<std::uint32_t> rows(split.samples());
     std::iota(rows.begin(), rows.end(), 0U);
     const std::vector<Leaf> leaves = make_leaves(split, rows, 1, objective.hidden_size());
-    objective.begin_batch({0, 1, &leaves});
+    objective.begin_batch({0, divisor, &leaves});
     std::vector<PackedBatch> parts;
     for (std::size_t first = 0; first < leaves.size(); first += leaves_together) {
         const std::size_t end = std::min(leaves.size(), first + leaves_together);
@@ -183,6 +183,13 @@ BOOST_AUTO_TEST_CASE(with_groups_the_loss_is_the_mean_of_their_means) {
             std::max(difference, std::abs(static_cast<double>(found.gradients[i]) / kFixedPointOne - gradients[i]));
     }
     BOOST_TEST(difference < kTolerance * largest);
+    // Joined with another batch, each counts half.
+    BOOST_TEST(std::abs(run_batch(tiny, instruction_split(lengths), 3, 2).loss - loss / 2) < kTolerance);
+    // Of more groups than samples, those with a sample.
+    tiny.config.train.loss_group = 8;
+    const double alone_mean =
+        (run_batch(alone, instruction_split({5}), 1).loss + run_batch(alone, instruction_split({9}), 1).loss) / 2;
+    BOOST_TEST(std::abs(run_batch(tiny, instruction_split({5, 9}), 2).loss - alone_mean) < kTolerance);
     tiny.config.train.loss_group = 1;
     BOOST_TEST(std::abs(run_batch(tiny, instruction_split(lengths), 3).loss - loss) > 100 * kTolerance);
 }

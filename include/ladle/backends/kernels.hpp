@@ -243,11 +243,11 @@ template <class Real>
 struct TokenCrossEntropy {
     int rows = 0;                          ///< R
     int classes = 0;                       ///< V
-    Real weight = 1;                       ///< factor of all losses
     const std::int32_t* index = nullptr;   ///< [R] distinct tokens
     const std::int32_t* labels = nullptr;  ///< [tokens] in 0..V-1 where the index points
+    const Real* weights = nullptr;         ///< [tokens] factor of a token's loss; null: 1
     const Real* logits = nullptr;          ///< [R, V]
-    Real* losses = nullptr;                ///< [tokens] weight * loss
+    Real* losses = nullptr;                ///< [tokens] weighted
     Real* dlogits = nullptr;               ///< [R, V]; may be logits; null if not wanted
 };
 

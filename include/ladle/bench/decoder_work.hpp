@@ -29,7 +29,8 @@ struct DecoderWork {
     double forward(const std::vector<int>& lengths, std::int64_t logit_rows) const;
     /// Forward and backward of one global batch of which `targets` tokens have a loss: gradients of activations down to
     /// the lowest experts, and of what trains. Attention's backward counts twice its forward. Experts count three
-    /// times their forward, those of the lowest layer, too; learned thresholds of Sparse MoA, which never train, once.
+    /// times their forward, those of the lowest layer, too; thresholds of Sparse MoA that never train, as published,
+    /// once.
     double training(const std::vector<int>& lengths, std::int64_t targets) const;
     /// One new token of a sequence that has `context` tokens with it; keys and values of prompts are there already.
     double next_token(int context) const;

@@ -35,6 +35,7 @@ struct Option {
     const char* help;  ///< one full sentence; default, unit and limits are appended from the row
     bool identity;     ///< part of the run's identity (design: two runs of one identity give the same bytes)
     OptionUse use = OptionUse::all;
+    bool is_list = false;  ///< its value is a list with commas itself
 };
 
 /// All options in the order in which they are shown and written.

@@ -36,7 +36,7 @@ struct TokenTargets {
     int count = 0;
     const std::int32_t* index = nullptr;   ///< [count] distinct rows
     const std::int32_t* labels = nullptr;  ///< [R] the token that follows each of these rows
-    Real weight = 1;                       ///< of every loss: 1 / (tokens with a loss of the global batch)
+    const Real* weights = nullptr;         ///< [R] of each row's loss; null: 1
 };
 
 /// The next tokens of some sequences of a cache.

@@ -19,6 +19,10 @@ struct DecoderFiles {
 /// Whether a path has a layout that only decoders have: a .gguf file, or a directory with params.json.
 bool has_decoder_layout(const std::string& path);
 
+/// The sizes of such a model alone: of a directory no file of weights is looked at, so that vocab is 0 where
+/// params.json does not say it. Throws DataError as open_decoder does.
+DecoderConfig read_decoder_config(const std::string& path);
+
 /// `path` is a directory with params.json (Meta's layout) or config.json (Hugging Face), or a .gguf file. The numbers
 /// stay in the files. Throws DataError for anything else, and as the readers of the layouts do.
 DecoderWeights open_decoder(const std::string& path);

@@ -12,13 +12,14 @@
 namespace ladle {
 
 /// Losses of the tokens to be predicted [rows], zeros elsewhere, and their gradient dstates [rows, dim], from the
-/// states [rows, dim] of a forward call; in the arena.
+/// states [rows, dim] of a forward call; in the arena. `weights` [rows] where kernels read them: factors of losses, or
+/// null.
 struct TokenLosses {
     float* losses = nullptr;
     float* dstates = nullptr;
 };
 TokenLosses token_losses(const Decoder<float>& model, const Context<float>& context, const PackedBatch& packed,
-                         const float* states);
+                         const float* states, const float* weights = nullptr);
 
 class DecoderObjective : public Objective {
 public:
@@ -39,7 +40,7 @@ public:
 
 private:
     std::vector<std::int64_t> joined_balance(Communicator& comm) const;
-    void weigh(const Context<float>& context, const PackedBatch& packed, const TokenLosses& losses) const;
+    const float* place_weights(const Context<float>& context, const PackedBatch& packed) const;
 
     DecoderEngine& engine_;
     double balance_weight_;

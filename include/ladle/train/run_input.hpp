@@ -17,16 +17,17 @@ struct RunInput {
     virtual std::unique_ptr<TrainedModel> build(Communicator& comm) = 0;
     /// The file that a split was read from, for messages.
     virtual std::string place_of(const Split& split) const = 0;
+    /// A line for the user about data that judge less than they seem to, or an empty text.
+    virtual std::string warning() const { return ""; }
 
     Config config;  ///< settled: with everything decided that was left open
     RunData data;
     std::string backbone_digest;  ///< empty without weights
     std::string backbone_files;   ///< "<file> = <SHA-256>" for each file that was read
-    std::string warning;          ///< a line for the user, or empty
 };
 
-/// Throws ConfigError naming an option that a training run needs and that is missing.
-void require_run_options(const Config& config);
+/// Throws ConfigError naming an option about model or data that a training run needs and that is missing.
+void require_input_options(const Config& config);
 
 /// Opens what the config names: an encoder and shards, or with moa.system a decoder and instruction files.
 /// `shapes_suffice`: a description without weights will do, of a decoder without a tokenizer as well. Throws DataError,

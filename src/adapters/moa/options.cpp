@@ -233,8 +233,8 @@ void check_moa_options(const MoaOptions& options, int layers) {
             "there are no gates", "it is for UniPELT");
     require(!options.normed_router || options.router != BlockRouter::none, "a router that reads the normed input",
             "there is no router of the block", "leave it out");
-    require(!options.random_lora_b || !options.lora_targets.empty(), "LoRA that starts at random", "there is no LoRA",
-            "leave it out");
+    require(!options.random_lora_b || (!options.lora_targets.empty() && options.lora_layers.end() > 0),
+            "LoRA that starts at random", "there is no LoRA", "leave it out");
     require(options.rule == SiteRule::softmax || !options.share_lora_a, "one A of several LoRA experts",
             "experts that are selected token by token have an A each", "leave the sharing out");
     require(options.lora_alpha > 0 && std::isfinite(options.lora_alpha),

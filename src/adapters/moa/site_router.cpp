@@ -2,6 +2,7 @@
 #include "ladle/adapters/moa/site_router.hpp"
 
 namespace ladle {
+
 template <class Real>
 SiteRouter<Real>::SiteRouter(const Kernels<Real>& kernels, const ParameterTable& table, const MoaOptions& options,
                              const Names& names, Precision precision)

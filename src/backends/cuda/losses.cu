@@ -82,6 +82,7 @@ __global__ void __launch_bounds__(kTokenThreads) token_cross_entropy(TokenCrossE
     const float* logits = call.logits + start;
     const std::int32_t token = call.index[row];
     const std::int32_t label = call.labels[token];
+    const float weight = call.weights == nullptr ? 1.0F : call.weights[token];
     const auto first = static_cast<int>(threadIdx.x);
     constexpr auto kStep = static_cast<int>(kTokenThreads);
     float largest = -INFINITY;
@@ -97,12 +98,12 @@ __global__ void __launch_bounds__(kTokenThreads) token_cross_entropy(TokenCrossE
     for (int c = first; c < call.classes; c += kStep) {
         const float log_probability = softmax.log_probability(logits[c]);
         if (c == label) {
-            call.losses[token] = __fmul_rn(-call.weight, log_probability);
+            call.losses[token] = __fmul_rn(-weight, log_probability);
         }
         if (call.dlogits != nullptr) {
             const float target = c == label ? 1.0F : 0.0F;
             call.dlogits[start + static_cast<std::size_t>(c)] =
-                __fmul_rn(call.weight, __fadd_rn(expf(log_probability), -target));
+                __fmul_rn(weight, __fadd_rn(expf(log_probability), -target));
         }
     }
 }

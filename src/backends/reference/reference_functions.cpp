@@ -173,12 +173,13 @@ void ReferenceKernels<Real>::token_cross_entropy(const TokenCrossEntropy<Real>& 
         const std::ptrdiff_t start = static_cast<std::ptrdiff_t>(r) * call.classes;
         const std::int32_t token = call.index[r];
         const auto label = static_cast<std::size_t>(call.labels[token]);
+        const double weight = call.weights == nullptr ? 1.0 : static_cast<double>(call.weights[token]);
         const auto log_probability = log_softmax(call.classes, call.logits + start);
-        call.losses[token] = static_cast<Real>(-call.weight * log_probability[label]);
+        call.losses[token] = static_cast<Real>(-weight * log_probability[label]);
         for (std::size_t c = 0; call.dlogits != nullptr && c < log_probability.size(); ++c) {
             const double target = c == label ? 1.0 : 0.0;
             call.dlogits[start + static_cast<std::ptrdiff_t>(c)] =
-                static_cast<Real>(call.weight * (std::exp(log_probability[c]) - target));
+                static_cast<Real>(weight * (std::exp(log_probability[c]) - target));
         }
     }
 }

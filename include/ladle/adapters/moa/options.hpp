@@ -42,7 +42,7 @@ private:
     std::vector<std::pair<int, int>> ranges_;  ///< rising, disjoint, none empty
 };
 
-/// What weighs the kinds of experts of a block against each other.
+/// What weighs the kinds of experts of a block against each other, as published; see the mends of MoaOptions.
 enum class BlockRouter {
     none,       ///< every kind has weight 1
     token,      ///< Soft MoA: sigmoid of scores of the block's input, token by token

@@ -1,4 +1,5 @@
-// Weights of a block's kinds of experts, from the block's input.
+// Weights of a block's kinds of experts, from the block's input or, see MoaOptions::normed_router, from what attention
+// reads.
 #pragma once
 
 #include "ladle/adapters/moa/router_scores.hpp"
@@ -37,8 +38,7 @@ public:
                const DecoderBlockShape& block, Precision precision);
     int columns() const { return scores_->columns(); }
     void prepare(const Kernels<Real>& kernels, const Real* parameters);
-    /// saved.weights [R, N] from x [R, dim], which must live until backward: the block's input, see
-    /// MoaOptions::normed_router.
+    /// saved.weights [R, N] from x [R, dim], which must live until backward.
     void forward(const Context<Real>& context, const Rows& rows, const Real* x, TypeRouterSaved<Real>& saved) const;
     /// The same in generation, where weights of whole samples are those of each sequence's first call.
     void extend(const Context<Real>& context, const Rows& rows, const Real* x, const KeptWeights<Real>& kept,

@@ -111,8 +111,9 @@ void token_cross_entropy(const TokenCrossEntropy<float>& call) {
         const float* logits = call.logits + r * call.classes;
         const std::int32_t token = call.index[r];
         const std::int32_t label = call.labels[token];
+        const float weight = call.weights == nullptr ? 1.0F : call.weights[token];
         const Softmax softmax = softmax_of(call.classes, logits);
-        call.losses[token] = call.weight * (softmax.log_sum - (logits[label] - softmax.largest));
+        call.losses[token] = weight * (softmax.log_sum - (logits[label] - softmax.largest));
         if (call.dlogits == nullptr) {
             continue;
         }
@@ -120,9 +121,9 @@ void token_cross_entropy(const TokenCrossEntropy<float>& call) {
         for_pieces(
             call.classes, [&](int j, int n, int) __attribute__((always_inline)) {
                 const Floats below = load_piece(logits + j, n) - softmax.largest;
-                store_piece(dlogits + j, call.weight * exponential(below - softmax.log_sum), n);
+                store_piece(dlogits + j, weight * exponential(below - softmax.log_sum), n);
             });
-        dlogits[label] -= call.weight;
+        dlogits[label] -= weight;
     }
 }
 
