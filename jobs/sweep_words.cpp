@@ -48,9 +48,9 @@ JobSpec sweep_spec() {
     spec.name = "sweep";
     spec.purpose =
         "Trains a grid of options and seeds: every option may be a list such as 1e-3,3e-4 or 0..4. A value that holds\n"
-        "commas stands in double quotes; options such as moa.lora_targets, lists themselves, are one value without. The\n"
-        "same command goes on where it was interrupted; `status` shows the runs, `retry` starts failed ones again,\n"
-        "`collect` makes a table of their scores.";
+        "commas stands in double quotes; options such as moa.lora_targets, lists themselves, are one value without.\n"
+        "The same command goes on where it was interrupted; `status` shows the runs, `retry` starts failed ones\n"
+        "again, `collect` makes a table of their scores.";
     spec.options = {"preset",     "run",      "model",           "data.task",   "data.dir",
                     "data.train", "data.dev", "data.max_length", "data.labels", "adapter",
                     "moa",        "train",    "optim",           "routing",     "comm",
