@@ -4,17 +4,14 @@
 Usage: test_expert_mends.py --ladle FILE --build DIR
 """
 
-import argparse
 import json
-import pathlib
-import tempfile
 
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 import decoder_support
 import soup_support as support
-from tiny_decoder import Decoder, check_equal, difference
+from tiny_decoder import check_equal, difference, main
 
 from ladle_soup import load_experts
 
@@ -43,16 +40,10 @@ def check_mend(ladle, decoder, mend, fields):
                           decoder.folder / "published")
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--ladle", required=True)
-    parser.add_argument("--build", required=True, type=pathlib.Path)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        decoder = Decoder(arguments.build, pathlib.Path(folder))
-        for mend, fields in CASES.items():
-            check_mend(arguments.ladle, decoder, mend, fields)
+def test(ladle, decoder):
+    for mend, fields in CASES.items():
+        check_mend(ladle, decoder, mend, fields)
 
 
 if __name__ == "__main__":
-    main()
+    main(test)

@@ -4,10 +4,7 @@
 Usage: test_peft_experts.py --ladle FILE --build DIR
 """
 
-import argparse
 import json
-import pathlib
-import tempfile
 
 import peft
 import torch
@@ -15,7 +12,7 @@ import transformers
 from safetensors.torch import load_file
 
 import soup_support as support
-from tiny_decoder import Decoder, check_equal, difference
+from tiny_decoder import check_equal, difference, main
 
 from ladle_soup import load_experts
 
@@ -96,18 +93,12 @@ def check_other_systems(ladle, decoder):
         support.check(": safetensors, " in said, f"auto is not safetensors: {said}")
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--ladle", required=True)
-    parser.add_argument("--build", required=True, type=pathlib.Path)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        decoder = Decoder(arguments.build, pathlib.Path(folder))
-        check_round_trip(arguments.ladle, decoder, "everywhere", EVERYWHERE)
-        check_round_trip(arguments.ladle, decoder, "somewhere", SOMEWHERE)
-        check_foreign(arguments.ladle, decoder)
-        check_other_systems(arguments.ladle, decoder)
+def test(ladle, decoder):
+    check_round_trip(ladle, decoder, "everywhere", EVERYWHERE)
+    check_round_trip(ladle, decoder, "somewhere", SOMEWHERE)
+    check_foreign(ladle, decoder)
+    check_other_systems(ladle, decoder)
 
 
 if __name__ == "__main__":
-    main()
+    main(test)

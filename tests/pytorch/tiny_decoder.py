@@ -1,7 +1,10 @@
 """A tiny random decoder with random experts, and ladle's logits on it."""
 
+import argparse
 import json
+import pathlib
 import subprocess
+import tempfile
 
 import torch
 import transformers
@@ -71,3 +74,13 @@ def check_equal(decoder, model, adapter, what):
     found = difference(model, decoder, adapter)
     print(f"{what}: logits differ by at most {found:.3g} of the largest")
     support.check(found < support.TOLERANCE, f"{what}: logits differ by {found}")
+
+
+def main(test):
+    """Calls test(program, decoder) with the program and the build of the command line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--ladle", required=True)
+    parser.add_argument("--build", required=True, type=pathlib.Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        test(arguments.ladle, Decoder(arguments.build, pathlib.Path(folder)))
