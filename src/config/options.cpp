@@ -195,6 +195,11 @@ double peak_rate(const Config& config) {
     return config.optim.base_lr > 0 ? config.optim.base_lr * samples / kReferenceSamples : config.optim.lr;
 }
 
+void settle_rate(Config& config) {
+    config.optim.lr = peak_rate(config);
+    config.optim.base_lr = 0;
+}
+
 double selection_share(const Config& config) {
     const std::string& rule = config.eval.select;
     if (rule == "dev") {

@@ -94,9 +94,7 @@ std::string run_config(Config config) {
     config.data.train = absolute(config.data.train);
     config.data.dev = absolute(config.data.dev);
     config.data.source.clear();
-    // A config file gives all options, and of two rates only one can hold.
-    config.optim.lr = peak_rate(config);
-    config.optim.base_lr = 0;
+    settle_rate(config);
     return config_text(config);
 }
 

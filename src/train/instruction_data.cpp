@@ -75,8 +75,7 @@ Config settled_decoder_config(Config config, const DecoderConfig& decoder) {
     config.data.task = kInstructionTask;
     config.eval.metric = config.eval.metric.empty() ? kPerplexity : config.eval.metric;
     find_score({{kPerplexity, 0.0}, {"loss", 0.0}}, config.eval.metric);
-    config.optim.lr = peak_rate(config);
-    config.optim.base_lr = 0;
+    settle_rate(config);
     return config;
 }
 

@@ -63,6 +63,8 @@ std::vector<std::string> apply_preset(Config& config);
 /// The learning rate that warm-up leads to: optim.lr, or what optim.base_lr makes of the samples of a step; a run
 /// settles it before it starts. Source of the latter: MoA repository, finetuning.py.
 double peak_rate(const Config& config);
+/// Puts that rate into optim.lr, and 0 into optim.base_lr: of the two only one can hold.
+void settle_rate(Config& config);
 /// The share of train that eval.select keeps out of training to choose on; 0 where dev chooses. Throws ConfigError.
 double selection_share(const Config& config);
 /// Throws ConfigError naming the option if it is empty after all files and the command line.
