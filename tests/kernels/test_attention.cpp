@@ -1,5 +1,8 @@
 // Attention forward and backward against double, with dropout, short queries, shared heads of keys, causal masks and
 // bfloat16 operands; and its bits.
+#include <algorithm>
+#include <functional>
+
 #include "kernel_support.hpp"
 
 using namespace ladle;
@@ -103,6 +106,18 @@ double usual_tolerance(const Setup& setup) {
     return setup.call.precision == Precision::bf16 ? 3e-8 : 1e-10;
 }
 
+/// With a single key the gradient is zero but for the rounding of a probability of one, so dcontext is what it is
+/// measured by.
+double error_of_dquery(const std::vector<double>& expected, const std::vector<float>& found,
+                       const std::vector<double>& dcontext) {
+    if (std::all_of(expected.begin(), expected.end(), [](double g) { return g == 0; })) {
+        std::vector<double> shifted = dcontext;
+        std::transform(shifted.begin(), shifted.end(), found.begin(), shifted.begin(), std::plus<>());
+        return normalised_error(shifted, std::vector<float>(dcontext.begin(), dcontext.end()));
+    }
+    return normalised_error(expected, found);
+}
+
 void compare_with_double(const Setup& setup, const std::string& name, double tolerance) {
     const auto query = widened(setup.query);
     const auto key_value = widened(setup.key_value);
@@ -121,7 +136,7 @@ void compare_with_double(const Setup& setup, const std::string& name, double tol
     const Results found = compute(setup);
     BOOST_TEST(normalised_error(context, found.context) < tolerance, "context, " << name);
     BOOST_TEST(normalised_error(log_sum, found.log_sum) < kFp32Error, "log_sum, " << name);
-    BOOST_TEST(normalised_error(dquery, found.dquery) < tolerance, "dquery, " << name);
+    BOOST_TEST(error_of_dquery(dquery, found.dquery, dcontext) < tolerance, "dquery, " << name);
     BOOST_TEST(normalised_error(dkey_value, found.dkey_value) < tolerance, "dkey_value, " << name);
 }
 

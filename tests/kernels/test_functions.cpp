@@ -61,7 +61,10 @@ double gelu_slope(double x) {
 const cpu::VectorLoops& loops_under_test() {
     const std::string name = kernels_under_test().description();
 #if defined(__x86_64__)
-    if (name.find("avx512_core_bf16") != std::string::npos || name.find("amx") != std::string::npos) {
+    if (name.find("avx512_core_amx") != std::string::npos) {
+        return cpu::avx512_amx::vector_loops();
+    }
+    if (name.find("avx512_core_bf16") != std::string::npos) {
         return cpu::avx512_bf16::vector_loops();
     }
     if (name.find("avx512") != std::string::npos) {

@@ -49,6 +49,9 @@ const VectorLoops& choose_loops(const std::string& isa) {
                               "set cpu.isa = auto, or run on another machine");
         }
     }
+    if (onednn_has_isa(cpu_isa::avx512_core_amx)) {
+        return avx512_amx::vector_loops();
+    }
     if (onednn_has_isa(cpu_isa::avx512_core_bf16)) {
         return avx512_bf16::vector_loops();
     }

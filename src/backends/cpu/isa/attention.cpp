@@ -3,6 +3,7 @@
 #include "loops.hpp"
 #include "philox.hpp"
 #include "small_product.hpp"
+#include "tile_product.hpp"
 #include "vector_math.hpp"
 
 namespace ladle::cpu::LADLE_ISA {
@@ -174,7 +175,7 @@ LADLE_INLINE Factors rows_as_factors(const float* from, std::ptrdiff_t stride, i
         return {from, stride, 1};
     } else {
         const int joined_width = whole_vectors(steps_of<Form>(width));
-        float* joined = scratch.take(rows, joined_width);
+        float* joined = scratch.take(whole_rows<Form>(rows), joined_width);
         join_columns(from, stride, rows, width, joined, joined_width);
         return {joined, joined_width, 1};
     }
@@ -186,9 +187,15 @@ LADLE_INLINE Factors columns_as_factors(const float* from, int stride, int rows,
     if constexpr (Form::kTerms == 1) {
         return {from, 1, stride};
     } else {
-        float* joined = scratch.take(steps_of<Form>(rows), stride);
+        const int steps = steps_of<Form>(rows);
+        float* joined = scratch.take(steps, stride);
         join_rows<Form>(from, stride, rows, stride, joined, stride);
-        return {joined, 1, stride};
+        if constexpr (Form::kStepsAtOnce == 1) {
+            return {joined, 1, stride};
+        }
+        float* turned = scratch.take(stride, steps);
+        copy_transposed(joined, stride, steps, stride, turned, steps);
+        return {turned, steps, 1};
     }
 }
 
@@ -234,7 +241,7 @@ void attend(const Head& head, const ForwardArrays& arrays, Scratch scratch) {
         const float* factors[kQueryBlock];
         block_factors(head, first, rows, room, factors);
         const auto query = rows_as_factors<Form>(call.query + head.query_at(first), head.width, rows, dim, room);
-        small_product<Form, false>(rows, columns, steps_of<Form>(dim), query, arrays.keys_transposed,
+        small_product<Form, false>(whole_rows<Form>(rows), columns, steps_of<Form>(dim), query, arrays.keys_transposed,
                                    {scores, head.wide_keys});
         for (int r = 0; r < rows; ++r) {
             const int row = first + r;
@@ -285,14 +292,15 @@ void attend_block_backward(const Head& head, const AttentionBackward<float>& bac
     const int columns = whole_vectors(keys);
     const float* query = call.query + head.query_at(first);
     const float* dcontext = backward.dcontext + head.query_at(first);
-    float* scores = room.take(rows, head.wide_keys);
-    float* dscores = room.take(rows, head.wide_keys);
+    const int high = whole_rows<Form>(rows);
+    float* scores = room.take(high, head.wide_keys);
+    float* dscores = room.take(high, head.wide_keys);
     const float* factors[kQueryBlock];
     block_factors(head, first, rows, room, factors);
-    small_product<Form, false>(rows, columns, steps_of<Form>(dim),
+    small_product<Form, false>(high, columns, steps_of<Form>(dim),
                                rows_as_factors<Form>(query, head.width, rows, dim, room), arrays.keys_transposed,
                                {scores, head.wide_keys});
-    small_product<Form, false>(rows, columns, steps_of<Form>(dim),
+    small_product<Form, false>(high, columns, steps_of<Form>(dim),
                                rows_as_factors<Form>(dcontext, head.width, rows, dim, room), arrays.values_transposed,
                                {dscores, head.wide_keys});
     for (int r = 0; r < rows; ++r) {
@@ -341,6 +349,7 @@ void attend_group_backward(const Head& first, int segment, const AttentionBackwa
 /// Calls body with the first query head of each head of keys, and its segment.
 template <class Body>
 LADLE_INLINE void for_each_group(const Attention<float>& call, Body body) {
+    const TileUnit tiles(call.precision == Precision::bf16);
     for (int segment = 0; segment < call.segments; ++segment) {
         for (int h = 0; h < call.heads; h += call.group()) {
             body(Head(call, segment, h), segment);
@@ -348,25 +357,37 @@ LADLE_INLINE void for_each_group(const Attention<float>& call, Body body) {
     }
 }
 
+/// Calls body with the form that the products over `keys` keys take.
+template <class Body>
+LADLE_INLINE void with_form(Precision precision, int keys, Body body) {
+    // Around a product on the tile unit more has to be packed than it saves for a single tile.
+    constexpr int kFewKeys = 16;
+    if (precision == Precision::fp32) {
+        body(Exact{});
+        return;
+    }
+    if constexpr (kHasTiles) {
+        if (keys > kFewKeys) {
+            body(Tiles{});
+            return;
+        }
+    }
+    body(Pairs{});
+}
+
 }  // namespace
 
 void attention(const Attention<float>& call, float* scratch) {
     for_each_group(call, [&](const Head& first, int segment) {
-        if (call.precision == Precision::bf16) {
-            attend_group<Pairs>(first, segment, Scratch{scratch});
-        } else {
-            attend_group<Exact>(first, segment, Scratch{scratch});
-        }
+        with_form(call.precision, first.keys,
+                  [&](auto form) { attend_group<decltype(form)>(first, segment, Scratch{scratch}); });
     });
 }
 
 void attention_backward(const AttentionBackward<float>& call, float* scratch) {
     for_each_group(call.forward, [&](const Head& first, int segment) {
-        if (call.forward.precision == Precision::bf16) {
-            attend_group_backward<Pairs>(first, segment, call, Scratch{scratch});
-        } else {
-            attend_group_backward<Exact>(first, segment, call, Scratch{scratch});
-        }
+        with_form(call.forward.precision, first.keys,
+                  [&](auto form) { attend_group_backward<decltype(form)>(first, segment, call, Scratch{scratch}); });
     });
 }
 

@@ -1,5 +1,5 @@
-// The two forms of an operand of a small product, and how rows are packed into them. Used by small_product.hpp and
-// attention.cpp.
+// The forms of an operand of a small product, and how rows are packed into them. Used by small_product.hpp,
+// tile_product.hpp and attention.cpp.
 #pragma once
 
 #include "simd.hpp"
@@ -9,6 +9,7 @@ namespace ladle::cpu::LADLE_ISA {
 /// Floats as they are: a step of a product adds one term.
 struct Exact {
     static constexpr int kTerms = 1;
+    static constexpr int kStepsAtOnce = 1;
 
     /// sum + factor * row
     static LADLE_INLINE Floats accumulate(Floats factor, Floats row, Floats sum) { return fmadd(factor, row, sum); }
@@ -17,6 +18,7 @@ struct Exact {
 /// Rounded to bfloat16, two in a lane, the first in the low half: a step of a product adds two terms.
 struct Pairs {
     static constexpr int kTerms = 2;
+    static constexpr int kStepsAtOnce = 1;
 
     static LADLE_INLINE Floats accumulate(Floats factor, Floats row, Floats sum) {
 #if defined(__AVX512BF16__)
@@ -62,14 +64,30 @@ private:
     }
 };
 
+/// As Pairs, for the tile unit: an operand has steps and rows for whole tiles, 16 of each. Steps behind the terms are
+/// zero; rows behind the last one may hold anything.
+struct Tiles : Pairs {
+    static constexpr int kStepsAtOnce = 16;
+};
+
+LADLE_INLINE constexpr int whole(int count, int of) {
+    return (count + of - 1) / of * of;
+}
+
 /// Steps of a product over `terms` terms.
 template <class Form>
 LADLE_INLINE constexpr int steps_of(int terms) {
-    return (terms + Form::kTerms - 1) / Form::kTerms;
+    return whole((terms + Form::kTerms - 1) / Form::kTerms, Form::kStepsAtOnce);
+}
+
+/// Rows that an operand of `rows` rows has room for.
+template <class Form>
+LADLE_INLINE constexpr int whole_rows(int rows) {
+    return whole(rows, Form::kStepsAtOnce);
 }
 
 LADLE_INLINE constexpr int whole_vectors(int count) {
-    return (count + kLanes - 1) / kLanes * kLanes;
+    return whole(count, kLanes);
 }
 
 /// to [rows, to_stride]: the terms of a step lie side by side in a row of from [rows, width]. Pads with zeros.
@@ -101,6 +119,11 @@ LADLE_INLINE void join_rows(const float* from, std::ptrdiff_t stride, int rows, 
                 v = Pairs::join(v, r + 1 < rows ? load_piece(row + stride + j, n) : Floats{});
             }
             store(joined + j, v);
+        }
+    }
+    for (std::ptrdiff_t step = (rows + Form::kTerms - 1) / Form::kTerms; step < steps_of<Form>(rows); ++step) {
+        for (int j = 0; j < width; j += kLanes) {
+            store(to + step * to_stride + j, Floats{});
         }
     }
 }

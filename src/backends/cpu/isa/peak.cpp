@@ -1,6 +1,7 @@
 // Multiply-adds that stay in registers: the most that this instruction set can do here, to set products against.
 #include "loops.hpp"
 #include "simd.hpp"
+#include "tile_product.hpp"
 
 namespace ladle::cpu::LADLE_ISA {
 namespace {
@@ -50,7 +51,18 @@ double fp32_peak_loop(std::int64_t rounds) {
 }
 
 double bf16_peak_loop(std::int64_t rounds) {
-#if defined(__AVX512BF16__)
+#if defined(__AMX_BF16__)
+    // Four chains of tiles: an instruction takes as long as its sixteen rows, and four cover its latency.
+    const TileUnit tiles(true);
+    zero_sums();
+    for (std::int64_t round = 0; round < rounds; round += 4) {
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    return kTileFlop * static_cast<double>(rounds);
+#elif defined(__AVX512BF16__)
     run_chains(
         rounds, [](Floats a, Floats b, Floats c) __attribute__((always_inline)) {
             return reinterpret_cast<Floats>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(c), reinterpret_cast<__m512bh>(a),
