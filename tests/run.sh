@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, configures, builds and runs every test this machine can run; ends with ctest's summary.
 # Usage: tests/run.sh [--pytorch] [--slurm] [--browser] [--werror]
-#        [--sanitize | --standin | --fuzz | --lint | --gpu]
+#        [--sanitize | --standin | --fuzz | --lint | --cuda | --gpu]
 #        [-- ctest arguments, or with --gpu pieces of tests/gpu/evidence.sh]
 #   --pytorch   also the round trips through PyTorch and the Python libraries adapters and peft (several GB of packages)
 #   --slurm     also a Slurm cluster of four nodes on this machine (as root; two to four minutes)
@@ -11,6 +11,8 @@
 #               Toolkit, cuDNN and NCCL (in /usr/local/cuda or CUDAToolkit_ROOT), no GPU
 #   --fuzz      a build with clang; the corpus of every parser is replayed, then each is fuzzed for 15 s
 #   --lint      formatting of all files and clang-tidy over the sources; nothing is built or run
+#   --cuda      ladle with CUDA, built by nvcc and linked with its libraries; what its kernels take of a GPU against
+#               tests/cuda/registers.txt. Needs the CUDA Toolkit and NCCL, no GPU; nothing runs on one
 #   --gpu       a build with CUDA; what only a GPU can show is run and written to tests/evidence/DATE-GPU.md (ten to
 #               twenty minutes; --pytorch installs PyTorch to be compared with). Without a GPU: exit code 77
 #   --werror    warnings of the compiler are errors
@@ -23,7 +25,7 @@ cd "$root"
 # shellcheck source=jobs/packages.sh
 source jobs/packages.sh
 
-pytorch=no slurm=no browser=no sanitize=no standin=no fuzz=no lint=no gpu=no werror=OFF
+pytorch=no slurm=no browser=no sanitize=no standin=no fuzz=no lint=no cuda=no gpu=no werror=OFF
 while [ $# -gt 0 ]; do
     case $1 in
         --pytorch) pytorch=yes ;;
@@ -33,10 +35,11 @@ while [ $# -gt 0 ]; do
         --standin) standin=yes ;;
         --fuzz) fuzz=yes ;;
         --lint) lint=yes ;;
+        --cuda) cuda=yes ;;
         --gpu) gpu=yes ;;
         --werror) werror=ON ;;
         --) shift; break ;;
-        *) sed -n '3,18s/^# //p' "$0" >&2; exit 2 ;;
+        *) sed -n '3,20s/^# //p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
@@ -83,6 +86,44 @@ if [ $lint = yes ]; then
     cmake --preset release -DLADLE_TESTS=ON
     cmake --build --preset release --target ladle_commit
     exec tests/lint.sh build/release
+fi
+
+# build_for_gpus: see --cuda
+build_for_gpus() {
+    export PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
+    if ! command -v nvcc >/dev/null; then
+        echo "SKIPPED: no nvcc here (set CUDA_HOME), so nothing was built for GPUs"
+        exit 77
+    fi
+    install_missing "${program_packages[@]}"
+    local directory=build/cuda-check
+    cmake --preset cuda -B $directory -DLADLE_TESTS=OFF "-DLADLE_WERROR=$werror" -DCMAKE_CUDA_FLAGS=-Xptxas=-v
+    # Only what is compiled says what it takes.
+    find $directory -name '*.cu.o' -delete
+    if ! cmake --build $directory --target ladle --parallel "$jobs" >$directory/ptxas.log 2>&1; then
+        tail -n 60 $directory/ptxas.log >&2
+        exit 1
+    fi
+    tests/cuda/registers.py $directory/ptxas.log
+    ldd $directory/ladle | grep -q libnccl || { echo "error: $directory/ladle is not linked with NCCL" >&2; exit 1; }
+    nvidia-smi -L >/dev/null 2>&1 || must_refuse_gpus $directory/ladle
+}
+
+# must_refuse_gpus LADLE: without a driver the program starts, says what is missing and ends with exit code 4.
+must_refuse_gpus() {
+    local code=0 answer
+    echo 8 8 8 8 8 8 8 8 >build/lengths.txt
+    answer=$("$1" bench step --train.device cuda --dims minilm --steps 2 --train.batch 4 \
+            --lengths build/lengths.txt 2>&1) || code=$?
+    if [ $code -ne 4 ] || ! grep -q "no NVIDIA driver" <<<"$answer"; then
+        echo "error: without a driver, ladle ended with $code instead of 4: $answer" >&2
+        exit 1
+    fi
+    echo "without a driver ladle starts and says: ${answer%%$'\n'*}"
+}
+if [ $cuda = yes ]; then
+    build_for_gpus
+    exit 0
 fi
 
 # run_evidence PIECE...: see --gpu
