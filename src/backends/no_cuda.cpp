@@ -1,7 +1,8 @@
-// What a build without CUDA answers when a GPU is asked for.
+// What a build without CUDA answers when a GPU is asked for, and does where one would be used.
 #include "ladle/backends/gpu_choice.hpp"
 #include "ladle/backends/gpu_peak.hpp"
 #include "ladle/backends/kernels.hpp"
+#include "ladle/backends/timeline.hpp"
 #include "ladle/core/error.hpp"
 
 namespace ladle {
@@ -29,5 +30,9 @@ GpuPeak gpu_peak(int /*gpu*/, Precision /*precision*/) {
 std::int64_t gpu_bytes_in_use(int /*gpu*/) {
     refuse();
 }
+
+TimelineRange::TimelineRange(const char* /*name*/) {}
+
+TimelineRange::~TimelineRange() = default;
 
 }  // namespace ladle

@@ -1,6 +1,8 @@
 // Encoder and head together.
 #include "ladle/models/classifier.hpp"
 
+#include "ladle/backends/timeline.hpp"
+
 namespace ladle {
 
 template <class Real>
@@ -19,6 +21,7 @@ void Classifier<Real>::prepare(const Kernels<Real>& kernels, const Real* paramet
 template <class Real>
 void Classifier<Real>::forward(const Context<Real>& context, const TokenRows& tokens, Real* logits,
                                ClassifierSaved<Real>& saved) const {
+    const TimelineRange range("forward");
     const Real* states = encoder_.forward(context, tokens, false, saved.encoder);
     head_.forward(context, saved.encoder.first_tokens.rows, states, logits, saved.head);
 }
@@ -26,6 +29,7 @@ void Classifier<Real>::forward(const Context<Real>& context, const TokenRows& to
 template <class Real>
 void Classifier<Real>::backward(const Context<Real>& context, const ClassifierSaved<Real>& saved, const Real* dlogits,
                                 GradientSum<Real>& gradients) const {
+    const TimelineRange range("backward");
     const auto segments = static_cast<std::size_t>(saved.head.rows.count);
     Real* dstates = context.arena.template take<Real>(segments * static_cast<std::size_t>(encoder_.hidden_size()));
     head_.backward(context, saved.head, dlogits, dstates, gradients);

@@ -6,6 +6,7 @@
 #include <numbers>
 #include <string>
 
+#include "ladle/backends/timeline.hpp"
 #include "ladle/core/check.hpp"
 
 namespace ladle {
@@ -125,6 +126,7 @@ const Real* Decoder<Real>::embed(const Context<Real>& context, const TokenRows& 
 template <class Real>
 const Real* Decoder<Real>::forward(const Context<Real>& context, const TokenRows& tokens, DecoderSaved<Real>& saved,
                                    Kept kept) const {
+    const TimelineRange range("forward");
     const Real* x = embed(context, tokens, saved.rows);
     saved.blocks.assign(kept == Kept::activations ? blocks_.size() : 0, {});
     saved.hidden.assign(1, x);
@@ -238,6 +240,7 @@ void Decoder<Real>::add_losses(const Context<Real>& context, const Real* states,
 template <class Real>
 void Decoder<Real>::backward(const Context<Real>& context, const DecoderSaved<Real>& saved, const Real* dstates,
                              Real* dx, GradientSum<Real>& gradients, const Real* balance) const {
+    const TimelineRange range("backward");
     const ArenaScope scope(context.scratch);
     // A block's gradient is read by the block below it alone.
     Real* const turns[2] = {take_rows<Real>(context.scratch, saved.rows.count, config_.dim),

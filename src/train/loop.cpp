@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ladle/backends/timeline.hpp"
 #include "ladle/config/options.hpp"
 #include "ladle/core/crash_point.hpp"
 #include "ladle/core/error.hpp"
@@ -182,6 +183,7 @@ void TrainingRun::log_step(const StepResult& result, double seconds) {
 }
 
 void TrainingRun::evaluate() {
+    const TimelineRange range("evaluation");
     const SplitScores scores = model_.scores(comm_, data_.evaluated(), [this] { tick(); });
     const double sign = lower_is_better(metric()) ? -1 : 1;
     // Rank 0 alone has the scores; its decision goes to all.

@@ -1,6 +1,7 @@
 // The training run's way into checkpoints and out of them.
 #include <fmt/format.h>
 
+#include "ladle/backends/timeline.hpp"
 #include "ladle/core/crash_point.hpp"
 #include "ladle/core/error.hpp"
 #include "ladle/io/files.hpp"
@@ -16,6 +17,7 @@ void check_resume(const RunRecord& record, const std::string& run_directory, con
 }
 
 void TrainingRun::write_checkpoint() {
+    const TimelineRange range("checkpoint");
     last_checkpoint_ = std::chrono::steady_clock::now();
     if (!comm_.is_root()) {
         return;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ladle/backends/timeline.hpp"
 #include "ladle/config/options.hpp"
 #include "ladle/core/error.hpp"
 
@@ -53,6 +54,7 @@ TrainingStep::TrainingStep(const Config& config, Objective& objective, Communica
 }
 
 StepResult TrainingStep::run(std::int64_t step, const StepRequests& requests) {
+    const TimelineRange range("step");
     const auto start = Clock::now();
     const BatchWindow window = plan_.steps.window(step);
     std::size_t leaves = 0;
@@ -76,6 +78,7 @@ StepResult TrainingStep::run(std::int64_t step, const StepRequests& requests) {
     result.leaf_uses.assign(counts_.begin(),
                             counts_.begin() + static_cast<std::ptrdiff_t>(engine_.table().all().size()));
     result.learning_rate = plan_.rate(step);
+    const TimelineRange update("update");
     result.grad_norm = optimizer_.step(engine_.kernels(), result.learning_rate, result.leaf_uses, gradient_.data(),
                                        engine_.placed_parameters());
     return result;
@@ -106,6 +109,7 @@ void TrainingStep::run_batch(std::int64_t batch, std::int64_t divisor, StepResul
 void TrainingStep::run_micro_batches(const std::vector<std::vector<Leaf>>& micro_batches, std::int64_t batch,
                                      const std::function<void(int, const Context<float>&, const PackedBatch&)>& body) {
     engine_.pool().run(micro_batches.size(), [&](int worker, std::size_t item) {
+        const TimelineRange range("micro-batch");
         const PackedBatch packed = pack_leaves(train_, micro_batches[item], objective_.passes());
         body(worker, engine_.begin(worker, {true, config_.run.seed, static_cast<std::uint32_t>(batch)}), packed);
         progress_();
@@ -125,6 +129,7 @@ void TrainingStep::add_micro_batch(int worker, const Context<float>& context, co
 }
 
 void TrainingStep::reduce(const StepRequests& requests, Clock::time_point start, StepResult& result) {
+    const TimelineRange range("sums over ranks");
     const Kernels<float>& kernels = engine_.kernels();
     const std::size_t total = engine_.table().total_count();
     const std::size_t sums = GradientSum<float>::size(engine_.table());

@@ -5,7 +5,9 @@ It follows the losses of the CPU backend, gives the same bytes on 1, 2 and 4 ran
 that tells which machine made it names the stand-in.
 Usage: LADLE MPIRUN MAKE_TINY_MODEL SAMPLE_DIRECTORY
 """
+import collections
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -144,7 +146,25 @@ def provenance():
     bench.expect("NVIDIA H100" in machine and NAME in machine, "another device name hides the stand-in")
 
 
+def ranges():
+    """What a profiler sees: every step with its parts, each as often as it happens."""
+    log = pathlib.Path("ranges.log").resolve()
+    train("ranges", 1, environment={"NVTX_INJECTION64_PATH": os.environ["LADLE_RANGE_PROFILER"],
+                                    "LADLE_RANGE_LOG": str(log)})
+    counts = collections.Counter(log.read_text().splitlines())
+    # Eight samples of some twenty tokens are one micro-batch; every epoch ends with an evaluation.
+    steps = ("step", "step/micro-batch", "step/micro-batch/forward", "step/micro-batch/backward",
+             "step/sums over ranks", "step/update")
+    for name in steps:
+        bench.expect(counts.pop(name, 0) == 8, f"a profiler does not see 8 times {name}")
+    bench.expect(counts.pop("checkpoint", 0) == 4, "a profiler does not see 4 checkpoints")
+    bench.expect(min(counts.pop(name, 0) for name in ("evaluation", "evaluation/forward")) > 0, "no evaluation")
+    # The largest micro-batch is tried before the first step; the table at the end scores the experts.
+    bench.expect(counts.keys() <= {"forward", "backward"}, f"other ranges: {counts}")
+
+
 follows_the_cpu()
+ranges()
 same_bytes("fp32")
 same_bytes("bf16")
 fast_sums()
