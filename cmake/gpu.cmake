@@ -1,5 +1,14 @@
 # LADLE_GPU: adds the CUDA backend to ladle_core, built by nvcc for GPUs or by the host compiler for the stand-in.
 set(ladle_gpu_libraries "")
+
+# Names on the profiler's time line: headers alone, but a package of their own in NVIDIA's repositories.
+function(ladle_require_nvtx)
+  find_path(NVTX_INCLUDE nvtx3/nvToolsExt.h HINTS ${ARGN})
+  if(NOT NVTX_INCLUDE)
+    message(FATAL_ERROR "NVTX's headers were not found: install NVIDIA's package cuda-nvtx, or set NVTX_INCLUDE to the "
+      "folder that holds nvtx3/.")
+  endif()
+endfunction()
 file(GLOB ladle_cuda_sources CONFIGURE_DEPENDS src/backends/cuda/*.cpp)
 file(GLOB ladle_cuda_kernels CONFIGURE_DEPENDS src/backends/cuda/*.cu)
 
@@ -8,6 +17,8 @@ if(LADLE_GPU STREQUAL off)
 
 elseif(LADLE_GPU STREQUAL cuda)
   find_package(CUDAToolkit REQUIRED)
+  ladle_require_nvtx(${CUDAToolkit_INCLUDE_DIRS})
+  target_include_directories(ladle_core SYSTEM PRIVATE ${NVTX_INCLUDE})
   target_sources(ladle_core PRIVATE ${ladle_cuda_sources} ${ladle_cuda_kernels})
   target_link_libraries(ladle_core PUBLIC CUDA::cudart CUDA::cublasLt ${CMAKE_DL_LIBS})
   find_path(NCCL_INCLUDE nccl.h HINTS ${NCCL_ROOT}/include ${CUDAToolkit_INCLUDE_DIRS})
@@ -39,6 +50,8 @@ elseif(LADLE_GPU STREQUAL standin)
       "must not be taken for a release. Use the preset standin, or CMAKE_BUILD_TYPE=RelWithDebInfo.")
   endif()
   add_subdirectory(tests/standin)
+  ladle_require_nvtx(${LADLE_CUDA_INCLUDE})
+  target_include_directories(ladle_core SYSTEM PRIVATE ${NVTX_INCLUDE})
   target_sources(ladle_core PRIVATE ${ladle_cuda_sources} src/comm/nccl.cpp)
   ladle_standin_compile(ladle_core ${ladle_cuda_kernels})
   target_link_libraries(ladle_core PUBLIC ladle_standin ${CMAKE_DL_LIBS})

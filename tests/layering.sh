@@ -33,6 +33,7 @@ declare -A homes=(
     [cublas]="src/backends/cuda"
     [cudnn]="src/backends/cuda"
     [nccl]="src/comm/nccl.cpp"
+    [nvtx3]="src/backends/cuda"
 )
 
 failures=0

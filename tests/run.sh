@@ -8,7 +8,7 @@
 #   --browser   also reports in a real browser (installs chromium; where it is there already, they run anyway)
 #   --sanitize  a build with address and undefined-behaviour sanitizers; unit, gradient, kernel and stand-in tests only
 #   --standin   a build of the CUDA code for the processor; the tests of that code only. Needs the headers of the CUDA
-#               Toolkit, cuDNN and NCCL (in /usr/local/cuda or CUDAToolkit_ROOT), no GPU
+#               Toolkit with NVTX, cuDNN and NCCL (in /usr/local/cuda or CUDAToolkit_ROOT), no GPU
 #   --fuzz      a build with clang; the corpus of every parser is replayed, then each is fuzzed for 15 s
 #   --lint      formatting of all files and clang-tidy over the sources; nothing is built or run
 #   --cuda      ladle with CUDA, built by nvcc and linked with its libraries; what its kernels take of a GPU against
@@ -88,10 +88,15 @@ if [ $lint = yes ]; then
     exec tests/lint.sh build/release
 fi
 
+# find_nvcc: puts it into PATH; fails where there is none.
+find_nvcc() {
+    export PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
+    command -v nvcc >/dev/null
+}
+
 # build_for_gpus: see --cuda
 build_for_gpus() {
-    export PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
-    if ! command -v nvcc >/dev/null; then
+    if ! find_nvcc; then
         echo "SKIPPED: no nvcc here (set CUDA_HOME), so nothing was built for GPUs"
         exit 77
     fi
@@ -105,16 +110,26 @@ build_for_gpus() {
         exit 1
     fi
     tests/cuda/registers.py $directory/ptxas.log
-    ldd $directory/ladle | grep -q libnccl || { echo "error: $directory/ladle is not linked with NCCL" >&2; exit 1; }
-    nvidia-smi -L >/dev/null 2>&1 || must_refuse_gpus $directory/ladle
+    local libraries
+    libraries=$(ldd $directory/ladle)
+    if ! grep -q 'libnccl.* => /' <<<"$libraries"; then
+        echo "error: $directory/ladle is not linked with NCCL" >&2
+        echo "  fix: install it, or set NCCL_ROOT to the folder with its lib and include" >&2
+        exit 1
+    fi
+    if nvidia-smi -L >/dev/null 2>&1; then
+        echo "SKIPPED: what ladle says without a driver; there is one here"
+    else
+        must_refuse_gpus $directory
+    fi
 }
 
-# must_refuse_gpus LADLE: without a driver the program starts, says what is missing and ends with exit code 4.
+# must_refuse_gpus BUILD: without a driver the program starts, says what is missing and ends with exit code 4.
 must_refuse_gpus() {
     local code=0 answer
-    echo 8 8 8 8 8 8 8 8 >build/lengths.txt
-    answer=$("$1" bench step --train.device cuda --dims minilm --steps 2 --train.batch 4 \
-            --lengths build/lengths.txt 2>&1) || code=$?
+    echo 8 8 8 8 8 8 8 8 >"$1/lengths.txt"
+    answer=$("$1/ladle" bench step --train.device cuda --dims minilm --steps 2 --train.batch 4 \
+            --lengths "$1/lengths.txt" 2>&1) || code=$?
     if [ $code -ne 4 ] || ! grep -q "no NVIDIA driver" <<<"$answer"; then
         echo "error: without a driver, ladle ended with $code instead of 4: $answer" >&2
         exit 1
@@ -132,8 +147,7 @@ run_evidence() {
         echo "SKIPPED: no NVIDIA GPU can be used here (nvidia-smi -L finds none), so nothing was built or run"
         exit 77
     fi
-    export PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
-    if ! command -v nvcc >/dev/null; then
+    if ! find_nvcc; then
         echo "error: a GPU, but no nvcc: install NVIDIA's CUDA Toolkit with cuBLAS and NCCL, or set CUDA_HOME" >&2
         exit 2
     fi
@@ -184,7 +198,8 @@ options=(-DLADLE_TESTS=ON "-DLADLE_WERROR=$werror")
 
 skipped=() failed=0
 if [ $sanitize = yes ] || [ $standin = yes ]; then
-    if [ -e "${CUDAToolkit_ROOT:-/usr/local/cuda}/include/cuda_runtime.h" ]; then
+    toolkit=${CUDAToolkit_ROOT:-/usr/local/cuda}/include
+    if [ -e "$toolkit/cuda_runtime.h" ] && [ -e "$toolkit/nvtx3/nvToolsExt.h" ]; then
         options+=(-DLADLE_GPU=standin)
     elif [ $standin = yes ]; then
         echo "SKIPPED: no headers of the CUDA Toolkit here (set CUDAToolkit_ROOT), so nothing was built or run"
@@ -216,7 +231,7 @@ command -v chromium >/dev/null || skipped+=("reports in a browser: no chromium; 
 
 targets=()
 if [ $standin = yes ]; then
-    targets=(--target ladle make_tiny_model test_cuda test_kernels test_oracle tests/standin/all
+    targets=(--target ladle make_tiny_model ladle_range_log test_cuda test_kernels test_oracle tests/standin/all
         tests/standin/instrumented/all)
 fi
 cmake --preset $preset "${options[@]}"

@@ -1,10 +1,10 @@
 // Element-wise functions: errors over the whole range of floats, special values, places.
 #include <array>
 #include <bit>
+#include <iostream>
 #include <numbers>
 
-#include "../../src/backends/cpu/vector_loops.hpp"
-#include "kernel_support.hpp"
+#include "cpu_loops.hpp"
 #include "ladle/core/bfloat16.hpp"
 #include "ladle/core/error.hpp"
 
@@ -58,30 +58,6 @@ double gelu_slope(double x) {
     return upper_tail(-x) + x * std::exp(-x * x / 2) / std::sqrt(2 * std::numbers::pi);
 }
 
-const cpu::VectorLoops& loops_under_test() {
-    const std::string name = kernels_under_test().description();
-#if defined(__x86_64__)
-    if (name.find("avx512_core_amx") != std::string::npos) {
-        return cpu::avx512_amx::vector_loops();
-    }
-    if (name.find("avx512_core_bf16") != std::string::npos) {
-        return cpu::avx512_bf16::vector_loops();
-    }
-    if (name.find("avx512") != std::string::npos) {
-        return cpu::avx512::vector_loops();
-    }
-    if (name.find("avx2") != std::string::npos) {
-        return cpu::avx2::vector_loops();
-    }
-#endif
-    return cpu::generic::vector_loops();
-}
-
-/// Of tests of what only the CPU's kernels have.
-boost::test_tools::assertion_result is_on_cpu(boost::unit_test::test_unit_id /*test*/) {
-    return on_cpu();
-}
-
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(description_names_kernels_and_library) {
@@ -92,6 +68,15 @@ BOOST_AUTO_TEST_CASE(description_names_kernels_and_library) {
     }
     BOOST_TEST(kernels_under_test().description().starts_with("cpu "));
     BOOST_TEST(kernels_under_test().description().find("onednn ") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(loops_are_those_of_the_instruction_set, *boost::unit_test::precondition(is_on_cpu)) {
+    const std::string name = kernels_under_test().description();
+    BOOST_TEST(name.ends_with(std::string(" loops ") + loops_under_test().isa));
+    BOOST_TEST((name.find("avx512_core_amx") != std::string::npos) == name.ends_with(" loops avx512_amx"));
+    if (!name.ends_with(" loops avx512_amx")) {
+        std::cout << "SKIPPED: attention on the tile unit: this run has " << name << '\n';
+    }
 }
 
 BOOST_AUTO_TEST_CASE(what_the_processor_lacks_is_refused, *boost::unit_test::precondition(is_on_cpu)) {

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Training by the CUDA code on the stand-in, its ranks summing over the stand-in's NCCL, as a user starts it.
 
-It follows the losses of the CPU backend, gives the same bytes on 1, 2 and 4 ranks and across a kill, and every file
-that tells which machine made it names the stand-in.
+It follows the losses of the CPU backend, gives the same bytes on 1, 2 and 4 ranks and across a kill, every file
+that tells which machine made it names the stand-in, and a profiler sees the parts of a step by name.
 Usage: LADLE MPIRUN MAKE_TINY_MODEL SAMPLE_DIRECTORY
 """
 import collections

@@ -211,7 +211,8 @@ std::unique_ptr<Kernels<float>> make_cpu_kernels(const std::string& isa, Precisi
             fmt::format("that needs AVX512_BF16, and this run has {} (cpu.isa = {})", cpu::isa_name(), isa),
             "set model.precision = fp32, or run on a processor with AVX512_BF16");
     }
-    return std::make_unique<CpuKernels>(loops, fmt::format("cpu {} onednn {}", cpu::isa_name(), cpu::onednn_version()));
+    return std::make_unique<CpuKernels>(
+        loops, fmt::format("cpu {} onednn {} loops {}", cpu::isa_name(), cpu::onednn_version(), loops.isa));
 }
 
 }  // namespace ladle

@@ -3,6 +3,11 @@
 
 #include <fmt/format.h>
 
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include <array>
 #include <utility>
 
@@ -15,6 +20,17 @@ namespace ladle::cpu {
 using dnnl::cpu_isa;
 
 namespace {
+
+/// Linux lets a process use tiles once it has asked to, for all its threads; asking again does no harm.
+bool may_use_tiles() {
+#if defined(__linux__)
+    constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+    constexpr int kTileData = 18;               // XFEATURE_XTILEDATA
+    return onednn_has_isa(cpu_isa::avx512_core_amx) && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+    return false;
+#endif
+}
 
 bool has_avx2() {
     return onednn_has_isa(cpu_isa::avx2) && __builtin_cpu_supports("fma");
@@ -49,7 +65,7 @@ const VectorLoops& choose_loops(const std::string& isa) {
                               "set cpu.isa = auto, or run on another machine");
         }
     }
-    if (onednn_has_isa(cpu_isa::avx512_core_amx)) {
+    if (may_use_tiles()) {
         return avx512_amx::vector_loops();
     }
     if (onednn_has_isa(cpu_isa::avx512_core_bf16)) {

@@ -83,7 +83,7 @@ inline constexpr int kQueryBlock = 32;
 inline std::size_t attention_scratch_floats(int keys, int head_dim) {
     const auto wide_keys = static_cast<std::size_t>(keys) + 64;
     const auto wide_head = static_cast<std::size_t>(head_dim) + 16;
-    return 6 * wide_keys * wide_head + kQueryBlock * (6 * wide_keys + 5 * wide_head);
+    return 6 * wide_keys * wide_head + kQueryBlock * (5 * wide_keys + 5 * wide_head);
 }
 
 namespace generic {

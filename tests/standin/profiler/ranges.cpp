@@ -12,7 +12,8 @@ namespace {
 thread_local std::vector<std::string> open_ranges;
 
 std::FILE* log_file() {
-    static std::FILE* file = std::fopen(std::getenv("LADLE_RANGE_LOG"), "a");
+    static const char* const path = std::getenv("LADLE_RANGE_LOG");
+    static std::FILE* file = path == nullptr ? nullptr : std::fopen(path, "a");
     return file;
 }
 

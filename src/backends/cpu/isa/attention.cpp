@@ -192,10 +192,11 @@ LADLE_INLINE Factors columns_as_factors(const float* from, int stride, int rows,
         join_rows<Form>(from, stride, rows, stride, joined, stride);
         if constexpr (Form::kStepsAtOnce == 1) {
             return {joined, 1, stride};
+        } else {
+            float* turned = scratch.take(stride, steps);
+            copy_transposed(joined, stride, steps, stride, turned, steps);
+            return {turned, steps, 1};
         }
-        float* turned = scratch.take(stride, steps);
-        copy_transposed(joined, stride, steps, stride, turned, steps);
-        return {turned, steps, 1};
     }
 }
 
@@ -357,7 +358,8 @@ LADLE_INLINE void for_each_group(const Attention<float>& call, Body body) {
     }
 }
 
-/// Calls body with the form that the products over `keys` keys take.
+/// Calls body with the form that the products over `keys` keys take. Forms round differently, so in bf16 a row's bits
+/// depend on which side of kFewKeys its segment is.
 template <class Body>
 LADLE_INLINE void with_form(Precision precision, int keys, Body body) {
     // Around a product on the tile unit more has to be packed than it saves for a single tile.

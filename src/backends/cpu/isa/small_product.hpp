@@ -87,7 +87,8 @@ void product_of_rows(int rows, int n, int steps, Factors a, Panel<const float> b
 
 /// c [m, n] = (or += if kAdd) a [m, steps] b [steps, n].
 template <class Form, bool kAdd>
-void small_product(int m, int n, int steps, Factors a, Panel<const float> b, Panel<float> c) {
+requires(Form::kStepsAtOnce == 1) void small_product(int m, int n, int steps, Factors a, Panel<const float> b,
+                                                     Panel<float> c) {
     const bool wide = n >= kWideTileVectors * kLanes;
     const int most = wide ? kWideTileRows : kMostTileRows;
     const int tiles = (m + most - 1) / most;

@@ -1,5 +1,5 @@
-// small_product on the processor's tile unit (AMX): 16 by 16 sums over 32 terms in one instruction. Every sum adds its
-// terms in order, 32 at a time, so its bits do not depend on how the arrays are blocked.
+// small_product on the processor's tile unit (AMX): 16 by 16 sums over 32 terms in one instruction. Groups of 32 terms
+// are added in order, and within one the order is the processor's, so a sum's bits do not depend on the arrays' blocks.
 #pragma once
 
 #include "small_product.hpp"
@@ -12,6 +12,7 @@ inline constexpr bool kHasTiles = true;
 
 /// Rows of a tile, and the floats or pairs in one of its rows.
 inline constexpr int kTileSide = 16;
+static_assert(kTileSide == kLanes && kTileSide == Tiles::kStepsAtOnce, "whole vectors and steps are whole tiles");
 /// FLOP of one product of tiles.
 inline constexpr double kTileFlop = 4.0 * kTileSide * kTileSide * kTileSide;
 
@@ -61,7 +62,6 @@ LADLE_INLINE void tile_block(int steps, Factors a, Panel<const float> b, Panel<f
     const std::ptrdiff_t a_stride = a.row_stride * kBytes;
     const std::ptrdiff_t b_stride = b.row_stride * kBytes;
     const std::ptrdiff_t c_stride = c.row_stride * kBytes;
-    float* low_c = c.data + kTileSide * c.row_stride;
     // The compiler does not know what tiles read.
     asm volatile("" ::: "memory");
     if constexpr (kAdd) {
@@ -70,10 +70,10 @@ LADLE_INLINE void tile_block(int steps, Factors a, Panel<const float> b, Panel<f
             _tile_loadd(1, c.data + kTileSide, c_stride);
         }
         if constexpr (kHigh == 2) {
-            _tile_loadd(2, low_c, c_stride);
+            _tile_loadd(2, c.data + kTileSide * c.row_stride, c_stride);
         }
         if constexpr (kHigh == 2 && kWide == 2) {
-            _tile_loadd(3, low_c + kTileSide, c_stride);
+            _tile_loadd(3, c.data + kTileSide * c.row_stride + kTileSide, c_stride);
         }
     } else {
         zero_sums();
@@ -99,10 +99,10 @@ LADLE_INLINE void tile_block(int steps, Factors a, Panel<const float> b, Panel<f
         _tile_stored(1, c.data + kTileSide, c_stride);
     }
     if constexpr (kHigh == 2) {
-        _tile_stored(2, low_c, c_stride);
+        _tile_stored(2, c.data + kTileSide * c.row_stride, c_stride);
     }
     if constexpr (kHigh == 2 && kWide == 2) {
-        _tile_stored(3, low_c + kTileSide, c_stride);
+        _tile_stored(3, c.data + kTileSide * c.row_stride + kTileSide, c_stride);
     }
 }
 
@@ -123,14 +123,16 @@ LADLE_INLINE void tile_block(int rows, int columns, int steps, Factors a, Panel<
         return;
     }
     alignas(64) float room[kHigh * kTileSide * kWide * kTileSide];
-    const Panel<float> whole{room, kWide * kTileSide};
+    const Panel<float> sums{room, kWide * kTileSide};
     if (kAdd) {
-        copy_piece({c.data, c.row_stride}, whole, rows, columns);
+        copy_piece({c.data, c.row_stride}, sums, rows, columns);
     }
-    tile_block<kHigh, kWide, kAdd>(steps, a, b, whole);
-    copy_piece({room, whole.row_stride}, c, rows, columns);
+    tile_block<kHigh, kWide, kAdd>(steps, a, b, sums);
+    copy_piece({room, sums.row_stride}, c, rows, columns);
 }
 
+/// c [m, n] = or += a [m, steps] b [steps, n]. a has whole_rows(m) rows, its steps side by side; b has whole tiles of
+/// columns; nothing outside c is written.
 template <class Form, bool kAdd>
 requires(Form::kStepsAtOnce == kTileSide) void small_product(int m, int n, int steps, Factors a, Panel<const float> b,
                                                              Panel<float> c) {
