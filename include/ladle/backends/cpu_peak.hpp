@@ -10,7 +10,7 @@ namespace ladle {
 struct CpuPeak {
     double clock_ghz = 0;       ///< from a chain of dependent integer additions, one per clock
     double flop_per_clock = 0;  ///< of one core: two vectors of multiply-adds per clock, also where it has a tile unit
-    double loop_gflops = 0;     ///< reached by multiply-adds that stay in registers, for bf16 in tiles where there are any
+    double loop_gflops = 0;     ///< reached by multiply-adds that stay in registers, for bf16 in tiles where it has any
 
     double gflops() const { return clock_ghz * flop_per_clock; }
 };
