@@ -1,14 +1,18 @@
 # LADLE_GPU: adds the CUDA backend to ladle_core, built by nvcc for GPUs or by the host compiler for the stand-in.
 set(ladle_gpu_libraries "")
 
-# Names on the profiler's time line: headers alone, but a package of their own in NVIDIA's repositories.
-function(ladle_require_nvtx)
+# ladle_use_nvtx(<directories>...): names on the profiler's time line. Headers alone, but a package of their own in
+# NVIDIA's repositories.
+function(ladle_use_nvtx)
   find_path(NVTX_INCLUDE nvtx3/nvToolsExt.h HINTS ${ARGN})
   if(NOT NVTX_INCLUDE)
     message(FATAL_ERROR "NVTX's headers were not found: install NVIDIA's package cuda-nvtx, or set NVTX_INCLUDE to the "
       "folder that holds nvtx3/.")
   endif()
+  target_include_directories(ladle_core SYSTEM PRIVATE ${NVTX_INCLUDE})
+  target_link_libraries(ladle_core PUBLIC ${CMAKE_DL_LIBS})
 endfunction()
+
 file(GLOB ladle_cuda_sources CONFIGURE_DEPENDS src/backends/cuda/*.cpp)
 file(GLOB ladle_cuda_kernels CONFIGURE_DEPENDS src/backends/cuda/*.cu)
 
@@ -17,10 +21,9 @@ if(LADLE_GPU STREQUAL off)
 
 elseif(LADLE_GPU STREQUAL cuda)
   find_package(CUDAToolkit REQUIRED)
-  ladle_require_nvtx(${CUDAToolkit_INCLUDE_DIRS})
-  target_include_directories(ladle_core SYSTEM PRIVATE ${NVTX_INCLUDE})
+  ladle_use_nvtx(${CUDAToolkit_INCLUDE_DIRS})
   target_sources(ladle_core PRIVATE ${ladle_cuda_sources} ${ladle_cuda_kernels})
-  target_link_libraries(ladle_core PUBLIC CUDA::cudart CUDA::cublasLt ${CMAKE_DL_LIBS})
+  target_link_libraries(ladle_core PUBLIC CUDA::cudart CUDA::cublasLt)
   find_path(NCCL_INCLUDE nccl.h HINTS ${NCCL_ROOT}/include ${CUDAToolkit_INCLUDE_DIRS})
   find_library(NCCL_LIBRARY nccl HINTS ${NCCL_ROOT}/lib ${CUDAToolkit_LIBRARY_DIR})
   if(NCCL_INCLUDE AND NCCL_LIBRARY)
@@ -50,11 +53,10 @@ elseif(LADLE_GPU STREQUAL standin)
       "must not be taken for a release. Use the preset standin, or CMAKE_BUILD_TYPE=RelWithDebInfo.")
   endif()
   add_subdirectory(tests/standin)
-  ladle_require_nvtx(${LADLE_CUDA_INCLUDE})
-  target_include_directories(ladle_core SYSTEM PRIVATE ${NVTX_INCLUDE})
+  ladle_use_nvtx(${LADLE_CUDA_INCLUDE})
   target_sources(ladle_core PRIVATE ${ladle_cuda_sources} src/comm/nccl.cpp)
   ladle_standin_compile(ladle_core ${ladle_cuda_kernels})
-  target_link_libraries(ladle_core PUBLIC ladle_standin ${CMAKE_DL_LIBS})
+  target_link_libraries(ladle_core PUBLIC ladle_standin)
   set_source_files_properties(src/backends/cuda/device.cpp PROPERTIES COMPILE_DEFINITIONS LADLE_GPU_IS_STANDIN)
   set(ladle_gpu_libraries ", CUDA stand-in (NOT A GPU)")
 
